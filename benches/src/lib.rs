@@ -1,0 +1,1 @@
+//! The benches live in `benches/`; this library is empty on purpose.
