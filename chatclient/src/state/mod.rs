@@ -1,0 +1,110 @@
+//! What one user at one server must not forget: the `--state DIR`.
+//!
+//! The directory (mode 0700, files 0600) is locked while a client uses it. It holds
+//!
+//! | file | content | written |
+//! |---|---|---|
+//! | `lock` | the pid of the client that holds the lock | at open |
+//! | `device.json` | the device id and the mark up to which its counters may be used | flushed, once in 1,000 says |
+//! | `known_server` | the fingerprint to which the server is pinned | flushed, at first contact |
+//! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
+//! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
+//!
+//! Files that are flushed are replaced whole, so a crash leaves the old or the new. The journal survives the death of
+//! the process at any moment; a power cut may cost its last lines, which costs no correctness: a cursor that is
+//! behind is caught up, and an acknowledgement that is lost means one harmless repetition.
+
+mod device;
+mod error;
+mod folder;
+mod hex;
+mod journal;
+mod line;
+mod location;
+mod peers;
+mod pin;
+
+pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
+pub use error::StateError;
+pub use journal::{Journal, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, Replay, SayTarget};
+pub use location::default_path;
+pub use peers::{KeyCheck, KnownPeers, LINK_KEY_BYTES, MAX_KNOWN_DEVICES};
+pub use pin::FINGERPRINT_BYTES;
+
+use folder::Folder;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An open state directory. The lock is held until this and everything opened from it is dropped.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    folder: Arc<Folder>,
+}
+
+impl StateDir {
+    /// Opens the directory, creating it when it is not there, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::InUse`] while another client holds it, [`StateError::NotADirectory`], or [`StateError::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
+        Folder::open(path.as_ref()).map(|folder| Self { folder: Arc::new(folder) })
+    }
+
+    /// The directory, for those who keep files of their own in it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The path of a file in the directory.
+    #[must_use]
+    pub fn file_path(&self, name: &str) -> PathBuf {
+        self.folder.file_path(name)
+    }
+
+    /// The device id with its counters; made at the first call ever. Load it once: two would reserve the same counters.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and unreadable: a lost identity is never replaced silently.
+    pub fn device(&self) -> Result<Device, StateError> {
+        Device::load_or_create(&self.folder)
+    }
+
+    /// The fingerprint to which this server is pinned, if it was met before.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and holds no fingerprint.
+    pub fn known_server(&self) -> Result<Option<[u8; FINGERPRINT_BYTES]>, StateError> {
+        pin::load(&self.folder)
+    }
+
+    /// Pins the server to a fingerprint, in place of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when it cannot be written.
+    pub fn pin_server(&self, fingerprint: &[u8; FINGERPRINT_BYTES]) -> Result<(), StateError> {
+        pin::store(&self.folder, fingerprint)
+    }
+
+    /// The link keys of the devices met so far.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and unreadable.
+    pub fn known_peers(&self) -> Result<KnownPeers, StateError> {
+        KnownPeers::load(&self.folder)
+    }
+
+    /// The journal of `device`, and what it brought back. Open it once: two would write over each other.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the journal belongs to another device or is not a journal.
+    pub fn journal(&self, device: &Device) -> Result<(Journal, Replay), StateError> {
+        Journal::open(&self.folder, device.id())
+    }
+}
