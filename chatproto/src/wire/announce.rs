@@ -1,0 +1,110 @@
+//! The peer-announce family: where a client accepts peers, and how two clients are introduced.
+
+use core::net::SocketAddr;
+
+use super::body::body;
+use super::{
+    DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, List, NameRef, OfferId, Purpose, RequestId,
+};
+
+/// Most private candidates of an announcement. More would make a client a list of targets for others.
+pub const MAX_CANDIDATES: usize = 4;
+
+/// Most addresses of an introduction: the observed one and the candidates.
+pub const MAX_ADDRESSES: usize = MAX_CANDIDATES + 1;
+
+body! {
+    /// Where the client accepts peers. Sent with the login and again whenever it changes.
+    frame Announce Announce<'a> {
+        /// Port where peers are accepted; 0 for none.
+        port: u16,
+        /// The device's key on links.
+        link_key: LinkKey,
+        /// Private addresses, at most [`MAX_CANDIDATES`]; shown only to peers with the same observed address.
+        candidates: List<'a, SocketAddr>,
+    }
+}
+
+body! {
+    /// Asks to be introduced to a person.
+    frame PeerRequest PeerRequest<'a> {
+        /// Ties what follows to the request.
+        request: RequestId,
+        /// What the link is for.
+        purpose: Purpose,
+        /// To whom.
+        to: NameRef<'a>,
+    }
+}
+
+body! {
+    /// Somebody asks to be introduced.
+    frame PeerOffer PeerOffer<'a> {
+        /// The server's number for it.
+        offer: OfferId,
+        /// What the link is for.
+        purpose: Purpose,
+        /// Milliseconds until it expires.
+        expires: u32,
+        /// The device that asks.
+        device: DeviceId,
+        /// Who asks.
+        from: NameRef<'a>,
+    }
+}
+
+body! {
+    /// Accepts or denies an offer.
+    frame PeerAnswer PeerAnswer {
+        /// The offer.
+        offer: OfferId,
+        /// Yes or no.
+        accept: bool,
+    }
+}
+
+body! {
+    /// Names the other side. Both ends get one, with opposite roles.
+    frame PeerIntroduce PeerIntroduce<'a> {
+        /// The offer that was accepted.
+        offer: OfferId,
+        /// The request that it answers; 0 on the side that accepted.
+        request: RequestId,
+        /// What the link is for.
+        purpose: Purpose,
+        /// What this end does first.
+        role: DialRole,
+        /// Milliseconds for which the ticket is good.
+        expires: u32,
+        /// The secret of the link.
+        ticket: LinkTicket,
+        /// The other device.
+        device: DeviceId,
+        /// The other device's key, which its certificate must have.
+        link_key: LinkKey,
+        /// The other person.
+        peer: NameRef<'a>,
+        /// Where the other side accepts peers, best first, at most [`MAX_ADDRESSES`]; may be empty.
+        addresses: List<'a, SocketAddr>,
+    }
+}
+
+body! {
+    /// A request or an offer has ended without an introduction.
+    frame PeerClosed PeerClosed {
+        /// The offer, on the side that was asked; 0 on the asking side.
+        offer: OfferId,
+        /// The request, on the asking side; 0 on the side that was asked.
+        request: RequestId,
+        /// Why.
+        code: ErrorCode,
+    }
+}
+
+body! {
+    /// Takes a request back.
+    frame PeerWithdraw PeerWithdraw {
+        /// The request.
+        request: RequestId,
+    }
+}

@@ -1,0 +1,306 @@
+//! The message family: saying, rooms, presence, catching up, history.
+
+use super::body::body;
+use super::{Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target, TextRef};
+
+/// Bit of [`Message::flags`]: sent while catching up, not live.
+pub const MESSAGE_MISSED: u8 = 0x01;
+
+/// Most messages that a history or search page holds.
+pub const MAX_PAGE_MESSAGES: u16 = 200;
+
+body! {
+    /// A message to a room or a person.
+    frame Say Say<'a> {
+        /// The sender's own number, unique for its device for good. Sent again, the message appears once.
+        counter: u64,
+        /// Where it goes.
+        target: Target<'a>,
+        /// What is said.
+        text: TextRef<'a>,
+    }
+}
+
+body! {
+    /// The message is durable.
+    frame Posted Posted {
+        /// The sender's number.
+        counter: u64,
+        /// The room it went to.
+        room: RoomId,
+        /// Its number in the room.
+        seq: u64,
+        /// When it was stored, in milliseconds since 1970-01-01 UTC.
+        time: u64,
+    }
+}
+
+body! {
+    /// A message of a room.
+    frame Message Message<'a> {
+        /// The room.
+        room: RoomId,
+        /// Its number in the room: 1, 2, 3 ... without a gap.
+        seq: u64,
+        /// When it was stored, in milliseconds since 1970-01-01 UTC.
+        time: u64,
+        /// [`MESSAGE_MISSED`] or 0; other bits are ignored.
+        flags: u8,
+        /// The device that said it.
+        device: DeviceId,
+        /// The device's own number for it.
+        counter: u64,
+        /// Who said it.
+        from: NameRef<'a>,
+        /// What was said.
+        text: TextRef<'a>,
+    }
+}
+
+body! {
+    /// One message of a page.
+    part PageMessage<'a> {
+        /// The room.
+        room: RoomId,
+        /// Its number in the room.
+        seq: u64,
+        /// When it was stored, in milliseconds since 1970-01-01 UTC.
+        time: u64,
+        /// The device that said it.
+        device: DeviceId,
+        /// The device's own number for it.
+        counter: u64,
+        /// Who said it.
+        from: NameRef<'a>,
+        /// What was said.
+        text: TextRef<'a>,
+    }
+}
+
+body! {
+    /// Enters a room, or takes up the conversation with a person.
+    frame Join Join<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// Which room.
+        target: Target<'a>,
+        /// Last number seen there: what follows is caught up. Without it, the room is entered at its end.
+        cursor: Option<u64>,
+    }
+}
+
+body! {
+    /// The room was entered.
+    frame Joined Joined<'a> {
+        /// The request.
+        request: RequestId,
+        /// The room's number.
+        room: RoomId,
+        /// Its kind.
+        kind: RoomKind,
+        /// Its name; for a conversation, the other person.
+        name: NameRef<'a>,
+        /// Topic, may be empty.
+        topic: NoteRef<'a>,
+        /// Number of its last message, 0 for none.
+        last: u64,
+        /// Messages above this number follow: first those missed, then live ones.
+        cursor: u64,
+    }
+}
+
+body! {
+    /// Leaves a room.
+    frame Leave Leave {
+        /// Which room.
+        room: RoomId,
+    }
+}
+
+body! {
+    /// The room was left.
+    frame Left Left {
+        /// Which room.
+        room: RoomId,
+        /// Why, if it was not asked for.
+        code: Option<ErrorCode>,
+    }
+}
+
+body! {
+    /// Somebody entered or left a room: the first or the last device of a person.
+    frame Presence Presence<'a> {
+        /// The room.
+        room: RoomId,
+        /// What happened.
+        change: Change,
+        /// The device.
+        device: DeviceId,
+        /// Who.
+        user: NameRef<'a>,
+    }
+}
+
+body! {
+    /// Asks for the public rooms.
+    frame Rooms Rooms {
+        /// Ties the answer to the request.
+        request: RequestId,
+    }
+}
+
+body! {
+    /// One room of a room list.
+    part RoomEntry<'a> {
+        /// The room's number.
+        room: RoomId,
+        /// Its name.
+        name: NameRef<'a>,
+        /// How many people are in it now.
+        people: u32,
+        /// Number of its last message, 0 for none.
+        last: u64,
+        /// Topic, may be empty.
+        topic: NoteRef<'a>,
+    }
+}
+
+body! {
+    /// One page of rooms.
+    frame RoomList RoomList<'a> {
+        /// The request.
+        request: RequestId,
+        /// Whether another page follows.
+        more: bool,
+        /// The rooms, by name.
+        rooms: List<'a, RoomEntry<'a>>,
+    }
+}
+
+body! {
+    /// Asks who is in a room.
+    frame Who Who<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// Which room.
+        target: Target<'a>,
+    }
+}
+
+body! {
+    /// One person in a room.
+    part Member<'a> {
+        /// Who.
+        user: NameRef<'a>,
+        /// With how many devices.
+        devices: u16,
+    }
+}
+
+body! {
+    /// One page of the people in a room.
+    frame Members Members<'a> {
+        /// The request; 0 when the server sends the present state on its own.
+        request: RequestId,
+        /// The room.
+        room: RoomId,
+        /// Whether another page follows.
+        more: bool,
+        /// The people, by name.
+        members: List<'a, Member<'a>>,
+    }
+}
+
+body! {
+    /// Asks for messages before, after or around a number.
+    frame History History<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// Which room.
+        target: Target<'a>,
+        /// Which messages.
+        anchor: Anchor,
+        /// The number that the anchor is about.
+        seq: u64,
+        /// At most this many; the server caps it at [`MAX_PAGE_MESSAGES`].
+        limit: u16,
+    }
+}
+
+body! {
+    /// Asks for messages that contain words, newest first.
+    frame Search Search<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// One room, or without it all rooms that the asker is in.
+        target: Option<Target<'a>>,
+        /// At most this many; the server caps it at [`MAX_PAGE_MESSAGES`].
+        limit: u16,
+        /// The words, separated by spaces; all must occur.
+        words: TextRef<'a>,
+    }
+}
+
+body! {
+    /// Answers history (oldest first) and search (newest first).
+    frame MessagePage MessagePage<'a> {
+        /// The request.
+        request: RequestId,
+        /// Whether another page follows for this request.
+        more: bool,
+        /// The messages.
+        messages: List<'a, PageMessage<'a>>,
+    }
+}
+
+body! {
+    /// A conversation with one person exists; sent after login and when a new one begins.
+    frame DirectRoom DirectRoom<'a> {
+        /// Its room.
+        room: RoomId,
+        /// The other person.
+        with: NameRef<'a>,
+        /// Number of its last message.
+        last: u64,
+    }
+}
+
+body! {
+    /// Everything up to this number was sent; what follows is live.
+    frame CaughtUp CaughtUp {
+        /// The room.
+        room: RoomId,
+        /// Number of the last message sent.
+        seq: u64,
+    }
+}
+
+body! {
+    /// These numbers are gone and will not be sent.
+    frame Gap Gap {
+        /// The room.
+        room: RoomId,
+        /// First number missing.
+        from: u64,
+        /// Last number missing.
+        to: u64,
+    }
+}
+
+body! {
+    /// A message over the direct link.
+    frame LinkSay LinkSay<'a> {
+        /// The sender's own number on this link, from 1.
+        counter: u64,
+        /// What is said.
+        text: TextRef<'a>,
+    }
+}
+
+body! {
+    /// The message over the direct link was received.
+    frame LinkSaid LinkSaid {
+        /// The sender's number; everything up to it was received.
+        counter: u64,
+    }
+}

@@ -1,0 +1,225 @@
+//! Every number that has a meaning on the wire (PROTOCOL.md, appendix A).
+//!
+//! One number space for frame types, whoever sends them. A number is never given a second meaning: what is retired or
+//! planned stands in [`RESERVED_FRAMES`].
+
+use super::table::table;
+
+table! {
+    /// The type byte of a frame.
+    pub enum FrameType: u8 {
+        0x01 Ping "ping" "Asks for a pong with the same nonce."
+        0x02 Pong "pong" "Answers a ping."
+        0x03 Bye "bye" "Last frame of a connection: says why it ends."
+        0x04 Error "error" "Refuses a request, or says what was wrong before a bye."
+
+        0x10 ClientHello "client_hello" "First frame of a client: versions, capabilities, limits."
+        0x11 ServerHello "server_hello" "First frame of a server: what was chosen."
+        0x12 LoginStart "login_start" "Names the account, the device and the login mechanism, with the mechanism's first bytes."
+        0x13 LoginChallenge "login_challenge" "The mechanism's bytes from the server."
+        0x14 LoginResponse "login_response" "The mechanism's bytes from the client."
+        0x15 LoginOk "login_ok" "Ends the login: the session stands."
+        0x18 LinkHello "link_hello" "First frame of the peer that dialled: versions and the ticket of the introduction."
+        0x19 LinkWelcome "link_welcome" "First frame of the peer that was dialled: the link stands."
+
+        0x20 Say "say" "A message to a room or a person, with the sender's own number."
+        0x21 Posted "posted" "The message is durable: its room and number."
+        0x22 Message "message" "A message of a room, live or caught up."
+        0x23 Join "join" "Enters a room, with the last number seen there."
+        0x24 Joined "joined" "The room was entered: its number, name and last message."
+        0x25 Leave "leave" "Leaves a room."
+        0x26 Left "left" "The room was left."
+        0x27 Presence "presence" "Somebody entered or left a room."
+        0x28 Rooms "rooms" "Asks for the public rooms."
+        0x29 RoomList "room_list" "One page of rooms."
+        0x2a Who "who" "Asks who is in a room."
+        0x2b Members "members" "One page of the people in a room."
+        0x2c History "history" "Asks for messages before, after or around a number."
+        0x2d Search "search" "Asks for messages that contain words."
+        0x2e MessagePage "message_page" "Answers history and search."
+        0x2f DirectRoom "direct_room" "A conversation with one person exists: its room and last message."
+        0x30 CaughtUp "caught_up" "Everything up to this number was sent; what follows is live."
+        0x31 Gap "gap" "These numbers are gone and will not be sent."
+        0x3a LinkSay "link_say" "A message over the direct link."
+        0x3b LinkSaid "link_said" "The message over the direct link was received."
+
+        0x40 Announce "announce" "The port where the client accepts peers, its link key and private candidates."
+        0x41 PeerRequest "peer_request" "Asks to be introduced to a person, for a purpose."
+        0x42 PeerOffer "peer_offer" "Somebody asks to be introduced."
+        0x43 PeerAnswer "peer_answer" "Accepts or denies an offer."
+        0x44 PeerIntroduce "peer_introduce" "Names the other side: addresses, link key and the ticket of the link."
+        0x45 PeerClosed "peer_closed" "A request or an offer has ended without an introduction."
+        0x46 PeerWithdraw "peer_withdraw" "Takes a request back."
+
+        0x50 List "list" "Asks for one page of a folder."
+        0x51 ListPage "list_page" "One page of a folder: numbered entries."
+
+        0x60 FileRequest "file_request" "Asks for a file by number and generation, or by root."
+        0x61 FileHead "file_head" "The file that comes: path, size, unit."
+        0x62 FileData "file_data" "Bytes of a file."
+        0x63 FileUnit "file_unit" "The sender's value for a unit whose bytes were sent."
+        0x64 FileEnd "file_end" "All bytes were sent: the root over the whole file."
+        0x65 FileCancel "file_cancel" "Ends a transfer early, from either side."
+        0x66 FileQueued "file_queued" "The transfer waits at this position."
+        0x67 FileDone "file_done" "The receiver has the file, verified."
+    }
+}
+
+/// Numbers that must not be given a meaning other than the one planned here.
+pub const RESERVED_FRAMES: &[(u8, &str)] = &[
+    (0x16, "registration: start"),
+    (0x17, "registration: finish"),
+    (0x1a, "password change"),
+    (0x32, "topic"),
+    (0x33, "invite to a room"),
+    (0x34, "moderate"),
+    (0x35, "moderated"),
+    (0x36, "create a room"),
+    (0x37, "read marker"),
+    (0x47, "outcome of a dial"),
+    (0x48, "ask the other side to dial"),
+    (0x49, "probe of an address"),
+    (0x4a, "relay"),
+    (0x4b, "relay opened"),
+    (0x68, "pause"),
+    (0x69, "resume"),
+    (0x6a, "unit by root"),
+    (0x7f, "extension"),
+];
+
+/// An unknown frame type with this bit is skipped; without it, it ends the connection.
+pub const IGNORABLE: u8 = 0x80;
+
+table! {
+    /// Why a request was refused, or what was wrong with a frame.
+    pub enum ErrorCode: u16 {
+        1 Malformed "malformed" "A frame could not be decoded."
+        2 TooLarge "too_large" "A frame is longer than the negotiated limit."
+        3 UnknownFrame "unknown_frame" "A frame type is unknown and not ignorable."
+        4 WrongState "wrong_state" "The frame is not allowed in this state or direction."
+        5 Version "version" "No protocol version in common."
+        6 Timeout "timeout" "A deadline passed."
+        7 Flood "flood" "A budget was exceeded."
+        8 Internal "internal" "The other side failed through no fault of this one."
+        9 ShuttingDown "shutting_down" "The server is going away."
+        10 Busy "busy" "Too much at once; try again after the given time."
+        11 NotSupported "not_supported" "The frame is known, but this side does not offer what it asks for."
+
+        20 LoginRefused "login_refused" "Wrong ID or password."
+        21 UnknownMechanism "unknown_mechanism" "The server does not offer this login mechanism."
+        22 Replaced "replaced" "The same device logged in again elsewhere."
+        23 AccountRemoved "account_removed" "The account no longer exists."
+
+        30 NoSuchRoom "no_such_room" "No room of this name or number."
+        31 NoSuchUser "no_such_user" "No person of this name."
+        32 NotMember "not_member" "Only members of the room may do this."
+        33 TooManyRooms "too_many_rooms" "The limit of rooms is reached."
+        34 NotStored "not_stored" "The message could not be stored; it was not sent to anybody."
+        35 Backlog "backlog" "Too many messages wait to be stored; send it again later."
+        36 TooManyRequests "too_many_requests" "Too many requests are open."
+
+        50 Offline "offline" "The person is not logged in."
+        51 Denied "denied" "The other side said no."
+        52 Expired "expired" "Nobody answered in time."
+        53 NoPeerPort "no_peer_port" "The other side accepts no peers."
+        54 Withdrawn "withdrawn" "The asking side took the request back."
+        55 AnsweredElsewhere "answered_elsewhere" "Another device of the same person answered."
+        56 SelfRequest "self_request" "One cannot ask oneself."
+        57 NoAnnounce "no_announce" "Announce a link key before asking for peers."
+        60 BadTicket "bad_ticket" "The ticket of the link is unknown, used or expired."
+
+        70 NoSuchPath "no_such_path" "No such folder or file is shared."
+        71 NoSuchNumber "no_such_number" "The number is not in that list."
+        72 Changed "changed" "The folder or file changed since it was listed."
+        73 NotAFile "not_a_file" "The number names a folder."
+        74 Unreadable "unreadable" "The file or folder could not be read."
+        75 TooManyTransfers "too_many_transfers" "The limit of transfers on this link is reached."
+        76 Cancelled "cancelled" "The transfer was cancelled."
+        77 VerifyFailed "verify_failed" "The bytes do not match what the sender committed to."
+        78 Storage "storage" "The receiving side could not store the file."
+        79 NoShare "no_share" "The other side shares nothing."
+    }
+}
+
+table! {
+    /// Why a connection ends.
+    pub enum CloseReason: u8 {
+        1 Done "done" "The sender has finished."
+        2 Direct "direct" "The client leaves the server for a direct link."
+        3 ShuttingDown "shutting_down" "The server is going away."
+        4 Replaced "replaced" "The same device logged in again elsewhere."
+        5 Idle "idle" "Nothing was heard for too long."
+        6 HandshakeTimeout "handshake_timeout" "The hello did not come in time."
+        7 LoginTimeout "login_timeout" "The login was not finished in time."
+        8 Violation "violation" "The rules were broken; an error frame before says which."
+        9 LoginRefused "login_refused" "The login failed."
+        10 Removed "removed" "The account was removed."
+        11 TooSlow "too_slow" "The other side does not read."
+        12 Busy "busy" "No room for another connection now."
+        13 BadTicket "bad_ticket" "The ticket of the link is unknown, used or expired."
+    }
+}
+
+table! {
+    /// The bit positions of the capability field in both hellos.
+    pub enum Capability: u8 {
+        0 Search "search" "The server answers search."
+        1 Tickets "tickets" "Sessions resume with a ticket."
+        2 Register "register" "Accounts can be registered over the wire."
+        3 Moderation "moderation" "Topics, roles, kick, mute, ban."
+        4 Probe "probe" "The server answers probes of addresses."
+        5 Relay "relay" "The server relays links."
+        6 Inline "inline" "Lists can carry the content of small files."
+        7 Resume "resume" "Transfers resume at a verified unit."
+        8 Sources "sources" "Units can be asked for by root."
+    }
+}
+
+table! {
+    /// Why a link is asked for.
+    pub enum Purpose: u8 {
+        1 Files "files" "List and fetch files."
+        2 Direct "direct" "Leave the server, talk and exchange files over the link."
+    }
+}
+
+table! {
+    /// What one end of an introduction does first.
+    pub enum DialRole: u8 {
+        1 Dial "dial" "Connects to the addresses given."
+        2 Await "await" "Waits for the other side to connect."
+    }
+}
+
+table! {
+    /// Kind of a room.
+    pub enum RoomKind: u8 {
+        1 Group "group" "A room that people join by name."
+        2 Direct "direct" "The conversation of two people."
+    }
+}
+
+table! {
+    /// A change of presence in a room.
+    pub enum Change: u8 {
+        1 Entered "entered" "The person's first device entered."
+        2 Departed "departed" "The person's last device left."
+    }
+}
+
+table! {
+    /// Which messages a history request wants, relative to a number.
+    pub enum Anchor: u8 {
+        1 Before "before" "The newest below the number; 0 means the end."
+        2 After "after" "The oldest above the number."
+        3 Around "around" "Half below, half from the number on."
+    }
+}
+
+table! {
+    /// Kind of a list entry.
+    pub enum EntryKind: u8 {
+        1 File "file" "A file that can be fetched by its number."
+        2 Folder "folder" "A folder that can be listed by its path."
+    }
+}
