@@ -1,0 +1,397 @@
+//! One batch, one transaction: where messages get their numbers.
+
+use std::{collections::BTreeMap, collections::HashMap, path::PathBuf};
+
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior,
+};
+
+use super::{
+    StoreConfig,
+    data_dir::DataDir,
+    error::{DbError, StoreError},
+    rows::{self, RoomKind, RoomRow},
+    schema,
+};
+
+/// Something to be written. Each carries an id of the caller's choice that comes back in its [`Outcome`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A message, to be numbered and timed by its commit.
+    Append {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The room it is said in.
+        room: u32,
+        /// The account that says it.
+        sender: String,
+        /// The device that says it.
+        device: [u8; 16],
+        /// The device's own number for it, at most 2^63 - 1.
+        counter: u64,
+        /// What is said.
+        text: String,
+    },
+    /// A new room.
+    CreateRoom {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The new room's id.
+        room: u32,
+        /// What it is.
+        kind: RoomKind,
+        /// Its name (or key), unique among rooms of its kind.
+        name: String,
+        /// Its topic; may be empty.
+        topic: String,
+    },
+    /// Another topic for a room.
+    SetTopic {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// Its new topic; may be empty.
+        topic: String,
+    },
+}
+
+impl Write {
+    /// The id that comes back in the outcome.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Append { id, .. } | Self::CreateRoom { id, .. } | Self::SetTopic { id, .. } => *id,
+        }
+    }
+
+    /// The bytes that vary from write to write, for batch bounds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append { sender, text, .. } => sender.len() + text.len(),
+            Self::CreateRoom { name, topic, .. } => name.len() + topic.len(),
+            Self::SetTopic { topic, .. } => topic.len(),
+        }
+    }
+}
+
+/// What became of a [`Write`]. All but `Failed` are as durable as the store's setting says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The message is in the log.
+    Committed {
+        /// The write's id.
+        id: u64,
+        /// Its number in its room.
+        seq: u64,
+        /// Its time in Unix milliseconds.
+        time_ms: u64,
+    },
+    /// The same sender, device and counter were in the log before. Nothing was written.
+    Duplicate {
+        /// The write's id.
+        id: u64,
+        /// The room that the first one was said in.
+        room: u32,
+        /// The first one's number.
+        seq: u64,
+        /// The first one's time in Unix milliseconds.
+        time_ms: u64,
+    },
+    /// The room exists now.
+    RoomCreated {
+        /// The write's id.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// When, in Unix milliseconds.
+        created_ms: u64,
+    },
+    /// The room has its new topic.
+    TopicSet {
+        /// The write's id.
+        id: u64,
+        /// The room.
+        room: u32,
+    },
+    /// Nothing was written and no number was consumed.
+    Failed {
+        /// The write's id.
+        id: u64,
+        /// Why.
+        error: WriteError,
+    },
+}
+
+impl Outcome {
+    /// The write's id.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Committed { id, .. }
+            | Self::Duplicate { id, .. }
+            | Self::RoomCreated { id, .. }
+            | Self::TopicSet { id, .. }
+            | Self::Failed { id, .. } => *id,
+        }
+    }
+}
+
+/// Why a write failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The room does not exist.
+    #[error("there is no room {0}")]
+    NoSuchRoom(u32),
+    /// The room's id, or its name among rooms of its kind, is taken.
+    #[error("room {room} or its name `{name}` exists already")]
+    RoomTaken {
+        /// The id that was asked for.
+        room: u32,
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The counter is beyond what the log can hold.
+    #[error("counter {0} is greater than 2^63 - 1")]
+    CounterTooLarge(u64),
+    /// The database refused this row, or the whole batch.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+/// The end of a room's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tail {
+    seq: u64,
+    time_ms: u64,
+}
+
+/// The appending end of the log, and what it knows of every room's end.
+#[derive(Debug)]
+pub(super) struct Log {
+    conn: Connection,
+    file: PathBuf,
+    tails: HashMap<u32, Tail>,
+}
+
+impl Log {
+    pub(super) fn open(dir: &DataDir, config: &StoreConfig) -> Result<Self, StoreError> {
+        if config.durability == super::Durability::Off {
+            return Err(StoreError::DurabilityReserved);
+        }
+        let file = dir.database();
+        let conn = dir.connect()?;
+        let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
+        Ok(Self { conn, file, tails })
+    }
+
+    pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
+        rows::load_rooms(&self.conn).map_err(StoreError::database(&self.file))
+    }
+
+    /// Commits a batch and tells what became of each write, in order. A row that cannot be written fails
+    /// alone; a transaction that cannot be committed fails as a whole and leaves everything as it was.
+    pub(super) fn commit(&mut self, writes: &[Write], now_ms: u64) -> Vec<Outcome> {
+        let mut before = BTreeMap::new();
+        match self.try_commit(writes, now_ms, &mut before) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                for (room, tail) in before {
+                    match tail {
+                        Some(tail) => self.tails.insert(room, tail),
+                        None => self.tails.remove(&room),
+                    };
+                }
+                let failed = |write: &Write| Outcome::Failed { id: write.id(), error: error.clone().into() };
+                writes.iter().map(failed).collect()
+            }
+        }
+    }
+
+    /// Writes what is committed back from the write-ahead log into the file, as far as readers let it.
+    pub(super) fn checkpoint(&self) {
+        let checkpointed = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = checkpointed {
+            // Harmless: what is committed is in the write-ahead log, and the next checkpoint tries again.
+            tracing::warn!(%error, "checkpoint of the message log failed");
+        }
+    }
+
+    fn try_commit(
+        &mut self,
+        writes: &[Write],
+        now_ms: u64,
+        before: &mut BTreeMap<u32, Option<Tail>>,
+    ) -> Result<Vec<Outcome>, DbError> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcomes = Batch::prepare(&tx, &mut self.tails, before, now_ms)?.apply_all(writes)?;
+        tx.commit()?;
+        Ok(outcomes)
+    }
+}
+
+/// A transaction under way.
+struct Batch<'a> {
+    tx: &'a Transaction<'a>,
+    insert: CachedStatement<'a>,
+    tails: &'a mut HashMap<u32, Tail>,
+    /// How the rooms that this batch touches ended before it.
+    before: &'a mut BTreeMap<u32, Option<Tail>>,
+    now_ms: u64,
+}
+
+impl<'a> Batch<'a> {
+    fn prepare(
+        tx: &'a Transaction<'a>,
+        tails: &'a mut HashMap<u32, Tail>,
+        before: &'a mut BTreeMap<u32, Option<Tail>>,
+        now_ms: u64,
+    ) -> Result<Self, DbError> {
+        Ok(Self { tx, insert: tx.prepare_cached(INSERT)?, tails, before, now_ms })
+    }
+
+    /// Applies every write. A row that is wrong in itself fails alone; what the next row would meet as well, or
+    /// what has ended the transaction, fails them all.
+    fn apply_all(mut self, writes: &[Write]) -> Result<Vec<Outcome>, DbError> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            outcomes.push(match self.apply(write) {
+                Ok(outcome) => outcome,
+                Err(WriteError::Database(error)) => return Err(error),
+                Err(
+                    error @ (WriteError::NoSuchRoom(_)
+                    | WriteError::RoomTaken { .. }
+                    | WriteError::CounterTooLarge(_)),
+                ) => Outcome::Failed { id: write.id(), error },
+            });
+        }
+        self.store_tails()?;
+        Ok(outcomes)
+    }
+
+    fn apply(&mut self, write: &Write) -> Result<Outcome, WriteError> {
+        match write {
+            Write::Append { id, room, sender, device, counter, text } => {
+                self.append(*id, *room, sender, device, *counter, text)
+            }
+            Write::CreateRoom { id, room, kind, name, topic } => {
+                self.create_room(*id, *room, *kind, name, topic)
+            }
+            Write::SetTopic { id, room, topic } => self.set_topic(*id, *room, topic),
+        }
+    }
+
+    fn append(
+        &mut self,
+        id: u64,
+        room: u32,
+        sender: &str,
+        device: &[u8; 16],
+        counter: u64,
+        text: &str,
+    ) -> Result<Outcome, WriteError> {
+        let counter = i64::try_from(counter).map_err(|_| WriteError::CounterTooLarge(counter))?;
+        let Some(last) = self.tails.get(&room).copied() else {
+            return Err(WriteError::NoSuchRoom(room));
+        };
+        let next = Tail { seq: last.seq.saturating_add(1), time_ms: last.time_ms.max(self.now_ms) };
+        let (seq, time) = (rows::to_i64(next.seq), rows::to_i64(next.time_ms));
+        let inserted =
+            self.insert.execute((room, seq, time, sender, device, counter, text)).map_err(DbError::from)?;
+        if inserted == 0 {
+            return self.earlier(id, sender, device, counter);
+        }
+        self.before.entry(room).or_insert(Some(last));
+        self.tails.insert(room, next);
+        Ok(Outcome::Committed { id, seq: next.seq, time_ms: next.time_ms })
+    }
+
+    /// What the log has under the same `(sender, device, counter)`.
+    fn earlier(&self, id: u64, sender: &str, device: &[u8; 16], counter: i64) -> Result<Outcome, WriteError> {
+        let found = self
+            .tx
+            .prepare_cached(EARLIER)
+            .and_then(|mut select| {
+                select
+                    .query_row((sender, device, counter), |row| {
+                        let (seq, time_ms) = (rows::unsigned(row, 1)?, rows::unsigned(row, 2)?);
+                        Ok(Outcome::Duplicate { id, room: row.get(0)?, seq, time_ms })
+                    })
+                    .optional()
+            })
+            .map_err(DbError::from)?;
+        found.ok_or_else(|| DbError::Damaged("a message is in one index and not in the other".into()).into())
+    }
+
+    fn create_room(
+        &mut self,
+        id: u64,
+        room: u32,
+        kind: RoomKind,
+        name: &str,
+        topic: &str,
+    ) -> Result<Outcome, WriteError> {
+        let created_ms = self.now_ms;
+        let inserted = self.tx.prepare_cached(CREATE_ROOM).and_then(|mut insert| {
+            insert.execute((room, kind.number(), name, topic, rows::to_i64(created_ms)))
+        });
+        match inserted {
+            Ok(_) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                return Err(WriteError::RoomTaken { room, name: name.to_owned() });
+            }
+            Err(error) => return Err(DbError::from(error).into()),
+        }
+        self.before.entry(room).or_insert(None);
+        self.tails.insert(room, Tail { seq: 0, time_ms: 0 });
+        Ok(Outcome::RoomCreated { id, room, created_ms })
+    }
+
+    fn set_topic(&self, id: u64, room: u32, topic: &str) -> Result<Outcome, WriteError> {
+        let set = self
+            .tx
+            .prepare_cached("UPDATE rooms SET topic = ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute((room, topic)))
+            .map_err(DbError::from)?;
+        if set == 0 { Err(WriteError::NoSuchRoom(room)) } else { Ok(Outcome::TopicSet { id, room }) }
+    }
+
+    fn store_tails(&self) -> Result<(), DbError> {
+        let mut update =
+            self.tx.prepare_cached("UPDATE rooms SET last_seq = ?2, last_ms = ?3 WHERE id = ?1")?;
+        for room in self.before.keys() {
+            if let Some(tail) = self.tails.get(room) {
+                update.execute((room, rows::to_i64(tail.seq), rows::to_i64(tail.time_ms)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn prepare(conn: &Connection, config: &StoreConfig) -> Result<HashMap<u32, Tail>, rusqlite::Error> {
+    schema::set_durability(conn, config.durability)?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    if let Some(bytes) = config.max_file_bytes {
+        let page: u64 = conn.pragma_query_value(None, "page_size", |row| rows::unsigned(row, 0))?;
+        let pages = bytes.div_ceil(page.max(1));
+        conn.pragma_update_and_check(None, "max_page_count", rows::to_i64(pages), |_| Ok(()))?;
+    }
+    let tail = |room: RoomRow| (room.id, Tail { seq: room.last_seq, time_ms: room.last_ms });
+    Ok(rows::load_rooms(conn)?.into_iter().map(tail).collect())
+}
+
+const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, sender, device, counter, text)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(sender, device, counter) DO NOTHING";
+
+const EARLIER: &str =
+    "SELECT room, seq, time_ms FROM messages WHERE sender = ?1 AND device = ?2 AND counter = ?3";
+
+const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, topic, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// The write-ahead log is written back in the middle of traffic only when it has grown to this many pages
+/// (32 MiB): before that, the first quiet moment does it.
+const CHECKPOINT_PAGES: u32 = 8_192;
+
+/// The writer's page cache: the ends of three trees for some thousand devices.
+const CACHE_KIB: i32 = 8_192;

@@ -1,0 +1,172 @@
+//! What the server keeps: accounts and the durable message log, in one SQLite file.
+//!
+//! ```text
+//! DIR/              0700
+//!   chat.db         0600, accounts, rooms and messages; opened by any `sqlite3` shell (WAL mode)
+//!   search.db       0600, the full-text index: derived from chat.db, rebuilt when missing or stale
+//!   server.lock     held by the running server, contains its process id
+//! ```
+//!
+//! Three threads, so that nothing on the event loop ever waits for the disk:
+//!
+//! | thread | owns | does |
+//! |---|---|---|
+//! | writer | the one connection that appends | takes all that waits, one transaction, one flush, then reports |
+//! | reader | a read-only connection | pages of history, account records for logins |
+//! | search | a read-only connection and `search.db` | fills the index behind the log, answers searches |
+//!
+//! Requests go in through bounded channels that give the request back when they are full; answers come out
+//! through callbacks that run on these threads and must only hand the answer over (a mailbox and a waker).
+//! A search costs what its words cost, so it has a thread of its own: no login and no catch-up waits for it.
+//!
+//! # What the log promises
+//!
+//! - An [`Outcome::Committed`] is reported after its commit is as durable as [`Durability`] says.
+//! - A room's numbers run 1, 2, 3 ... without gap; they are given inside the commit, and a commit that fails
+//!   consumes none. Times within a room never run backwards, whatever the system's clock does.
+//! - `(sender, device, counter)` is unique in the log for good: what is said twice is
+//!   [`Outcome::Duplicate`], with the number of the first.
+//! - What can be found is what is committed: the index lags, but a search reads what the index does not have
+//!   yet from the log itself.
+//!
+//! Account commands work beside a running server: they need no lock, and the server looks a record up at
+//! every login.
+
+mod accounts;
+mod append;
+mod data_dir;
+mod error;
+mod index;
+mod query;
+mod reader;
+mod refused;
+mod rows;
+mod schema;
+mod search;
+mod words;
+mod writer;
+
+use std::{sync::Arc, time::SystemTime};
+
+pub use self::{
+    accounts::{Account, AccountError, Accounts},
+    append::{Outcome, Write, WriteError},
+    data_dir::{DataDir, ServerLock},
+    error::{DbError, StoreError},
+    reader::{LogReader, Read, Reply, Search},
+    refused::Refused,
+    rows::{FoundMessage, Message, RoomKind, RoomRow},
+    writer::LogWriter,
+};
+
+/// Receives the outcomes of each commit, in request order. Runs on the writer thread: it must not block.
+pub type WriteSink = Box<dyn FnMut(Vec<Outcome>) + Send>;
+
+/// Receives each reply of the reader and search threads. Runs on them: it must not block.
+pub type ReadSink = Arc<dyn Fn(Reply) + Send + Sync>;
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A power cut: each commit is flushed to the disk before it is reported.
+    #[default]
+    Full,
+    /// The death of the process (`kill -9`), but not of the machine: the latest commits may be lost with the
+    /// power, the file stays consistent.
+    Os,
+    /// Nothing is kept on the disk. Reserved: [`Store::start`] refuses it with
+    /// [`StoreError::DurabilityReserved`], a ring in memory will take the log's place.
+    Off,
+}
+
+/// The store's settings and bounds.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// What a reported commit survives.
+    pub durability: Durability,
+    /// How many writes may wait for the writer. Default 8,192. It bounds memory to this many times the longest
+    /// message, and answers a flood that outruns the disk: the hub gets its request back.
+    pub max_queued_writes: usize,
+    /// How many reads may wait for the reader, and as many searches for the search thread. Default 1,024.
+    /// It answers a flood of history requests.
+    pub max_queued_reads: usize,
+    /// The greatest size of `chat.db` in bytes, rounded up to whole pages; beyond it writes fail with
+    /// [`DbError::Full`]. Default `None`: the disk is the bound.
+    pub max_file_bytes: Option<u64>,
+    /// The clock: milliseconds since the Unix epoch. Default: the system's.
+    pub clock: fn() -> u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            max_queued_writes: 8_192,
+            max_queued_reads: 1_024,
+            max_file_bytes: None,
+            clock: unix_ms,
+        }
+    }
+}
+
+/// The running store: its three threads and the lock that keeps a second server out.
+#[derive(Debug)]
+pub struct Store {
+    /// Appends to the log.
+    pub writer: LogWriter,
+    /// Reads the log and the accounts.
+    pub reader: LogReader,
+    rooms: Vec<RoomRow>,
+    _lock: ServerLock,
+}
+
+impl Store {
+    /// Starts the threads on a data directory that this process has locked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the database or the index cannot be opened, a thread cannot be started, or the
+    /// durability is [`Durability::Off`].
+    pub fn start(
+        lock: ServerLock,
+        config: &StoreConfig,
+        on_write: WriteSink,
+        on_read: ReadSink,
+    ) -> Result<Self, StoreError> {
+        let dir = lock.dir();
+        let log = append::Log::open(dir, config)?;
+        let rooms = log.load_rooms()?;
+        // Before the first append: a stale index is told from a good one by a cursor beyond the log's end.
+        let searcher = search::Searcher::open(dir)?;
+        let (committed, commits) = crossbeam_channel::bounded(1);
+        let reader = LogReader::start(dir, config, searcher, commits, on_read)?;
+        let writer = LogWriter::start(log, config, committed, on_write)?;
+        Ok(Self { writer, reader, rooms, _lock: lock })
+    }
+
+    /// The rooms as they were when the store was started, by ascending id.
+    #[must_use]
+    pub fn rooms(&self) -> &[RoomRow] {
+        &self.rooms
+    }
+
+    /// Commits what is queued, reports it, writes the log back into `chat.db` and ends the threads. Dropping
+    /// the store does the same, without a word about how it went.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ThreadDied`] when one of the threads had panicked.
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        let written = self.writer.stop();
+        let read = self.reader.stop();
+        written.and(read)
+    }
+}
+
+/// Milliseconds since the Unix epoch; 0 before it.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

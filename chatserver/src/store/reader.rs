@@ -1,0 +1,219 @@
+//! The reader thread, and the door to the search thread beside it.
+
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender};
+use rusqlite::Connection;
+
+use super::{
+    ReadSink, StoreConfig,
+    accounts::{self, Account},
+    data_dir::DataDir,
+    error::{DbError, StoreError},
+    query::{self, Bounds},
+    refused::{self, Refused},
+    rows::{FoundMessage, Message},
+    search::Searcher,
+};
+
+/// Something to be read. Each carries an id of the caller's choice that comes back in its [`Reply`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// What a room's log has after a number: catching up.
+    Page {
+        /// Comes back in the reply.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// The last number already seen, 0 for none.
+        after: u64,
+        /// Most messages wanted: 1 to 1,000, others are taken for the nearest of these.
+        limit: usize,
+        /// Most bytes of names and texts wanted, at most 1 MiB; the first message comes in any case.
+        max_bytes: usize,
+    },
+    /// What a room's log has before a number, its newest part: scrolling back.
+    Before {
+        /// Comes back in the reply.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// The first number already seen; `u64::MAX` for the end of the log.
+        before: u64,
+        /// Most messages wanted, as in `Page`.
+        limit: usize,
+        /// Most bytes wanted, as in `Page`.
+        max_bytes: usize,
+    },
+    /// An account, for a login.
+    Account {
+        /// Comes back in the reply.
+        id: u64,
+        /// The account's name.
+        name: String,
+    },
+}
+
+/// A search for messages that contain all words, anywhere in their text and in any case, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// Comes back in the reply.
+    pub id: u64,
+    /// The rooms to search in.
+    pub rooms: Vec<u32>,
+    /// The words, separated by white space; at most 16 count.
+    pub words: String,
+    /// Most messages wanted: 1 to 1,000, others are taken for the nearest of these.
+    pub limit: usize,
+}
+
+/// The answer to a [`Read`] or a [`Search`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The answer to [`Read::Page`].
+    Page {
+        /// The read's id.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// By ascending number.
+        messages: Vec<Message>,
+        /// The log had more after the last of these.
+        more: bool,
+    },
+    /// The answer to [`Read::Before`].
+    Before {
+        /// The read's id.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// By ascending number.
+        messages: Vec<Message>,
+        /// The log had more before the first of these.
+        more: bool,
+    },
+    /// The answer to [`Read::Account`].
+    Account {
+        /// The read's id.
+        id: u64,
+        /// The account, if there is one.
+        account: Option<Account>,
+    },
+    /// The answer to a [`Search`].
+    Found {
+        /// The read's id.
+        id: u64,
+        /// Newest first.
+        messages: Vec<FoundMessage>,
+        /// These are all there are. False when the limit was reached, or when the search stopped at its bound
+        /// before it had seen the whole log.
+        complete: bool,
+    },
+    /// The database refused.
+    Failed {
+        /// The read's id.
+        id: u64,
+        /// Why.
+        error: DbError,
+    },
+}
+
+/// The hub's end of the reader and search threads.
+#[derive(Debug)]
+pub struct LogReader {
+    reads: Option<Sender<Read>>,
+    searches: Option<Sender<Search>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl LogReader {
+    pub(super) fn start(
+        dir: &DataDir,
+        config: &StoreConfig,
+        searcher: Searcher,
+        commits: Receiver<()>,
+        sink: ReadSink,
+    ) -> Result<Self, StoreError> {
+        let conn = dir.connect_read_only()?;
+        let (reads, queue) = crossbeam_channel::bounded(config.max_queued_reads);
+        let (searches, search_queue) = crossbeam_channel::bounded(config.max_queued_reads);
+        let read_sink = sink.clone();
+        let reader = thread::Builder::new()
+            .name("log-reader".into())
+            .spawn(move || run(&conn, &queue, &read_sink))
+            .map_err(StoreError::io("start a thread for", "reading the log"))?;
+        let mut this = Self { reads: Some(reads), searches: Some(searches), threads: vec![reader] };
+        let search = thread::Builder::new()
+            .name("log-search".into())
+            .spawn(move || searcher.run(&search_queue, commits, &sink))
+            .map_err(StoreError::io("start a thread for", "searching the log"))?;
+        this.threads.push(search);
+        Ok(this)
+    }
+
+    /// Queues a read. Reads are answered in the order of sending, beside the searches.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] gives the read back.
+    pub fn try_send(&self, read: Read) -> Result<(), Refused<Read>> {
+        refused::try_send(self.reads.as_ref(), read)
+    }
+
+    /// Queues a search. Searches are answered in the order of sending, beside the reads.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] gives the search back.
+    pub fn try_search(&self, search: Search) -> Result<(), Refused<Search>> {
+        refused::try_send(self.searches.as_ref(), search)
+    }
+
+    /// Answers what is queued, then ends the threads.
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+        self.reads = None;
+        self.searches = None;
+        let mut result = Ok(());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                result = Err(StoreError::ThreadDied { thread: "reader or search" });
+            }
+        }
+        result
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the log's readers did not end cleanly");
+        }
+    }
+}
+
+fn run(conn: &Connection, queue: &Receiver<Read>, sink: &ReadSink) {
+    for read in queue {
+        sink(answer(conn, read));
+    }
+}
+
+fn answer(conn: &Connection, read: Read) -> Reply {
+    match read {
+        Read::Page { id, room, after, limit, max_bytes } => {
+            match query::after(conn, room, after, Bounds::clamped(limit, max_bytes)) {
+                Ok(page) => Reply::Page { id, room, messages: page.messages, more: page.more },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            }
+        }
+        Read::Before { id, room, before, limit, max_bytes } => {
+            match query::before(conn, room, before, Bounds::clamped(limit, max_bytes)) {
+                Ok(page) => Reply::Before { id, room, messages: page.messages, more: page.more },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            }
+        }
+        Read::Account { id, name } => match accounts::lookup(conn, &name) {
+            Ok(account) => Reply::Account { id, account },
+            Err(error) => Reply::Failed { id, error: error.into() },
+        },
+    }
+}

@@ -1,0 +1,127 @@
+//! The tables of `chat.db`, how they come to be, and how a connection to them is opened.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::{Durability, error::StoreError};
+
+/// One step for each schema version; `PRAGMA user_version` counts those that a file has seen.
+///
+/// In `messages`, `id` is the order of insertion and the search index's cursor: retention, when it comes, has to
+/// keep the newest row so that ids are not given twice, and has to remember the greatest counter that it
+/// removes for each `(sender, device)` so that a repeated say stays a duplicate (see `append::Batch::earlier`).
+/// A removed account frees nothing there: its messages keep their sender's name.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE meta(
+        key TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE users(
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        admin INTEGER NOT NULL DEFAULT 0 CHECK(admin IN (0, 1)),
+        disabled INTEGER NOT NULL DEFAULT 0 CHECK(disabled IN (0, 1)),
+        record BLOB NOT NULL,
+        created_ms INTEGER NOT NULL
+    );
+    CREATE TABLE rooms(
+        id INTEGER PRIMARY KEY,
+        kind INTEGER NOT NULL CHECK(kind IN (0, 1)),
+        name TEXT NOT NULL,
+        topic TEXT NOT NULL DEFAULT '',
+        created_ms INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        last_ms INTEGER NOT NULL DEFAULT 0,
+        UNIQUE(kind, name)
+    );
+    CREATE TABLE messages(
+        id INTEGER PRIMARY KEY,
+        room INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        device BLOB NOT NULL,
+        counter INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        UNIQUE(room, seq),
+        UNIQUE(sender, device, counter)
+    );
+    INSERT INTO meta(key, value) VALUES ('log_id', randomblob(16));
+"];
+
+/// Opens `chat.db` for writing, making or migrating its tables first. The file must exist.
+pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(file, flags).map_err(StoreError::database(file))?;
+    prepare(&conn).map_err(StoreError::database(file))?;
+    migrate(&mut conn, file)?;
+    Ok(conn)
+}
+
+/// Opens a database of this store for reading only.
+pub(super) fn open_read_only(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(file, flags).map_err(StoreError::database(file))?;
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(StoreError::database(file))?;
+    Ok(conn)
+}
+
+/// Makes commits on this connection as durable as asked.
+pub(super) fn set_durability(conn: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Os | Durability::Off => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", synchronous)
+}
+
+fn prepare(conn: &Connection) -> Result<(), rusqlite::Error> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)
+}
+
+fn migrate(conn: &mut Connection, file: &Path) -> Result<(), StoreError> {
+    let failed = || StoreError::database(file);
+    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    if check(conn, file, known)? < known {
+        // Two programs may create the file at the same moment: the lock decides, the loser looks again.
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
+        let found = check(&tx, file, known)?;
+        for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+            tx.execute_batch(step).map_err(failed())?;
+        }
+        tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed())?;
+        tx.pragma_update(None, "user_version", known).map_err(failed())?;
+        tx.commit().map_err(failed())?;
+    }
+    // Persistent in the file, so this changes something once; it cannot happen inside a transaction.
+    conn.pragma_update(None, "journal_mode", "WAL").map_err(failed())
+}
+
+/// The file's schema version, when it is a file that this program may touch.
+fn check(conn: &Connection, file: &Path, known: u32) -> Result<u32, StoreError> {
+    let number = |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
+    let found = number("user_version").map_err(StoreError::database(file))?;
+    let application = number("application_id").map_err(StoreError::database(file))?;
+    let tables: u32 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(StoreError::database(file))?;
+    if application != APPLICATION_ID && (tables > 0 || found > 0) {
+        return Err(StoreError::Foreign { path: file.into() });
+    }
+    if found > known {
+        return Err(StoreError::Newer { path: file.into(), found, known });
+    }
+    Ok(found)
+}
+
+/// How long a connection waits for another process' write lock: an account command needs a few milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A write-ahead log that grew beyond this is cut back to it when it starts over.
+const WAL_KEPT_BYTES: u32 = 64 << 20;
+
+/// `chat`, in SQLite's header field for the program that a file belongs to.
+const APPLICATION_ID: u32 = 0x6368_6174;

@@ -1,0 +1,126 @@
+//! The writer thread: all that waits becomes one commit.
+
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::{
+    StoreConfig, WriteSink,
+    append::{Log, Write},
+    error::StoreError,
+    refused::{self, Refused},
+};
+
+/// The hub's end of the writer thread.
+#[derive(Debug)]
+pub struct LogWriter {
+    requests: Option<Sender<Write>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogWriter {
+    pub(super) fn start(
+        log: Log,
+        config: &StoreConfig,
+        committed: Sender<()>,
+        sink: WriteSink,
+    ) -> Result<Self, StoreError> {
+        let (requests, queue) = crossbeam_channel::bounded(config.max_queued_writes);
+        let clock = config.clock;
+        let thread = thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || Writer { log, queue, committed, clock, sink }.run())
+            .map_err(StoreError::io("start a thread for", "the message log"))?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Queues a write. Its outcome comes through the sink, after those of all writes queued before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] gives the write back.
+    pub fn try_send(&self, write: Write) -> Result<(), Refused<Write>> {
+        refused::try_send(self.requests.as_ref(), write)
+    }
+
+    /// Commits and reports what is queued, then ends the thread.
+    pub(super) fn stop(&mut self) -> Result<(), StoreError> {
+        self.requests = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(StoreError::ThreadDied { thread: "writer" }),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the message log did not close cleanly");
+        }
+    }
+}
+
+struct Writer {
+    log: Log,
+    queue: Receiver<Write>,
+    /// Tells the indexer that there is more; one token is enough, however many commits it stands for.
+    committed: Sender<()>,
+    clock: fn() -> u64,
+    sink: WriteSink,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut batch = Vec::new();
+        let mut checkpointed = true;
+        while let Some(first) = self.next(&mut checkpointed) {
+            self.collect(first, &mut batch);
+            let outcomes = self.log.commit(&batch, (self.clock)());
+            batch.clear();
+            checkpointed = false;
+            (self.sink)(outcomes);
+            // Full: a token waits already. Disconnected: the indexer has ended, the log has not.
+            let _told = self.committed.try_send(());
+        }
+        self.log.checkpoint();
+    }
+
+    /// The next write, or `None` when the store closes. A quiet moment is used to write the log back.
+    fn next(&self, checkpointed: &mut bool) -> Option<Write> {
+        if !*checkpointed {
+            match self.queue.recv_timeout(QUIET) {
+                Ok(write) => return Some(write),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.log.checkpoint();
+                    *checkpointed = true;
+                }
+            }
+        }
+        self.queue.recv().ok()
+    }
+
+    /// Adds what waits, without waiting for more: the flush of one commit is what gathers the next.
+    fn collect(&self, first: Write, batch: &mut Vec<Write>) {
+        let mut bytes = first.bytes();
+        batch.push(first);
+        while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            let Ok(write) = self.queue.try_recv() else { break };
+            bytes += write.bytes();
+            batch.push(write);
+        }
+    }
+}
+
+/// Writes in one commit. More would not make the flush cheaper per row, only the first row wait longer.
+const MAX_BATCH: usize = 4_096;
+
+/// Bytes of text in one commit, give or take its last write: the same bound for long messages.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// So long without a write, and the write-ahead log is written back into the file.
+const QUIET: Duration = Duration::from_millis(500);
