@@ -4,6 +4,7 @@ use core::fmt;
 use opaque_ke::errors::{InternalError, ProtocolError};
 use opaque_ke::rand::{CryptoRng, RngCore};
 use opaque_ke::{ClientLoginFinishParameters, CredentialResponse, Identifiers};
+use zeroize::Zeroize as _;
 
 use super::suite::{ScopeError, SessionKey, Suite, context};
 use super::{Password, RESPONSE_LEN, STRETCH_LEN, Stretch, StretchOutOfRange};
@@ -57,7 +58,7 @@ impl ClientLogin {
         );
         let mut finished = self.state.finish(rng, self.password.as_bytes(), response, parameters)?;
         let finalization = finished.message.serialize().to_vec();
-        finished.export_key.as_mut_slice().fill(0);
+        finished.export_key.as_mut_slice().zeroize();
         Ok((finalization, SessionKey::take(&mut finished.session_key)))
     }
 }

@@ -28,7 +28,7 @@ impl ServerSetup {
     ///
     /// Should be what most accounts have: an account with other parameters is told from an unknown user by them.
     #[must_use]
-    pub const fn with_decoy_stretch(self, decoy_stretch: Stretch) -> Self {
+    pub fn with_decoy_stretch(self, decoy_stretch: Stretch) -> Self {
         Self { inner: self.inner, decoy_stretch }
     }
 

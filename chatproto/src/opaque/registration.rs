@@ -84,7 +84,8 @@ impl ClientRegistration {
         if response.len() != REGISTRATION_RESPONSE_LEN {
             return Err(RegistrationError::Malformed);
         }
-        let response = RegistrationResponse::deserialize(response).map_err(|_| RegistrationError::Malformed)?;
+        let response =
+            RegistrationResponse::deserialize(response).map_err(|_| RegistrationError::Malformed)?;
         let parameters = ClientRegistrationFinishParameters::new(
             Identifiers { client: Some(user.as_bytes()), server: None },
             Some(&stretch),

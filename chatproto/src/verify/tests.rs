@@ -8,14 +8,17 @@ const MIB: usize = KIB * KIB;
 
 /// Bytes without a period that a unit length could share.
 fn file(len: usize) -> Vec<u8> {
-    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    (0_u32..).flat_map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()).take(len).collect()
 }
 
 fn unit_values(file: &[u8], layout: Layout) -> Vec<UnitValue> {
-    (0..layout.units())
-        .map(|index| {
+    let units = file.chunks(1 << layout.unit().get());
+    assert_eq!(units.len() as u64, layout.units());
+    (0..)
+        .zip(units)
+        .map(|(index, bytes)| {
             let range = layout.range(index).unwrap();
-            let bytes = &file[range.start as usize..range.end as usize];
+            assert_eq!(range.end - range.start, bytes.len() as u64);
             let mut hasher = layout.hasher(index).unwrap();
             assert_eq!(hasher.update(bytes), bytes.len());
             hasher.finish().unwrap()
@@ -117,10 +120,10 @@ fn held_digests_agree_exactly_on_equal_prefixes() {
     let values = unit_values(&file(5 * KIB), layout);
     let mut held = Held::new();
     let mut seen = Vec::from([held.digest()]);
-    for (count, value) in (1..).zip(&values) {
+    for (index, value) in values.iter().enumerate() {
         held.push(value);
-        assert_eq!(held.units(), count);
-        assert_eq!(held.digest(), *blake3::hash(&values[..count as usize].concat()).as_bytes());
+        assert_eq!(held.units(), index as u64 + 1);
+        assert_eq!(held.digest(), *blake3::hash(&values[..=index].concat()).as_bytes());
         assert!(!seen.contains(&held.digest()));
         seen.push(held.digest());
     }

@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn what_people_write_stays_as_it_is() {
-        for text in ["C:\\dir", "שלום\u{200f}!", "می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧 ❤\u{fe0f}", "日本語"] {
+        for text in
+            ["C:\\dir", "שלום\u{200f}!", "می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧 ❤\u{fe0f}", "日本語"]
+        {
             assert!(!text.chars().any(is_forbidden), "{text}");
             assert_eq!(escaped(text).to_string(), text);
         }

@@ -100,8 +100,7 @@ pub fn case_fold_key(name: SafeNameRef<'_>) -> String {
 /// Windows looks only at what precedes the first dot, and drops spaces before that.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end();
-    let is = |device: &&str| stem.eq_ignore_ascii_case(device);
-    if DEVICES.iter().any(|device| is(&device)) {
+    if DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device)) {
         return true;
     }
     let mut chars = stem.chars();
