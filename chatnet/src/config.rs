@@ -1,0 +1,83 @@
+//! The named bounds of a [`Net`](crate::Net): what each one costs, and which attack it answers.
+
+use std::time::Duration;
+
+/// Bounds of one poll loop. Start from [`NetConfig::default`] and change what differs.
+///
+/// Bytes that a program queues for a connection are its own and are not counted here: a [`Net`](crate::Net)
+/// keeps no copy of plain data, and of TLS data at most [`tls_send_buffer`](Self::tls_send_buffer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetConfig {
+    /// Connections that may exist at once: accepted, dialled and those still lingering after a close.
+    ///
+    /// Default 10,000. Bounds descriptors and memory (about 200 bytes each while idle and plain, about 8 KiB
+    /// with TLS). Answers connection floods: beyond it nothing is accepted, and new callers wait in the
+    /// kernel's backlog.
+    pub max_connections: usize,
+    /// TLS handshakes that may be under way at once.
+    ///
+    /// Default 256. Bounds the memory of half-open sessions (up to 64 KiB of handshake each). Answers callers that
+    /// open many connections and then stay silent: beyond it nothing is accepted until one of them finishes or
+    /// times out.
+    pub max_handshakes: usize,
+    /// Connections taken from one listener in one turn.
+    ///
+    /// Default 64. Bounds the time of a turn. Answers accept floods that would starve those already connected.
+    pub max_accepts_per_turn: usize,
+    /// TLS handshake steps (an asymmetric operation each, about half a millisecond) in one turn.
+    ///
+    /// Default 16. Bounds the time of a turn. Answers handshake floods that would delay everybody's chat.
+    pub max_handshake_steps_per_turn: usize,
+    /// Bytes read from one connection in one turn; the rest waits for the next turn.
+    ///
+    /// Default 256 KiB. Answers a flooding connection that would starve the others.
+    pub read_budget: usize,
+    /// Bytes written to one connection in one turn; the rest waits for the next turn.
+    ///
+    /// Default 256 KiB. Keeps a fast download from delaying others.
+    pub write_budget: usize,
+    /// Encrypted bytes that may wait in one TLS session for its socket.
+    ///
+    /// Default 64 KiB. Bounds memory per TLS connection whose peer does not read.
+    pub tls_send_buffer: usize,
+    /// Time that an accepted connection has for its TLS handshake.
+    ///
+    /// Default 10 s. Answers callers that connect and stay silent. Dialled connections have
+    /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout) instead.
+    pub handshake_timeout: Duration,
+    /// Time that a closed connection has to take its last bytes and to end its own side.
+    ///
+    /// Default 2 s. Answers peers that never end theirs.
+    pub linger_timeout: Duration,
+    /// Bytes that are read and thrown away from a closed connection, so that its last bytes are not destroyed by a reset.
+    ///
+    /// Default 1 MiB. Answers peers that go on sending.
+    pub max_linger_bytes: usize,
+    /// Pause of a listener after `accept` failed, for instance for lack of descriptors.
+    ///
+    /// Default 200 ms. Bounds the number of failing calls: the readiness of a listener gives no second edge.
+    pub accept_retry: Duration,
+    /// Readiness events that one poll may return; more of them wait for the next turn.
+    ///
+    /// Default 1,024. Bounds the time of a turn.
+    pub max_poll_events: usize,
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_handshakes: 256,
+            max_accepts_per_turn: 64,
+            max_handshake_steps_per_turn: 16,
+            read_budget: 256 * 1024,
+            write_budget: 256 * 1024,
+            tls_send_buffer: 64 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            linger_timeout: Duration::from_secs(2),
+            max_linger_bytes: 1024 * 1024,
+            accept_retry: Duration::from_millis(200),
+            max_poll_events: 1024,
+        }
+    }
+}
