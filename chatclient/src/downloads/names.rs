@@ -1,0 +1,64 @@
+//! The names that a file has in the download folder: one while it comes, one of several when it is there.
+
+use std::borrow::Cow;
+
+const TEMPORARY_SUFFIX: &str = ".part";
+const TAG_DIGITS: usize = 8;
+
+/// `.NAME.xxxxxxxx.part`: hidden, and told apart by a random tag. At most 15 bytes longer than `name`, which keeps the
+/// longest name within what file systems take.
+pub(super) fn temporary(name: &str, tag: u32) -> String {
+    format!(".{name}.{tag:08x}{TEMPORARY_SUFFIX}")
+}
+
+/// Whether a name has the form of a temporary one.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX))
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(name, tag)| {
+            !name.is_empty() && tag.len() == TAG_DIGITS && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+}
+
+/// The name itself, then `name (1).ext`, `name (2).ext` and so on.
+pub(super) fn variant(name: &str, number: u32) -> Cow<'_, str> {
+    if number == 0 {
+        return Cow::Borrowed(name);
+    }
+    let stem_end = name.rfind('.').filter(|at| *at > 0).unwrap_or(name.len());
+    let (stem, extension) = name.split_at(stem_end);
+    Cow::Owned(format!("{stem} ({number}){extension}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chatproto::wire::SafeNameRef;
+
+    #[test]
+    fn variants_keep_the_extension() {
+        assert_eq!(variant("song.mp3", 0), "song.mp3");
+        assert_eq!(variant("song.mp3", 1), "song (1).mp3");
+        assert_eq!(variant("a.tar.gz", 12), "a.tar (12).gz");
+        assert_eq!(variant("README", 2), "README (2)");
+        assert_eq!(variant(".bashrc", 2), ".bashrc (2)");
+    }
+
+    #[test]
+    fn temporary_names_are_recognised_and_nothing_else() {
+        assert!(is_temporary(&temporary("song.mp3", 0x1f)));
+        for name in
+            [".part", ".x.part", "x.12345678.part", ".x.1234567.part", ".x.1234567g.part", "..12345678.part"]
+        {
+            assert!(!is_temporary(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_longest_name_still_fits_the_file_system() {
+        let name = "x".repeat(SafeNameRef::MAX_LEN);
+        assert_eq!(temporary(&name, u32::MAX).len(), 255);
+        assert!(variant(&name, super::super::MAX_COPIES).len() <= 255);
+    }
+}

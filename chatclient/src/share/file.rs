@@ -1,0 +1,124 @@
+//! A shared file while it is sent.
+
+use super::{Seen, ShareError};
+use crate::handle::unix_millis;
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
+use cap_std::fs::{Dir, OpenOptions};
+use chatproto::verify::{Layout, UnitLog2};
+use chatproto::wire::SafeNameRef;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// An open file of the share. What is read from it is what it was at opening, or [`ShareError::Changed`].
+#[derive(Debug)]
+pub struct SharedFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    modified: SystemTime,
+}
+
+impl SharedFile {
+    pub(super) fn open(
+        dir: &Dir,
+        name: SafeNameRef<'_>,
+        path: PathBuf,
+        expected: Option<Seen>,
+    ) -> Result<Self, ShareError> {
+        let failed = |source| ShareError::from_io("open", path.clone(), source);
+        // Looked at before it is opened, since opening a device can have effects. Then once more, for what took its
+        // place in between; O_NONBLOCK keeps a pipe among that from blocking this thread for good.
+        if !dir.symlink_metadata(name.as_str()).map_err(failed)?.is_file() {
+            return Err(ShareError::NotAFile { path });
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
+        let file = dir.open_with(name.as_str(), &options).map_err(failed)?.into_std();
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(ShareError::NotAFile { path });
+        }
+        let opened =
+            Self { size: metadata.len(), modified: metadata.modified().map_err(failed)?, file, path };
+        match expected {
+            Some(seen) if seen.size != opened.size => Err(opened.changed("its size is not the one listed")),
+            Some(seen) if seen.mtime_ms != opened.mtime_ms() => {
+                Err(opened.changed("its time is not the one listed"))
+            }
+            Some(_) | None => Ok(opened),
+        }
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its last change, in milliseconds since 1970-01-01 UTC; 0 if earlier.
+    #[must_use]
+    pub fn mtime_ms(&self) -> u64 {
+        unix_millis(self.modified)
+    }
+
+    /// Where it lies, for the local user's eyes.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it falls into units of one length.
+    #[must_use]
+    pub fn layout(&self, unit: UnitLog2) -> Layout {
+        Layout::new(self.size, unit)
+    }
+
+    /// Reads one unit, at most 1 MiB, in place of what `into` held. A buffer that is used again is not cleared first.
+    ///
+    /// # Errors
+    ///
+    /// [`ShareError::Changed`] when the file was cut, grew or was written to since it was opened,
+    /// [`ShareError::NoSuchUnit`], or [`ShareError::Io`].
+    pub fn read_unit(&self, unit: UnitLog2, index: u64, into: &mut Vec<u8>) -> Result<(), ShareError> {
+        let range = self
+            .layout(unit)
+            .range(index)
+            .map_err(|error| ShareError::NoSuchUnit { path: self.path.clone(), error })?;
+        // No unit is longer than a usize.
+        into.resize(usize::try_from(range.end - range.start).unwrap_or(0), 0);
+        match self.file.read_exact_at(into, range.start) {
+            Ok(()) => self.check_unchanged(),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.changed("it was cut")),
+            Err(error) => Err(self.failed("read", error)),
+        }
+    }
+
+    /// Compares the file with what it was at opening. A change that keeps size and time is not seen here: it is the
+    /// receiver's hashes that see it.
+    ///
+    /// # Errors
+    ///
+    /// [`ShareError::Changed`] or [`ShareError::Io`].
+    pub fn check_unchanged(&self) -> Result<(), ShareError> {
+        let failed = |error| self.failed("look at", error);
+        let metadata = self.file.metadata().map_err(failed)?;
+        if metadata.len() != self.size {
+            return Err(self.changed("its size is another now"));
+        }
+        if metadata.modified().map_err(failed)? != self.modified {
+            return Err(self.changed("it was written to"));
+        }
+        Ok(())
+    }
+
+    fn changed(&self, what: &'static str) -> ShareError {
+        ShareError::Changed { path: self.path.clone(), what }
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> ShareError {
+        ShareError::from_io(action, self.path.clone(), source)
+    }
+}

@@ -1,0 +1,281 @@
+//! The download folder: whole and verified or not there at all, and nothing is ever replaced.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod files_support;
+
+use chatclient::downloads::{DownloadError, Downloads, Incoming};
+use chatclient::share::{Outgoing, Share};
+use chatproto::verify::UnitLog2;
+use chatproto::wire::SafeRelPathRef;
+use files_support::{as_ordinary_user, name, path};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
+
+const ROOT: SafeRelPathRef<'static> = SafeRelPathRef::ROOT;
+const UNIT: UnitLog2 = UnitLog2::MIN;
+
+fn downloads() -> (tempfile::TempDir, Downloads) {
+    let temp = tempfile::tempdir().unwrap();
+    let downloads = Downloads::open(temp.path()).unwrap();
+    (temp, downloads)
+}
+
+fn files(folder: &Path) -> BTreeSet<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn incoming(downloads: &Downloads, size: usize) -> Incoming {
+    Incoming::begin(downloads, ROOT, name("file.bin").borrow(), size as u64, UNIT).unwrap()
+}
+
+/// Sends a file of the share through to the downloads, in data frames of 700 bytes that end with each unit.
+fn transfer(
+    share: &Share,
+    file: &str,
+    downloads: &Downloads,
+    unit: UnitLog2,
+) -> chatclient::downloads::Finished {
+    let file = path(file);
+    let shared = share.open_file(file.borrow(), None).unwrap();
+    let (size, mtime_ms) = (shared.size(), shared.mtime_ms());
+    let mut outgoing = Outgoing::new(shared, unit);
+    let (folder, name) = (file.borrow().parent().unwrap(), file.borrow().file_name().unwrap());
+    let mut incoming = Incoming::begin(downloads, folder, name, size, unit).unwrap();
+    while let Some(sent) = outgoing.next_unit().unwrap() {
+        for data in sent.bytes.chunks(700) {
+            incoming.data(incoming.received(), data).unwrap();
+        }
+        assert_eq!(incoming.unit_end().unwrap(), sent.value);
+    }
+    incoming.finish(&outgoing.root().unwrap(), mtime_ms).unwrap()
+}
+
+#[test]
+fn a_file_arrives_identical_with_its_time_and_not_executable() {
+    let unit = UNIT.len() as usize;
+    for size in [0, 1, unit - 1, unit, unit + 1, 3 * unit + 1, 300_000] {
+        let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let source = tempfile::tempdir().unwrap();
+        fs::create_dir_all(source.path().join("music/old")).unwrap();
+        let original = source.path().join("music/old/song.mp3");
+        fs::write(&original, &content).unwrap();
+        fs::set_permissions(&original, fs::Permissions::from_mode(0o777)).unwrap();
+        let time = UNIX_EPOCH + Duration::from_millis(1_500_000_000_250);
+        fs::File::options().write(true).open(&original).unwrap().set_modified(time).unwrap();
+
+        let (temp, downloads) = downloads();
+        let finished = transfer(&Share::open(source.path()).unwrap(), "music/old/song.mp3", &downloads, UNIT);
+        assert_eq!(finished.path, temp.path().join("music/old/song.mp3"));
+        assert_eq!(finished.size, size as u64);
+        assert_eq!(finished.root, *blake3::hash(&content).as_bytes());
+        assert_eq!(fs::read(&finished.path).unwrap(), content);
+        let metadata = fs::metadata(&finished.path).unwrap();
+        assert_eq!(metadata.modified().unwrap(), time);
+        assert_eq!(metadata.permissions().mode() & 0o111, 0);
+        assert_eq!(files(&temp.path().join("music/old")), ["song.mp3".to_owned()].into());
+    }
+}
+
+#[test]
+fn the_folder_is_created_and_a_file_in_its_place_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("a/b");
+    Downloads::open(&folder).unwrap();
+    assert_eq!(files(&folder), BTreeSet::new(), "the trial file is gone");
+
+    fs::write(temp.path().join("file"), "").unwrap();
+    for no_folder in ["file", "file/inner"] {
+        let error = Downloads::open(temp.path().join(no_folder)).unwrap_err();
+        assert!(matches!(error, DownloadError::NotAFolder { .. }), "{error:?}");
+        assert!(error.to_string().contains("file"), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_writable_is_refused_at_once() {
+    let prepare = |folder: &Path| {
+        fs::create_dir(folder.join("closed")).unwrap();
+        fs::set_permissions(folder.join("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    };
+    as_ordinary_user("a_folder_that_is_not_writable_is_refused_at_once", prepare, |folder| {
+        for closed in ["closed", "closed/inner"] {
+            let error = Downloads::open(folder.join(closed)).unwrap_err();
+            assert!(matches!(error, DownloadError::NotWritable { .. }), "{error:?}");
+            assert!(error.to_string().contains("is not writable"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_download_folder_that_vanished_is_an_error_and_not_made_anew_elsewhere() {
+    let (temp, downloads) = downloads();
+    fs::remove_dir(temp.path()).unwrap();
+    let error = downloads.begin(ROOT, name("x").borrow(), 1).unwrap_err();
+    assert!(matches!(error, DownloadError::Io { .. }), "{error:?}");
+    assert!(!temp.path().exists());
+}
+
+#[test]
+fn a_taken_name_gets_a_number_and_nothing_is_replaced() {
+    let (temp, downloads) = downloads();
+    fs::write(temp.path().join("file.bin"), "mine").unwrap();
+    symlink("nowhere", temp.path().join("file (1).bin")).unwrap();
+    fs::create_dir(temp.path().join("file (2).bin")).unwrap();
+    let partial = downloads.begin(ROOT, name("file.bin").borrow(), 3).unwrap();
+    assert!(!partial.path().ends_with(partial.temporary_path().file_name().unwrap()));
+    partial.write_at(0, b"new").unwrap();
+    let landed = partial.finish(0).unwrap();
+    assert_eq!(landed, temp.path().join("file (3).bin"));
+    assert_eq!(fs::read_to_string(landed).unwrap(), "new");
+    assert_eq!(fs::read_to_string(temp.path().join("file.bin")).unwrap(), "mine");
+    assert!(!temp.path().join("nowhere").exists());
+}
+
+#[test]
+fn many_files_that_race_for_one_name_all_survive() {
+    const RACERS: usize = 24;
+    let (temp, downloads) = downloads();
+    let start = Barrier::new(RACERS + 1);
+    thread::scope(|scope| {
+        for racer in 0..RACERS {
+            let (downloads, start) = (downloads.clone(), &start);
+            scope.spawn(move || {
+                let content = format!("{racer:04}");
+                let partial = downloads.begin(ROOT, name("same.txt").borrow(), 4).unwrap();
+                partial.write_at(0, content.as_bytes()).unwrap();
+                start.wait();
+                let landed = partial.finish(0).unwrap();
+                assert_eq!(fs::read_to_string(landed).unwrap(), content);
+            });
+        }
+        start.wait();
+        // And somebody else who wants the name.
+        let _ = fs::File::create_new(temp.path().join("same.txt"));
+    });
+    let contents: BTreeSet<String> =
+        files(temp.path()).iter().map(|file| fs::read_to_string(temp.path().join(file)).unwrap()).collect();
+    assert!((0..RACERS).all(|racer| contents.contains(&format!("{racer:04}"))), "{contents:?}");
+    assert!(files(temp.path()).iter().all(|file| file.starts_with("same")), "no temporary name is left");
+}
+
+#[test]
+fn no_link_leads_out_of_the_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    let (temp, downloads) = downloads();
+    symlink(outside.path(), temp.path().join("out")).unwrap();
+    fs::write(temp.path().join("file"), "").unwrap();
+    for folder in ["out", "out/inner", "file", "file/inner"] {
+        let error = downloads.begin(path(folder).borrow(), name("x").borrow(), 1).unwrap_err();
+        assert!(matches!(error, DownloadError::NotAFolder { .. }), "{folder}: {error:?}");
+    }
+    assert_eq!(files(outside.path()), BTreeSet::new());
+}
+
+#[test]
+fn an_interrupted_file_is_kept_and_a_cancelled_one_is_not() {
+    let (temp, downloads) = downloads();
+    let partial = downloads.begin(ROOT, name("kept").borrow(), 10).unwrap();
+    partial.write_at(0, b"12345").unwrap();
+    let kept = partial.temporary_path();
+    drop(partial);
+    assert_eq!(fs::read(&kept).unwrap(), b"12345");
+
+    let mut cancelled = incoming(&downloads, 10);
+    cancelled.data(0, b"12345").unwrap();
+    cancelled.discard().unwrap();
+    assert_eq!(files(temp.path()).len(), 1);
+    assert!(kept.exists());
+}
+
+#[test]
+fn bytes_that_do_not_fit_are_refused() {
+    let (temp, downloads) = downloads();
+    let unit = UNIT.len() as usize;
+    let refused = |offset, bytes: &[u8]| incoming(&downloads, unit + 10).data(offset, bytes).unwrap_err();
+    assert!(matches!(refused(1, b"x"), DownloadError::OutOfOrder { expected: 0, found: 1, .. }));
+    assert!(matches!(refused(0, &vec![0; unit + 11]), DownloadError::PastEnd { .. }));
+    assert!(matches!(refused(0, &vec![0; unit + 1]), DownloadError::CrossesUnit { .. }));
+    let partial = downloads.begin(ROOT, name("x").borrow(), 1).unwrap();
+    assert!(matches!(partial.write_at(u64::MAX, b"xx"), Err(DownloadError::PastEnd { .. })));
+
+    let mut file = incoming(&downloads, unit + 10);
+    file.data(0, &vec![0; unit - 1]).unwrap();
+    assert!(matches!(file.unit_end(), Err(DownloadError::UnitIncomplete { missing: 1, .. })));
+    let mut empty = incoming(&downloads, 0);
+    assert!(matches!(empty.data(0, b"x"), Err(DownloadError::PastEnd { .. })));
+    assert!(matches!(empty.unit_end(), Err(DownloadError::NoUnitLeft { .. })));
+    assert!(!temp.path().join("file.bin").exists());
+}
+
+#[test]
+fn an_incomplete_file_does_not_get_its_name() {
+    let (temp, downloads) = downloads();
+    let mut file = incoming(&downloads, 2000);
+    file.data(0, &[0; 1024]).unwrap();
+    file.unit_end().unwrap();
+    let error = file.finish(&[0; 32], 0).unwrap_err();
+    assert!(matches!(error, DownloadError::Incomplete { received: 1024, size: 2000, .. }), "{error:?}");
+
+    let short = downloads.begin(ROOT, name("file.bin").borrow(), 3).unwrap();
+    short.write_at(0, b"x").unwrap();
+    assert!(matches!(short.finish(0), Err(DownloadError::Incomplete { received: 1, size: 3, .. })));
+    assert!(!temp.path().join("file.bin").exists());
+}
+
+#[test]
+fn a_file_with_another_hash_is_removed() {
+    let (temp, downloads) = downloads();
+    let mut file = incoming(&downloads, 4);
+    file.data(0, b"evil").unwrap();
+    file.unit_end().unwrap();
+    let error = file.finish(blake3::hash(b"good").as_bytes(), 0).unwrap_err();
+    assert!(matches!(error, DownloadError::RootMismatch { .. }), "{error:?}");
+    assert!(error.to_string().contains(blake3::hash(b"evil").to_hex().as_str()), "{error}");
+    assert_eq!(files(temp.path()), BTreeSet::new());
+}
+
+#[test]
+fn a_file_larger_than_the_disk_is_refused_before_it_comes() {
+    let (temp, downloads) = downloads();
+    let error = downloads.begin(ROOT, name("huge").borrow(), u64::MAX).unwrap_err();
+    assert!(matches!(error, DownloadError::NoRoom { needed: u64::MAX, .. }), "{error:?}");
+    assert_eq!(files(temp.path()), BTreeSet::new());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_runs_full_is_named_as_such() {
+    files_support::on_small_disk("a_disk_that_runs_full_is_named_as_such", 256, |folder| {
+        let downloads = Downloads::open(folder).unwrap();
+        let mut file = incoming(&downloads, 100 * 1024);
+        // There was room at the beginning, and then somebody else took it.
+        fs::write(folder.join("other"), vec![0; 220 * 1024]).unwrap();
+        let error = loop {
+            if let Err(error) = file.data(file.received(), &[0; 1024]) {
+                break error;
+            }
+            file.unit_end().unwrap();
+        };
+        assert!(matches!(error, DownloadError::DiskFull { .. }), "{error:?}");
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        assert!(!folder.join("file.bin").exists());
+
+        let error = downloads.begin(ROOT, name("x").borrow(), 200 * 1024).unwrap_err();
+        assert!(matches!(error, DownloadError::NoRoom { .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn it_can_move_to_worker_threads() {
+    fn is_send<T: Send + 'static>() {}
+    is_send::<Downloads>();
+    is_send::<Incoming>();
+    is_send::<Share>();
+    is_send::<Outgoing>();
+    is_send::<chatclient::state::Journal>();
+}
