@@ -112,10 +112,11 @@ impl Default for StoreConfig {
 /// The running store: its three threads and the lock that keeps a second server out.
 #[derive(Debug)]
 pub struct Store {
-    /// Appends to the log.
-    pub writer: LogWriter,
+    // In this order: only the writer, closed last, can leave `chat.db` whole without its side files.
     /// Reads the log and the accounts.
     pub reader: LogReader,
+    /// Appends to the log.
+    pub writer: LogWriter,
     rooms: Vec<RoomRow>,
     _lock: ServerLock,
 }
@@ -141,7 +142,7 @@ impl Store {
         let (committed, commits) = crossbeam_channel::bounded(1);
         let reader = LogReader::start(dir, config, searcher, commits, on_read)?;
         let writer = LogWriter::start(log, config, committed, on_write)?;
-        Ok(Self { writer, reader, rooms, _lock: lock })
+        Ok(Self { reader, writer, rooms, _lock: lock })
     }
 
     /// The rooms as they were when the store was started, by ascending id.
@@ -157,8 +158,8 @@ impl Store {
     ///
     /// [`StoreError::ThreadDied`] when one of the threads had panicked.
     pub fn finish(mut self) -> Result<(), StoreError> {
-        let written = self.writer.stop();
         let read = self.reader.stop();
+        let written = self.writer.stop();
         written.and(read)
     }
 }

@@ -1,8 +1,12 @@
 //! The tables of `chat.db`, how they come to be, and how a connection to them is opened.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{Durability, error::StoreError};
 
@@ -96,8 +100,25 @@ fn migrate(conn: &mut Connection, file: &Path) -> Result<(), StoreError> {
         tx.pragma_update(None, "user_version", known).map_err(failed())?;
         tx.commit().map_err(failed())?;
     }
-    // Persistent in the file, so this changes something once; it cannot happen inside a transaction.
-    conn.pragma_update(None, "journal_mode", "WAL").map_err(failed())
+    use_wal(conn).map_err(failed())
+}
+
+/// Turns the write-ahead log on, for good: it is a property of the file and no part of a transaction. The one
+/// time that it changes something it needs the file for itself, and is refused at once when another program
+/// opens the new file at the same moment; that one may do it then.
+fn use_wal(conn: &Connection) -> Result<(), rusqlite::Error> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match conn.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(WAL_RETRY);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The file's schema version, when it is a file that this program may touch.
@@ -119,6 +140,9 @@ fn check(conn: &Connection, file: &Path, known: u32) -> Result<u32, StoreError> 
 
 /// How long a connection waits for another process' write lock: an account command needs a few milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to leave the file to another program that has just made it.
+const WAL_RETRY: Duration = Duration::from_millis(5);
 
 /// A write-ahead log that grew beyond this is cut back to it when it starts over.
 const WAL_KEPT_BYTES: u32 = 64 << 20;

@@ -7,7 +7,9 @@ pub(super) struct Words(Vec<String>);
 impl Words {
     /// Splits at white space. What exceeds the bounds is left out, which can only find more.
     pub(super) fn parse(query: &str) -> Self {
-        Self(query.split_whitespace().take(MAX_WORDS).map(fold).collect())
+        let separates = |char: char| char.is_whitespace() || char == NUL;
+        let words = query.split(separates).filter(|word| !word.is_empty());
+        Self(words.take(MAX_WORDS).map(fold).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -39,6 +41,9 @@ pub(super) fn quote(term: &str) -> String {
 fn fold(text: &str) -> String {
     text.to_lowercase()
 }
+
+/// Ends the index's expressions, wherever it stands in them; no text has one.
+const NUL: char = '\0';
 
 /// Words of one search. A flood of words must not become a flood of index look-ups.
 const MAX_WORDS: usize = 16;
