@@ -18,7 +18,12 @@ impl Budget {
     /// A whole budget at `now`.
     #[must_use]
     pub fn new(limits: &Limits, now: Instant) -> Self {
-        Self { left: limits.max_frames, max: limits.max_frames, interval: limits.budget_interval, renewed: now }
+        Self {
+            left: limits.max_frames,
+            max: limits.max_frames,
+            interval: limits.budget_interval,
+            renewed: now,
+        }
     }
 
     /// Takes one frame out of the budget; `false` when it is used up.

@@ -1,1 +1,507 @@
-//! hub.
+//! The server's side: who is here, rooms, routing, logins, introductions.
+//!
+//! A [`Hub`] is a [`Router`] (rooms, people, order) and a [`Conn`](crate::conn::Conn) for every connection, run by one
+//! thread. It does no I/O: the program brings bytes in, takes bytes out, stores messages and answers logins.
+//!
+//! ```
+//! use chatproto::Instant;
+//! use chatproto::hub::{Accept, Config, Event, Hub, Stored};
+//! use chatproto::wire::{Body, Capabilities, ClientHello, DeviceId, MAGIC, MAX_FRAME, Name, Note, NoteRef, ServerId};
+//!
+//! let note = |text| Note::new(text).unwrap();
+//! let config = Config::new(ServerId([7; 16]), note("demo"), note("none"), Name::new("lobby").unwrap());
+//! let mut hub = Hub::new(config, [], |bytes: &mut [u8]| bytes.fill(4));
+//!
+//! let now = Instant::default();
+//! let conn = hub.accept("127.0.0.1:4000".parse().unwrap(), now);
+//! let hello = ClientHello {
+//!     magic: MAGIC,
+//!     version_min: 1,
+//!     version_max: 1,
+//!     capabilities: Capabilities::NONE,
+//!     max_frame: MAX_FRAME,
+//!     agent: NoteRef::EMPTY,
+//! };
+//! hub.handle_input(conn, &hello.to_bytes(), now);
+//! assert_eq!(hub.poll_writable(), Some(conn)); // the server's hello waits to be sent
+//! ```
+//!
+//! # What the program does
+//!
+//! - For every connection: [`accept`](Hub::accept), [`handle_input`](Hub::handle_input) with what arrives while
+//!   [`wants_read`](Hub::wants_read), [`handle_eof`](Hub::handle_eof) when it is gone.
+//! - Once per turn: [`poll_event`](Hub::poll_event) until `None`, answering; then [`poll_writable`](Hub::poll_writable)
+//!   until `None`, sending [`outgoing`](Hub::outgoing) as far as the socket takes it, and closing the socket of a
+//!   connection that [`is_finished`](Hub::is_finished).
+//! - At [`poll_timeout`](Hub::poll_timeout): [`handle_timeout`](Hub::handle_timeout).
+//!
+//! The calls may come in any order and as often as the program likes.
+
+mod catch_up;
+mod client;
+mod config;
+mod entropy;
+mod event;
+mod introduce;
+mod login;
+mod query;
+mod rooms;
+mod router;
+mod says;
+mod state;
+
+use core::net::SocketAddr;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+pub use config::{Config, Label, RoomRecord};
+pub use entropy::Entropy;
+pub use event::{Accept, AppendId, ConnId, Ended, Event, QueryId, Record, Stored};
+pub use router::{Batch, CatchUp, Router, Standing};
+pub use state::State;
+
+use client::Client;
+use introduce::Introductions;
+use query::Query;
+use says::Says;
+
+use crate::Instant;
+use crate::conn::{Due, FrameReader, SendQueue, Stage};
+use crate::wire::{Body, CloseReason, ErrorCode, FrameError, Name, Note, NoteRef, Ping, Pong, ToServer};
+
+/// The server's machine: every connection, every room.
+pub struct Hub {
+    config: Config,
+    router: Router,
+    clients: BTreeMap<ConnId, Box<Client>>,
+    /// Connections of each account that is logged in.
+    people: BTreeMap<Name, BTreeSet<ConnId>>,
+    says: Says,
+    introductions: Introductions,
+    queries: BTreeMap<QueryId, Query>,
+    next_conn: u64,
+    next_query: u64,
+    /// Connections in or before a login.
+    strangers: usize,
+    events: VecDeque<Event>,
+    writable: VecDeque<ConnId>,
+    /// Connections that are behind and whose queue the driver looked at.
+    touched: VecDeque<ConnId>,
+    /// When to look at a connection's deadlines; never later than they are.
+    deadlines: BTreeSet<(Instant, ConnId)>,
+    targets: Vec<ConnId>,
+    entropy: Box<dyn Entropy + Send>,
+    now: Instant,
+}
+
+impl core::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Hub")
+            .field("clients", &self.clients.len())
+            .field("people", &self.people.len())
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub over the rooms of the log. The default room is made if the log does not have it.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        rooms: impl IntoIterator<Item = RoomRecord>,
+        entropy: impl Entropy + Send + 'static,
+    ) -> Self {
+        let mut router = Router::new(rooms, config.recent_bytes);
+        let mut events = VecDeque::new();
+        let lobby = Label::Group(config.default_room.clone());
+        if router.find(&lobby).is_none() {
+            let room = router.create(lobby.clone());
+            events.push_back(Event::RoomCreated { room, label: lobby });
+        }
+        Self {
+            config,
+            router,
+            clients: BTreeMap::new(),
+            people: BTreeMap::new(),
+            says: Says::default(),
+            introductions: Introductions::default(),
+            queries: BTreeMap::new(),
+            next_conn: 1,
+            next_query: 1,
+            strangers: 0,
+            events,
+            writable: VecDeque::new(),
+            touched: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            targets: Vec::new(),
+            entropy: Box::new(entropy),
+            now: Instant::default(),
+        }
+    }
+
+    /// Takes a new connection from `addr`, as observed. When too many strangers wait, it is told to come back later.
+    pub fn accept(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
+        self.now = now;
+        let id = ConnId(self.next_conn);
+        self.next_conn += 1;
+        let client = Client::new(addr, &self.config.limits, now);
+        self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
+        self.clients.insert(id, Box::new(client));
+        self.strangers += 1;
+        if self.strangers > self.config.max_strangers {
+            self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, "too many logins at once");
+        }
+        id
+    }
+
+    /// Takes what arrived on a connection. Bytes of a connection that is ending are dropped.
+    pub fn handle_input(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
+        self.now = now;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.conn.deadlines.heard(now);
+        // The reader is taken out, so that a frame can borrow from it while the hub works on the frame.
+        let placeholder = FrameReader::new(0);
+        let mut reader = core::mem::replace(&mut client.conn.reader, placeholder);
+        let error = self.read_frames(id, &mut reader, bytes).err();
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.conn.reader = reader;
+        }
+        if let Some(error) = error {
+            self.violation(id, &error);
+        }
+    }
+
+    fn read_frames(&mut self, id: ConnId, reader: &mut FrameReader, bytes: &[u8]) -> Result<(), FrameError> {
+        let mut at = 0;
+        loop {
+            let step = reader.step(bytes.get(at..).unwrap_or_default())?;
+            at += step.used;
+            let Some(raw) = step.frame else { return Ok(()) };
+            let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+            if client.conn.closing().is_some() {
+                return Ok(());
+            }
+            if !client.conn.budget.spend(self.now) {
+                self.refuse_and_close(id, ErrorCode::Flood, raw.number, "more frames than a client may send");
+                return Ok(());
+            }
+            let state = client.state;
+            if let Some(frame) = ToServer::decode(raw)? {
+                if !state.allows(&frame) {
+                    self.wrong_state(id, &frame, state);
+                    return Ok(());
+                }
+                self.handle_frame(id, frame);
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, id: ConnId, frame: ToServer<'_>) {
+        match frame {
+            ToServer::Ping(Ping { nonce }) => self.send(id, &Pong { nonce }),
+            // Having been heard is all that a pong is for; a client's error is its own business.
+            ToServer::Pong(_) | ToServer::Error(_) => {}
+            ToServer::Bye(bye) => self.on_bye(id, bye.reason),
+            ToServer::ClientHello(hello) => self.on_hello(id, &hello),
+            ToServer::LoginStart(start) => self.on_login_start(id, &start),
+            ToServer::LoginResponse(response) => self.on_login_response(id, &response),
+            ToServer::Say(say) => self.on_say(id, &say),
+            ToServer::Join(join) => self.on_join(id, &join),
+            ToServer::Leave(leave) => self.on_leave(id, leave.room),
+            ToServer::Rooms(rooms) => self.on_rooms(id, rooms.request),
+            ToServer::Who(who) => self.on_who(id, &who),
+            ToServer::History(history) => self.on_history(id, &history),
+            ToServer::Search(search) => self.on_search(id, &search),
+            ToServer::Announce(announce) => self.on_announce(id, &announce),
+            ToServer::PeerRequest(request) => self.on_peer_request(id, &request),
+            ToServer::PeerAnswer(answer) => self.on_peer_answer(id, answer),
+            ToServer::PeerWithdraw(withdraw) => self.on_peer_withdraw(id, withdraw.request),
+        }
+    }
+
+    /// The connection is gone. Whatever was still queued for it is dropped, and the id with it.
+    pub fn handle_eof(&mut self, id: ConnId, now: Instant) {
+        self.now = now;
+        let Some(client) = self.clients.get(&id) else { return };
+        let partial = client.conn.reader.buffered();
+        self.end(id, Ended::Lost { partial });
+        if let Some(client) = self.clients.remove(&id) {
+            self.deadlines.remove(&(client.conn.deadlines.next(&self.config.limits), id));
+        }
+    }
+
+    /// Does what is due: deadlines of connections and of offers.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.expire_offers();
+        while let Some(&(due, id)) = self.deadlines.first() {
+            if due > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            self.check_deadline(id);
+        }
+    }
+
+    fn check_deadline(&mut self, id: ConnId) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let due = client.conn.deadlines.check(&self.config.limits, now);
+        match due {
+            None => {}
+            Some(Due::Ping) => self.send(id, &Ping { nonce: now.as_millis() }),
+            Some(Due::Handshake) => self.close(id, CloseReason::HandshakeTimeout, "no hello in time"),
+            Some(Due::Login) => {
+                self.close(id, CloseReason::LoginTimeout, "the login was not finished in time")
+            }
+            Some(Due::Idle) => self.close(id, CloseReason::Idle, "nothing was heard for too long"),
+            Some(Due::Close) => {
+                // It does not even take the bye: let go of what waits, so that it counts as finished.
+                client.conn.queue.clear();
+                self.mark_writable(id);
+                return;
+            }
+        }
+        if let Some(client) = self.clients.get(&id) {
+            self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
+        }
+    }
+
+    /// The next thing that happened or is asked of the program.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.settle();
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let conn = self.deadlines.first().map(|(due, _)| *due);
+        let offer = self.introductions.next_expiry();
+        conn.into_iter().chain(offer).min()
+    }
+
+    /// A connection that has something new to send, or is [finished](Self::is_finished). Each is named once until more
+    /// is queued for it; the driver remembers those whose socket is full.
+    pub fn poll_writable(&mut self) -> Option<ConnId> {
+        self.settle();
+        let id = self.writable.pop_front()?;
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.is_writable = false;
+        }
+        Some(id)
+    }
+
+    /// What waits to be sent on a connection, as a [`bytes::Buf`].
+    pub fn outgoing(&mut self, id: ConnId) -> Option<&mut SendQueue> {
+        self.settle();
+        let client = self.clients.get_mut(&id)?;
+        if !client.waiting.is_empty() && !client.is_touched {
+            client.is_touched = true;
+            self.touched.push_back(id);
+        }
+        Some(&mut client.conn.queue)
+    }
+
+    /// Whether the driver should read from the connection. While it is `false`, what the other side sends waits in the
+    /// socket; ask again after events were answered and bytes were sent.
+    #[must_use]
+    pub fn wants_read(&self, id: ConnId) -> bool {
+        self.clients.get(&id).is_some_and(|client| {
+            client.conn.closing().is_none()
+                && client.conn.queue.len() < self.config.limits.max_queue
+                && client.appends < self.config.max_appends
+                && client.requests < self.config.max_requests
+        })
+    }
+
+    /// Whether the last byte for this connection was taken: the driver closes the socket and calls
+    /// [`handle_eof`](Self::handle_eof). Also `true` for a connection that the hub does not know (any more).
+    #[must_use]
+    pub fn is_finished(&self, id: ConnId) -> bool {
+        self.clients.get(&id).is_none_or(|client| client.conn.is_finished())
+    }
+
+    /// Says bye to everybody. New connections are refused by not accepting them.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.now = now;
+        let everybody: Vec<ConnId> = self.clients.keys().copied().collect();
+        for id in everybody {
+            self.close(id, CloseReason::ShuttingDown, "the server is shutting down");
+        }
+    }
+
+    /// Ends every connection of an account, because it was removed.
+    pub fn remove_user(&mut self, user: &Name, now: Instant) {
+        self.now = now;
+        let conns: Vec<ConnId> = self.people.get(user).into_iter().flatten().copied().collect();
+        for id in conns {
+            self.close(id, CloseReason::Removed, "the account was removed");
+        }
+    }
+
+    /// How many connections there are, and how many of them are logged in.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        (self.clients.len(), self.clients.len().saturating_sub(self.strangers))
+    }
+
+    /// The rooms and who is in them.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Brings everything that follows from what happened to where it belongs: batches to members, pages to those behind.
+    fn settle(&mut self) {
+        self.flush_rooms();
+        self.catch_up_touched();
+    }
+
+    fn flush_rooms(&mut self) {
+        let mut targets = core::mem::take(&mut self.targets);
+        while let Some(batch) = self.router.poll_batch(&mut targets) {
+            for &id in &targets {
+                let Some(client) = self.clients.get_mut(&id) else { continue };
+                if client.conn.queue.len() >= self.config.limits.max_queue {
+                    self.router.fall_behind(batch.room, id, batch.before);
+                    client.waiting.push(batch.room);
+                } else {
+                    client.conn.send_shared(batch.frames.clone());
+                    self.mark_writable(id);
+                }
+            }
+        }
+        self.targets = targets;
+    }
+
+    fn send<'a>(&mut self, id: ConnId, frame: &impl Body<'a>) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.conn.send(frame);
+        let is_too_slow = client.conn.queue.len() > self.config.limits.max_queue_hard;
+        self.mark_writable(id);
+        if is_too_slow {
+            self.close(id, CloseReason::TooSlow, "answers are not read");
+        }
+    }
+
+    fn send_error(&mut self, id: ConnId, code: ErrorCode, about: &impl Frame, request: u64, note: &str) {
+        let note = NoteRef::truncated(note);
+        let error = crate::wire::Error { code, about: about.number(), request, retry_after: 0, note };
+        self.send(id, &error);
+    }
+
+    fn mark_writable(&mut self, id: ConnId) {
+        if let Some(client) = self.clients.get_mut(&id)
+            && !client.is_writable
+        {
+            client.is_writable = true;
+            self.writable.push_back(id);
+        }
+    }
+
+    fn close(&mut self, id: ConnId, reason: CloseReason, note: &str) {
+        self.close_for(id, reason, 0, note);
+    }
+
+    fn close_for(&mut self, id: ConnId, reason: CloseReason, retry_after: u32, note: &str) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.conn.closing().is_some() {
+            return;
+        }
+        client.conn.close_for(reason, retry_after, note);
+        self.closing(id, Ended::Closed(reason, Some(NoteRef::truncated(note).to_owned())));
+    }
+
+    /// The last frame is queued: nothing more comes in, and the deadline for what goes out runs.
+    fn closing(&mut self, id: ConnId, ended: Ended) {
+        let now = self.now;
+        if let Some(client) = self.clients.get_mut(&id) {
+            self.deadlines.remove(&(client.conn.deadlines.next(&self.config.limits), id));
+            client.conn.deadlines.enter(Stage::Closing, now);
+            self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
+        }
+        self.mark_writable(id);
+        self.end(id, ended);
+    }
+
+    fn violation(&mut self, id: ConnId, error: &FrameError) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.conn.closing().is_some() {
+            return;
+        }
+        client.conn.violation(error);
+        let note = Note::new(&alloc::format!("{error}")).ok();
+        self.closing(id, Ended::Closed(CloseReason::Violation, note));
+    }
+
+    fn wrong_state(&mut self, id: ConnId, frame: &ToServer<'_>, state: State) {
+        let note = alloc::format!("`{}` is not allowed while {}", frame.frame_type(), state.name());
+        self.refuse_and_close(id, ErrorCode::WrongState, frame.frame_type().number(), &note);
+    }
+
+    fn refuse_and_close(&mut self, id: ConnId, code: ErrorCode, about: u8, note: &str) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.conn.send_error(code, about, 0, note);
+        self.close(id, CloseReason::Violation, note);
+    }
+
+    fn on_bye(&mut self, id: ConnId, reason: CloseReason) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.conn.close(CloseReason::Done, "");
+        }
+        self.closing(id, Ended::Bye(reason));
+    }
+
+    /// Takes a connection out of everything that others see, once.
+    fn end(&mut self, id: ConnId, ended: Ended) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if core::mem::replace(&mut client.is_ended, true) {
+            return;
+        }
+        let is_open = client.state == State::Open;
+        let user = client.user.clone().filter(|_| is_open);
+        let device = client.device;
+        let addr = client.addr;
+        let rooms = core::mem::take(&mut client.rooms);
+        client.waiting.clear();
+        if let Some(user) = &user {
+            for room in rooms {
+                self.router.leave(room, id, user, device);
+            }
+            if let Some(conns) = self.people.get_mut(user) {
+                conns.remove(&id);
+                if conns.is_empty() {
+                    self.people.remove(user);
+                }
+            }
+            self.end_offers_of(id);
+        } else {
+            self.strangers = self.strangers.saturating_sub(1);
+        }
+        self.events.push_back(Event::Closed { conn: id, user, addr, reason: ended });
+    }
+
+    /// The account and device of a connection that is logged in.
+    fn identity(&self, id: ConnId) -> Option<(Name, crate::wire::DeviceId)> {
+        let client = self.clients.get(&id).filter(|client| client.is_open())?;
+        client.user.clone().map(|user| (user, client.device))
+    }
+}
+
+/// Advice to a connection that came at a busy moment, in milliseconds.
+const BUSY_RETRY_MS: u32 = 2_000;
+
+/// The type byte of a frame that an error is about.
+trait Frame {
+    fn number(&self) -> u8;
+}
+
+impl<'a, B: Body<'a>> Frame for B {
+    fn number(&self) -> u8 {
+        B::TYPE.number()
+    }
+}

@@ -3,9 +3,7 @@
 use core::net::SocketAddr;
 
 use super::body::body;
-use super::{
-    DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, List, NameRef, OfferId, Purpose, RequestId,
-};
+use super::{DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, List, NameRef, OfferId, Purpose, RequestId};
 
 /// Most private candidates of an announcement. More would make a client a list of targets for others.
 pub const MAX_CANDIDATES: usize = 4;
@@ -21,7 +19,7 @@ body! {
         /// The device's key on links.
         link_key: LinkKey,
         /// Private addresses, at most [`MAX_CANDIDATES`]; shown only to peers with the same observed address.
-        candidates: List<'a, SocketAddr>,
+        candidates: List<'a, SocketAddr, MAX_CANDIDATES>,
     }
 }
 
@@ -85,7 +83,7 @@ body! {
         /// The other person.
         peer: NameRef<'a>,
         /// Where the other side accepts peers, best first, at most [`MAX_ADDRESSES`]; may be empty.
-        addresses: List<'a, SocketAddr>,
+        addresses: List<'a, SocketAddr, MAX_ADDRESSES>,
     }
 }
 

@@ -29,6 +29,14 @@ pub enum WireError {
         /// The limit in bytes.
         max: usize,
     },
+    /// A list holds more items than it may.
+    #[error("`{field}` has more than the {max} items that are allowed")]
+    TooMany {
+        /// Name of the field.
+        field: &'static str,
+        /// The limit in items.
+        max: usize,
+    },
     /// A value that must not be empty is.
     #[error("`{field}` is empty")]
     Empty {

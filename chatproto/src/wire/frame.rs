@@ -3,11 +3,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Announce, Bye, CaughtUp, ClientHello, Error, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued,
-    FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Join, Joined, Leave, Left, LinkHello,
-    LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members,
-    Message, MessagePage, DirectRoom, PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw,
-    Ping, Pong, Posted, Presence, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
+    Announce, Bye, CaughtUp, ClientHello, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
+    FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Join,
+    Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge,
+    LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, PeerAnswer, PeerClosed, PeerIntroduce,
+    PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted, Presence, RoomList, Rooms, Say, Search,
+    ServerHello, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -102,7 +103,7 @@ macro_rules! direction {
                 };
                 let decoded = match frame {
                     $( FrameType::$variant => <$body $(::<$life>)? as Body<'a>>::decode_body(raw.body).map(Self::$variant), )*
-                    #[expect(clippy::wildcard_enum_match_arm, reason = "every other type goes in another direction")]
+                    // Every other type goes in another direction.
                     _ => return Err(FrameError::Direction(frame)),
                 };
                 decoded.map(Some).map_err(|error| FrameError::Body { frame, error })

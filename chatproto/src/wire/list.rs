@@ -8,8 +8,10 @@ use super::{Reader, Wire, WireError};
 ///
 /// To send, it borrows a slice of items. Received, it borrows the frame and decodes each item as it is reached; all of
 /// them were checked once when the frame was decoded, so iterating cannot fail.
+///
+/// Holds at most `MAX` items, where the frame's own length is not bound enough.
 #[derive(Clone, Copy)]
-pub struct List<'a, T>(Items<'a, T>);
+pub struct List<'a, T, const MAX: usize = { usize::MAX }>(Items<'a, T>);
 
 #[derive(Clone, Copy)]
 enum Items<'a, T> {
@@ -17,11 +19,11 @@ enum Items<'a, T> {
     Encoded(Reader<'a>),
 }
 
-impl<'a, T: Wire<'a> + Copy> List<'a, T> {
-    /// A list to send.
+impl<'a, T: Wire<'a> + Copy, const MAX: usize> List<'a, T, MAX> {
+    /// A list to send: the first `MAX` of `items`.
     #[must_use]
     pub fn new(items: &'a [T]) -> Self {
-        Self(Items::Slice(items))
+        Self(Items::Slice(items.get(..MAX).unwrap_or(items)))
     }
 
     /// The items in order.
@@ -45,26 +47,31 @@ impl<'a, T: Wire<'a> + Copy> List<'a, T> {
     }
 }
 
-impl<'a, T: Wire<'a> + Copy + PartialEq> PartialEq for List<'a, T> {
+impl<'a, T: Wire<'a> + Copy + PartialEq, const MAX: usize> PartialEq for List<'a, T, MAX> {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }
 }
 
-impl<'a, T: Wire<'a> + Copy + core::fmt::Debug> core::fmt::Debug for List<'a, T> {
+impl<'a, T: Wire<'a> + Copy + core::fmt::Debug, const MAX: usize> core::fmt::Debug for List<'a, T, MAX> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
 }
 
-impl<'a, T: Wire<'a> + Copy> Wire<'a> for List<'a, T> {
+impl<'a, T: Wire<'a> + Copy, const MAX: usize> Wire<'a> for List<'a, T, MAX> {
     fn decode(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, WireError> {
         let len = u32::decode(reader, field)?;
         // A frame is shorter than usize::MAX, so a length that does not fit is one that is not there.
         let len = usize::try_from(len).map_err(|_| WireError::Truncated { field })?;
         let items = Reader::new(reader.take(len, field)?);
         let mut check = items;
+        let mut count = 0;
         while check.remaining() > 0 {
+            if count == MAX {
+                return Err(WireError::TooMany { field, max: MAX });
+            }
+            count += 1;
             let before = check.remaining();
             T::decode(&mut check, field)?;
             // An item without bytes would never end the list.

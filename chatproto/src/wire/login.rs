@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 
 use super::body::body;
 use super::{
-    Blob, Capabilities, CloseReason, DeviceId, ErrorCode, LinkTicket, NameRef, NoteRef, OfferId, Purpose, RequestId,
-    ServerId,
+    Blob, Capabilities, CloseReason, DeviceId, ErrorCode, LinkTicket, NameRef, NoteRef, OfferId, Purpose,
+    RequestId, ServerId,
 };
 
 /// The protocol version this crate speaks.

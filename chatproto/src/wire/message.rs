@@ -1,7 +1,9 @@
 //! The message family: saying, rooms, presence, catching up, history.
 
 use super::body::body;
-use super::{Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target, TextRef};
+use super::{
+    Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target, TextRef,
+};
 
 /// Bit of [`Message::flags`]: sent while catching up, not live.
 pub const MESSAGE_MISSED: u8 = 0x01;

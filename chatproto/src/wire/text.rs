@@ -7,8 +7,9 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use bytes::BufMut;
+use unicode_normalization::char::is_combining_mark;
 
-use super::chars::is_forbidden;
+use super::chars::{is_forbidden, is_invisible};
 use super::codec::{put_len_u8, put_len_u16};
 use super::{Reader, Wire, WireError};
 
@@ -115,7 +116,7 @@ text_type! {
 }
 
 text_type! {
-    /// One chat message: 1 to 4,096 bytes, no control, bidi-override or invisible formatting characters.
+    /// One chat message: 1 to 4,096 bytes, on one line, without what [`is_forbidden`] refuses.
     TextRef, Text, "text", max 4096, check_text
 }
 
@@ -128,7 +129,7 @@ impl<'a> NoteRef<'a> {
     /// The empty note.
     pub const EMPTY: NoteRef<'static> = NoteRef("");
 
-    /// As much of `text` as a note may carry; forbidden characters become `?`-free gaps, that is, end the note.
+    /// As much of `text` as a note may carry: up to its longest, or to the first forbidden character.
     ///
     /// For our own diagnostics, which are ASCII apart from what they quote.
     #[must_use]
@@ -204,16 +205,15 @@ fn check_name(text: &str, field: &'static str) -> Result<(), WireError> {
 #[cold]
 fn check_name_slow(text: &str, field: &'static str) -> Result<(), WireError> {
     let first = text.chars().next().ok_or(WireError::Empty { field })?;
-    if !first.is_alphanumeric() {
+    // Some marks count as alphabetic, but at the beginning they have nothing to stand on.
+    if !first.is_alphanumeric() || is_combining_mark(first) {
         return Err(WireError::ForbiddenChar { field, found: first });
     }
     // Combining marks are letters' parts, which NFC leaves in place for scripts without composed forms.
-    let allowed = |c: char| {
-        c.is_alphanumeric()
-            || matches!(c, '-' | '_' | '.')
-            || unicode_normalization::char::is_combining_mark(c)
-    };
-    if let Some(found) = text.chars().find(|&c| !allowed(c) || is_forbidden(c)) {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.') || is_combining_mark(c);
+    // Fillers are letters and variation selectors are marks: they would make two names that look the same.
+    let unseen = |c: char| is_invisible(c) || matches!(c, '\u{fe00}'..='\u{fe0f}');
+    if let Some(found) = text.chars().find(|&c| !allowed(c) || unseen(c)) {
         return Err(WireError::ForbiddenChar { field, found });
     }
     if !unicode_normalization::is_nfc(text) {
@@ -233,7 +233,7 @@ fn check_text(text: &str, field: &'static str) -> Result<(), WireError> {
 #[inline]
 fn check_note(text: &str, field: &'static str) -> Result<(), WireError> {
     // Branch-free over the bytes, so that the compiler can vectorise it.
-    if text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte < 0x7f)) {
+    if text.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte)) {
         return Ok(());
     }
     match text.chars().find(|&c| is_forbidden(c)) {

@@ -1,0 +1,132 @@
+//! What a hub is told at its start: limits with their reasons, and the rooms that exist already.
+
+use core::time::Duration;
+
+use alloc::vec::Vec;
+
+use crate::conn::Limits;
+use crate::wire::{Capabilities, Name, Note, RoomId, RoomKind, ServerId};
+
+/// Settings of a [`Hub`](super::Hub).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Identity of the log; a client drops its cursors when it changes.
+    pub server: ServerId,
+    /// Program and version, shown to clients.
+    pub agent: Note,
+    /// Login mechanisms offered, best first, separated by spaces.
+    pub mechanisms: Note,
+    /// What the program behind the hub can do.
+    pub capabilities: Capabilities,
+    /// The room that everybody is in unless they choose otherwise.
+    pub default_room: Name,
+    /// Limits of each connection.
+    pub limits: Limits,
+    /// Connections that may wait in or before a login. Default 256. Bounds the memory that strangers cost
+    /// (about 3 KiB each); past it a new connection is told to come back later.
+    pub max_strangers: usize,
+    /// Devices that one account may have connected. Default 16. Answers an account used to exhaust connections.
+    pub max_devices: usize,
+    /// Rooms that one connection may be in. Default 256. Bounds the fan-out that one connection can ask for.
+    pub max_rooms_joined: usize,
+    /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
+    pub max_rooms: usize,
+    /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read.
+    pub max_appends: u32,
+    /// Requests of one connection (history, search, lookups) that the program may be working on. Default 8.
+    pub max_requests: u32,
+    /// Introductions that one connection may have asked for and not got. Default 8. Answers floods of questions to people.
+    pub max_offers: usize,
+    /// Time that a person has to answer an offer. Default 60 s.
+    pub offer_timeout: Duration,
+    /// Time for which the ticket of an introduction is good. Default 30 s.
+    pub ticket_lifetime: Duration,
+    /// Messages asked from the log at once for a connection that catches up. Default 256.
+    pub page_messages: u16,
+    /// Bytes of recent messages kept in memory for each room that is in use. Default 64 KiB.
+    /// Whoever catches up turns live from there, however busy the room is.
+    pub recent_bytes: usize,
+}
+
+impl Config {
+    /// The defaults for a server with this identity.
+    #[must_use]
+    pub fn new(server: ServerId, agent: Note, mechanisms: Note, default_room: Name) -> Self {
+        Self {
+            server,
+            agent,
+            mechanisms,
+            capabilities: Capabilities::NONE,
+            default_room,
+            limits: Limits::default(),
+            max_strangers: 256,
+            max_devices: 16,
+            max_rooms_joined: 256,
+            max_rooms: 10_000,
+            max_appends: 1024,
+            max_requests: 8,
+            max_offers: 8,
+            offer_timeout: Duration::from_secs(60),
+            ticket_lifetime: Duration::from_secs(30),
+            page_messages: 256,
+            recent_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// A room that the log holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomRecord {
+    /// Its number.
+    pub room: RoomId,
+    /// What it is.
+    pub label: Label,
+    /// Number of its last message, 0 for none.
+    pub last: u64,
+    /// Topic, may be empty.
+    pub topic: Note,
+}
+
+/// What a room is called, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Label {
+    /// A room that people join by name.
+    Group(Name),
+    /// The conversation of two people, in the order of their names.
+    Direct(Name, Name),
+}
+
+impl Label {
+    /// The conversation of `a` and `b`, whoever of them began it.
+    #[must_use]
+    pub fn direct(a: &Name, b: &Name) -> Self {
+        if a <= b { Self::Direct(a.clone(), b.clone()) } else { Self::Direct(b.clone(), a.clone()) }
+    }
+
+    /// Its kind on the wire.
+    #[must_use]
+    pub fn kind(&self) -> RoomKind {
+        match self {
+            Self::Group(_) => RoomKind::Group,
+            Self::Direct(..) => RoomKind::Direct,
+        }
+    }
+
+    /// What `user` calls it: the room's name, or the other person.
+    #[must_use]
+    pub fn name_for(&self, user: &Name) -> &Name {
+        match self {
+            Self::Group(name) => name,
+            Self::Direct(first, second) if first == user => second,
+            Self::Direct(first, _) => first,
+        }
+    }
+
+    /// The people whose conversation it is; nobody for a group.
+    pub(super) fn pair(&self) -> Vec<Name> {
+        match self {
+            Self::Group(_) => Vec::new(),
+            Self::Direct(first, second) => [first.clone(), second.clone()].into(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What a hub tells its program, and the values that pass between them.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::config::Label;
+use crate::wire::{Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Text};
+
+/// One connection for as long as the hub lives; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub(super) u64);
+
+impl core::fmt::Display for ConnId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One message on its way into the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppendId(pub u64);
+
+/// One question to the log or the accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub u64);
+
+/// A message of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The room.
+    pub room: RoomId,
+    /// Its number there.
+    pub seq: u64,
+    /// When it was stored, in milliseconds since 1970-01-01 UTC.
+    pub time: u64,
+    /// Who said it.
+    pub from: Name,
+    /// On which device.
+    pub device: DeviceId,
+    /// The device's own number for it.
+    pub counter: u64,
+    /// What was said.
+    pub text: Text,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is durable, with this number and time.
+    Committed {
+        /// Number in its room: one more than the last.
+        seq: u64,
+        /// Milliseconds since 1970-01-01 UTC.
+        time: u64,
+    },
+    /// The same (device, counter) is in the log already.
+    Duplicate {
+        /// The room it went to then.
+        room: RoomId,
+        /// Its number there.
+        seq: u64,
+        /// Milliseconds since 1970-01-01 UTC.
+        time: u64,
+    },
+    /// It could not be stored.
+    Failed,
+}
+
+/// How a login that succeeded is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accept {
+    /// The account's ID as it is written to others.
+    pub user: Name,
+    /// A secret that resumes the session later; empty for none. At most 255 bytes are sensible.
+    pub ticket: Bytes,
+    /// How long the ticket is good.
+    pub ticket_lifetime: Duration,
+    /// The mechanism's last bytes, may be empty.
+    pub data: Bytes,
+}
+
+/// What happened, or what the program is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A login began: answer with [`login_challenge`](super::Hub::login_challenge),
+    /// [`login_accept`](super::Hub::login_accept) or [`login_refuse`](super::Hub::login_refuse).
+    LoginStarted {
+        /// The connection.
+        conn: ConnId,
+        /// The account's ID as given.
+        user: Name,
+        /// The mechanism.
+        mechanism: Note,
+        /// The mechanism's bytes.
+        data: Bytes,
+    },
+    /// A login goes on: answer as above.
+    LoginResponse {
+        /// The connection.
+        conn: ConnId,
+        /// The mechanism's bytes.
+        data: Bytes,
+    },
+    /// Somebody is logged in.
+    LoggedIn {
+        /// The connection.
+        conn: ConnId,
+        /// Who.
+        user: Name,
+        /// With which device.
+        device: DeviceId,
+        /// From where.
+        addr: SocketAddr,
+    },
+    /// A connection has ended for the protocol; of a login nothing more comes.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// Who was logged in.
+        user: Option<Name>,
+        /// From where.
+        addr: SocketAddr,
+        /// Why.
+        reason: Ended,
+    },
+    /// A room was made: store it before any message of it.
+    RoomCreated {
+        /// Its number.
+        room: RoomId,
+        /// Its name or people.
+        label: Label,
+    },
+    /// Store this message and answer with [`stored`](super::Hub::stored), in the order of the events.
+    Append {
+        /// Ties the answer to it.
+        id: AppendId,
+        /// The room.
+        room: RoomId,
+        /// Who said it.
+        from: Name,
+        /// On which device.
+        device: DeviceId,
+        /// The device's own number for it.
+        counter: u64,
+        /// What was said.
+        text: Text,
+    },
+    /// Read messages upwards; answer with [`records`](super::Hub::records).
+    Read {
+        /// Ties the answer to it.
+        id: QueryId,
+        /// The room.
+        room: RoomId,
+        /// Messages above this number.
+        after: u64,
+        /// At most this many.
+        limit: u16,
+    },
+    /// Read a page of history, oldest first; answer with [`records`](super::Hub::records).
+    History {
+        /// Ties the answer to it.
+        id: QueryId,
+        /// The room.
+        room: RoomId,
+        /// Which messages.
+        anchor: Anchor,
+        /// The number that the anchor is about.
+        seq: u64,
+        /// At most this many.
+        limit: u16,
+    },
+    /// Search, newest first; answer with [`records`](super::Hub::records).
+    Search {
+        /// Ties the answer to it.
+        id: QueryId,
+        /// In these rooms.
+        rooms: Vec<RoomId>,
+        /// For all of these words.
+        words: Text,
+        /// At most this many.
+        limit: u16,
+    },
+    /// Is there an account of this name? Answer with [`user_known`](super::Hub::user_known).
+    FindUser {
+        /// Ties the answer to it.
+        id: QueryId,
+        /// The name.
+        name: Name,
+    },
+    /// Somebody asks to be introduced; for the operator's eyes.
+    PeerRequested {
+        /// The offer.
+        offer: OfferId,
+        /// Who asks.
+        from: Name,
+        /// Whom.
+        to: Name,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// Two people were introduced; for the operator's eyes.
+    PeerIntroduced {
+        /// The offer.
+        offer: OfferId,
+        /// Who asked.
+        from: Name,
+        /// Who said yes.
+        to: Name,
+    },
+    /// A request ended without an introduction; for the operator's eyes.
+    PeerRefused {
+        /// Who asked.
+        from: Name,
+        /// Whom.
+        to: Name,
+        /// Why.
+        code: ErrorCode,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The client said bye.
+    Bye(CloseReason),
+    /// The hub said bye; for a violation, with what was wrong.
+    Closed(CloseReason, Option<Note>),
+    /// The connection broke without a bye.
+    Lost {
+        /// Bytes of a frame that had not arrived whole.
+        partial: usize,
+    },
+}

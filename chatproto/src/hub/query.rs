@@ -1,0 +1,138 @@
+//! Questions that the program answers: history, search, missed messages, accounts.
+
+use alloc::vec::Vec;
+
+use super::rooms::pages;
+use super::{ConnId, Event, Hub, QueryId, Record};
+use crate::wire::{
+    Anchor, Body, ErrorCode, History, List, MAX_PAGE_MESSAGES, MessagePage, Name, PageMessage, RequestId,
+    RoomId, RoomKind, Search,
+};
+
+/// What is being asked, and for whom.
+#[derive(Debug)]
+pub(super) enum Query {
+    /// The next page for somebody who is behind.
+    Missed { conn: ConnId, room: RoomId, after: u64 },
+    /// A page of history or search.
+    Page { conn: ConnId, request: RequestId },
+    /// Whether somebody exists.
+    User { from: Name, to: Name },
+}
+
+impl Hub {
+    pub(super) fn ask(&mut self, query: Query) -> QueryId {
+        let id = QueryId(self.next_query);
+        self.next_query += 1;
+        self.queries.insert(id, query);
+        id
+    }
+
+    pub(super) fn take_query(&mut self, id: QueryId, wanted: impl FnOnce(&Query) -> bool) -> Option<Query> {
+        self.queries.get(&id).filter(|query| wanted(query))?;
+        self.queries.remove(&id)
+    }
+
+    pub(super) fn on_history(&mut self, id: ConnId, history: &History<'_>) {
+        let Some((user, _)) = self.identity(id) else { return };
+        let Some(room) = self.find_room(&user, history.target) else {
+            let note = "no such room";
+            return self.send_error(id, ErrorCode::NoSuchRoom, history, history.request.into(), note);
+        };
+        if !self.may_read(id, room) {
+            let note = "join the room first";
+            return self.send_error(id, ErrorCode::NotMember, history, history.request.into(), note);
+        }
+        let limit = history.limit.clamp(1, MAX_PAGE_MESSAGES);
+        // Before 0 means before the end that is committed now.
+        let last = self.router.info(room).map_or(0, |(.., last)| last);
+        let seq = match history.anchor {
+            Anchor::Before if history.seq == 0 => last.saturating_add(1),
+            Anchor::Before | Anchor::After | Anchor::Around => history.seq,
+        };
+        let anchor = history.anchor;
+        let query = self.ask_for(id, history.request);
+        self.events.push_back(Event::History { id: query, room, anchor, seq, limit });
+    }
+
+    pub(super) fn on_search(&mut self, id: ConnId, search: &Search<'_>) {
+        let Some((user, _)) = self.identity(id) else { return };
+        let rooms = match search.target {
+            None => {
+                self.clients.get(&id).map(|client| client.rooms.iter().copied().collect()).unwrap_or_default()
+            }
+            Some(target) => match self.find_room(&user, target).filter(|room| self.may_read(id, *room)) {
+                Some(room) => Vec::from([room]),
+                None => {
+                    let note = "not in such a room";
+                    return self.send_error(id, ErrorCode::NoSuchRoom, search, search.request.into(), note);
+                }
+            },
+        };
+        let limit = search.limit.clamp(1, MAX_PAGE_MESSAGES);
+        let words = search.words.to_owned();
+        let query = self.ask_for(id, search.request);
+        self.events.push_back(Event::Search { id: query, rooms, words, limit });
+    }
+
+    /// Groups are read by those who are in them, conversations by their two people.
+    fn may_read(&self, id: ConnId, room: RoomId) -> bool {
+        let is_direct = self.router.info(room).is_some_and(|(label, ..)| label.kind() == RoomKind::Direct);
+        is_direct || self.clients.get(&id).is_some_and(|client| client.rooms.contains(&room))
+    }
+
+    fn ask_for(&mut self, conn: ConnId, request: RequestId) -> QueryId {
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.requests += 1;
+        }
+        self.ask(Query::Page { conn, request })
+    }
+
+    /// Answers [`Event::Read`], [`Event::History`] or [`Event::Search`]; an error answers with `None`.
+    /// `false` if the hub did not ask.
+    ///
+    /// An answer to [`Event::Read`] holds the messages directly above the number asked for, without a gap.
+    pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
+        match self.take_query(id, |query| !matches!(query, Query::User { .. })) {
+            Some(Query::Missed { conn, room, after }) => match records {
+                Some(records) => self.on_missed(conn, room, after, records),
+                None => {
+                    let note = "the log could not be read";
+                    self.close(conn, crate::wire::CloseReason::ShuttingDown, note);
+                }
+            },
+            Some(Query::Page { conn, request }) => self.on_page(conn, request, records),
+            Some(Query::User { .. }) | None => return false,
+        }
+        true
+    }
+
+    fn on_page(&mut self, id: ConnId, request: RequestId, records: Option<&[Record]>) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.requests = client.requests.saturating_sub(1);
+        }
+        let empty = MessagePage { request, more: false, messages: List::new(&[]) };
+        let Some(records) = records else {
+            return self.send_error(
+                id,
+                ErrorCode::Internal,
+                &empty,
+                request.into(),
+                "the log could not be read",
+            );
+        };
+        let messages = records.iter().map(|record| PageMessage {
+            room: record.room,
+            seq: record.seq,
+            time: record.time,
+            device: record.device,
+            counter: record.counter,
+            from: record.from.borrow(),
+            text: record.text.borrow(),
+        });
+        let messages = messages.collect::<Vec<_>>();
+        for (page, more) in pages(&messages, empty.body_len(), self.frame_limit(id)) {
+            self.send(id, &MessagePage { request, more, messages: List::new(page) });
+        }
+    }
+}

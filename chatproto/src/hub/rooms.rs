@@ -1,0 +1,204 @@
+//! Entering and leaving rooms, and asking about them.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::{ConnId, Hub, Label};
+use crate::wire::{
+    Body, DirectRoom, ErrorCode, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member, Members,
+    Name, NameRef, RequestId, RoomEntry, RoomId, RoomList, Target, Who, Wire,
+};
+
+impl Hub {
+    pub(super) fn on_join(&mut self, id: ConnId, join: &Join<'_>) {
+        let Some((user, device)) = self.identity(id) else { return };
+        let room = match self.find_or_create(&user, join.target) {
+            Ok(room) => room,
+            Err((code, note)) => return self.send_error(id, code, join, join.request.into(), note),
+        };
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if !client.rooms.contains(&room) && client.rooms.len() >= self.config.max_rooms_joined {
+            let note = "this connection is in as many rooms as it may be";
+            return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), note);
+        }
+        client.rooms.insert(room);
+        // What is in the batch of this turn goes out first: the newcomer is behind it or has it.
+        self.flush_rooms();
+        let Some((label, topic, last)) = self.router.info(room) else { return };
+        // A cursor beyond the end belongs to another log, or to none.
+        let cursor = join.cursor.unwrap_or(last).min(last);
+        let (label, topic) = (label.clone(), topic.clone());
+        self.send(
+            id,
+            &Joined {
+                request: join.request,
+                room,
+                kind: label.kind(),
+                name: label.name_for(&user).borrow(),
+                topic: topic.borrow(),
+                last,
+                cursor,
+            },
+        );
+        if !self.router.join(room, id, &user, device, cursor) {
+            // Joining again is how a client that found a gap asks for what it misses.
+            self.router.fall_behind(room, id, cursor);
+        }
+        self.flush_rooms();
+        self.advance(id, room, cursor);
+    }
+
+    fn find_or_create(
+        &mut self,
+        user: &Name,
+        target: Target<'_>,
+    ) -> Result<RoomId, (ErrorCode, &'static str)> {
+        if let Some(room) = self.find_room(user, target) {
+            return Ok(room);
+        }
+        match target {
+            Target::Room(name) if self.router.groups() < self.config.max_rooms => {
+                Ok(self.create_room(Label::Group(name.to_owned())))
+            }
+            Target::Room(_) => Err((ErrorCode::TooManyRooms, "the server has as many rooms as it may have")),
+            Target::Id(_) => Err((ErrorCode::NoSuchRoom, "no room has this number")),
+            Target::User(_) => Err((ErrorCode::NoSuchRoom, "there is no conversation with this person yet")),
+        }
+    }
+
+    pub(super) fn create_room(&mut self, label: Label) -> RoomId {
+        let room = self.router.create(label.clone());
+        self.events.push_back(super::Event::RoomCreated { room, label });
+        room
+    }
+
+    /// The room that `target` means to `user`, if it exists and is theirs to see.
+    pub(super) fn find_room(&self, user: &Name, target: Target<'_>) -> Option<RoomId> {
+        let room = match target {
+            Target::Id(room) => room,
+            Target::Room(name) => self.router.find(&Label::Group(name.to_owned()))?,
+            Target::User(name) => self.router.find(&Label::direct(user, &name.to_owned()))?,
+        };
+        let (label, ..) = self.router.info(room)?;
+        let pair = label.pair();
+        (pair.is_empty() || pair.contains(user)).then_some(room)
+    }
+
+    pub(super) fn on_leave(&mut self, id: ConnId, room: RoomId) {
+        let Some((user, device)) = self.identity(id) else { return };
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.waiting.retain(|waiting| *waiting != room);
+        if !client.rooms.remove(&room) {
+            return self.send_error(id, ErrorCode::NotMember, &Leave { room }, 0, "not in this room");
+        }
+        self.flush_rooms();
+        self.router.leave(room, id, &user, device);
+        self.send(id, &Left { room, code: None });
+    }
+
+    /// Tells a client that has just logged in which conversations exist.
+    pub(super) fn tell_directs(&mut self, id: ConnId, user: &Name) {
+        let conversation =
+            |(room, label, last): (RoomId, &Label, u64)| (room, label.name_for(user).clone(), last);
+        let directs = self.router.directs(user).map(conversation).collect::<Vec<_>>();
+        for (room, with, last) in directs {
+            self.send(id, &DirectRoom { room, with: with.borrow(), last });
+        }
+    }
+
+    pub(super) fn on_rooms(&mut self, id: ConnId, request: RequestId) {
+        let entry = |(room, name, topic, last, people): (RoomId, &Name, &crate::wire::Note, u64, usize)| {
+            (room, name.clone(), topic.clone(), last, u32::try_from(people).unwrap_or(u32::MAX))
+        };
+        let rooms = self.router.list().map(entry).collect::<Vec<_>>();
+        let entries = rooms.iter().map(|(room, name, topic, last, people)| RoomEntry {
+            room: *room,
+            name: name.borrow(),
+            people: *people,
+            last: *last,
+            topic: topic.borrow(),
+        });
+        let entries = entries.collect::<Vec<_>>();
+        let about = RoomList { request, more: false, rooms: List::new(&[]) };
+        for (page, more) in pages(&entries, about.body_len(), self.frame_limit(id)) {
+            self.send(id, &RoomList { request, more, rooms: List::new(page) });
+        }
+    }
+
+    pub(super) fn on_who(&mut self, id: ConnId, who: &Who<'_>) {
+        let Some((user, _)) = self.identity(id) else { return };
+        let request = who.request;
+        let Some(room) = self.find_room(&user, who.target) else {
+            return self.send_error(id, ErrorCode::NoSuchRoom, who, request.into(), "no such room");
+        };
+        let people =
+            self.router.people(room).map(|(name, devices)| (name.clone(), devices)).collect::<Vec<_>>();
+        let members = people.iter().map(|(name, devices)| Member { user: name.borrow(), devices: *devices });
+        let members = members.collect::<Vec<_>>();
+        let about = Members { request, room, more: false, members: List::new(&[]) };
+        for (page, more) in pages(&members, about.body_len(), self.frame_limit(id)) {
+            self.send(id, &Members { request, room, more, members: List::new(page) });
+        }
+    }
+
+    /// Longest frame that the client accepts, in bytes (type and body).
+    pub(super) fn frame_limit(&self, id: ConnId) -> u32 {
+        self.clients.get(&id).map_or(MIN_FRAME, |client| client.max_frame)
+    }
+
+    /// A person began a conversation with another: both are told, and those connected are in it from its start.
+    pub(super) fn open_direct(&mut self, from: &Name, to: &Name) -> RoomId {
+        let room = self.create_room(Label::direct(from, to));
+        let both = [(from, to), (to, from)];
+        for (user, other) in both.into_iter().take(if from == to { 1 } else { 2 }) {
+            let conns = self.people.get(user).into_iter().flatten().copied().collect::<Vec<_>>();
+            for id in conns {
+                self.enter_direct(id, room, user, other.borrow());
+            }
+        }
+        room
+    }
+
+    fn enter_direct(&mut self, id: ConnId, room: RoomId, user: &Name, other: NameRef<'_>) {
+        let Some(client) = self.clients.get_mut(&id).filter(|client| client.is_open()) else { return };
+        client.rooms.insert(room);
+        let device = client.device;
+        let topic = crate::wire::NoteRef::EMPTY;
+        let kind = crate::wire::RoomKind::Direct;
+        self.send(id, &Joined { request: RequestId(0), room, kind, name: other, topic, last: 0, cursor: 0 });
+        self.router.join(room, id, user, device, 0);
+        self.advance(id, room, 0);
+    }
+
+    /// Queues frames that answer one connection only.
+    pub(super) fn send_bytes(&mut self, id: ConnId, frames: Bytes) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.conn.send_shared(frames);
+            self.mark_writable(id);
+        }
+    }
+}
+
+/// Cuts items into pages whose frames keep to `limit`, with whether another follows. There is always one page.
+pub(super) fn pages<'i, 'a, T: Wire<'a> + Copy>(
+    items: &'i [T],
+    base: usize,
+    limit: u32,
+) -> impl Iterator<Item = (&'i [T], bool)> {
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(base + HEADER_LEN);
+    let mut rest = Some(items);
+    core::iter::from_fn(move || {
+        let items = rest.take()?;
+        let mut len = 0;
+        let fitting = items.iter().take_while(|item| {
+            len += item.encoded_len();
+            len <= room
+        });
+        // One item always fits: MIN_FRAME is far above the largest.
+        let count = fitting.count().max(1).min(items.len());
+        let (page, tail) = items.split_at_checked(count).unwrap_or((items, &[]));
+        rest = (!tail.is_empty()).then_some(tail);
+        Some((page, !tail.is_empty()))
+    })
+}

@@ -1,0 +1,365 @@
+//! Rooms, people and order; not a byte of any connection.
+//!
+//! What happens in a room during one turn is encoded once into the room's batch. At the end of the turn
+//! [`Router::poll_batch`] gives the batch and the members that get it; they share its bytes. A program that spreads its
+//! connections over threads uses this part alone and brings each thread its targets.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::config::{Label, RoomRecord};
+use super::event::{ConnId, Record};
+use crate::wire::{Body, Change, DeviceId, Message, Name, Note, Presence, RoomId};
+
+/// Where a member stands in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Gets every batch.
+    Live,
+    /// Has everything up to this number and gets the rest from the log.
+    Behind(u64),
+}
+
+/// One turn of one room, encoded.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The room.
+    pub room: RoomId,
+    /// Number of the last message before the batch: where a member stands that does not get it.
+    pub before: u64,
+    /// Whole frames.
+    pub frames: Bytes,
+}
+
+/// Rooms and who is in them.
+#[derive(Debug)]
+pub struct Router {
+    rooms: BTreeMap<RoomId, Room>,
+    labels: BTreeMap<Label, RoomId>,
+    /// Each person's conversations.
+    directs: BTreeMap<Name, BTreeSet<RoomId>>,
+    groups: usize,
+    next_room: u32,
+    dirty: VecDeque<RoomId>,
+    recent_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Room {
+    label: Label,
+    topic: Note,
+    /// Number of the last committed message.
+    last: u64,
+    /// Number of the last message that was given out in a batch.
+    flushed: u64,
+    members: BTreeMap<ConnId, Standing>,
+    /// Devices of each person in the room.
+    people: BTreeMap<Name, u16>,
+    batch: BytesMut,
+    is_dirty: bool,
+    recent: VecDeque<Recent>,
+    recent_len: usize,
+}
+
+/// A batch that is kept for those who are nearly live.
+#[derive(Debug)]
+struct Recent {
+    before: u64,
+    frames: Bytes,
+}
+
+impl Router {
+    /// The rooms of the log. `recent_bytes` of messages are kept in memory for each room in use.
+    #[must_use]
+    pub fn new(rooms: impl IntoIterator<Item = RoomRecord>, recent_bytes: usize) -> Self {
+        let mut router = Self {
+            rooms: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            groups: 0,
+            next_room: 1,
+            dirty: VecDeque::new(),
+            recent_bytes,
+        };
+        for record in rooms {
+            router.next_room = router.next_room.max(record.room.0.saturating_add(1));
+            router.insert(record);
+        }
+        router
+    }
+
+    fn insert(&mut self, record: RoomRecord) {
+        for person in record.label.pair() {
+            self.directs.entry(person).or_default().insert(record.room);
+        }
+        self.groups += usize::from(matches!(record.label, Label::Group(_)));
+        self.labels.insert(record.label.clone(), record.room);
+        self.rooms.insert(record.room, Room::new(record));
+    }
+
+    /// The room with this label.
+    #[must_use]
+    pub fn find(&self, label: &Label) -> Option<RoomId> {
+        self.labels.get(label).copied()
+    }
+
+    /// Makes a room. The program stores it before any message of it.
+    pub fn create(&mut self, label: Label) -> RoomId {
+        let room = RoomId(self.next_room);
+        self.next_room = self.next_room.saturating_add(1);
+        let topic = crate::wire::NoteRef::EMPTY.to_owned();
+        self.insert(RoomRecord { room, label, last: 0, topic });
+        room
+    }
+
+    /// How many group rooms there are.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Label, topic and number of the last committed message.
+    #[must_use]
+    pub fn info(&self, room: RoomId) -> Option<(&Label, &Note, u64)> {
+        self.rooms.get(&room).map(|room| (&room.label, &room.topic, room.last))
+    }
+
+    /// The group rooms in the order of their names, with the number of people in each.
+    pub fn list(&self) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
+        self.labels.iter().filter_map(|(label, id)| {
+            let Label::Group(name) = label else { return None };
+            let room = self.rooms.get(id)?;
+            Some((*id, name, &room.topic, room.last, room.people.len()))
+        })
+    }
+
+    /// The conversations of `user` that hold a message.
+    pub fn directs(&self, user: &Name) -> impl Iterator<Item = (RoomId, &Label, u64)> {
+        let rooms = self.directs.get(user).into_iter().flatten();
+        rooms
+            .filter_map(|id| self.rooms.get(id).map(|room| (*id, &room.label, room.last)))
+            .filter(|(.., last)| *last > 0)
+    }
+
+    /// The people in a room, by name, with the number of their devices.
+    pub fn people(&self, room: RoomId) -> impl Iterator<Item = (&Name, u16)> {
+        self.rooms
+            .get(&room)
+            .into_iter()
+            .flat_map(|room| room.people.iter().map(|(name, count)| (name, *count)))
+    }
+
+    /// Where `conn` stands in `room`, if it is a member.
+    #[must_use]
+    pub fn standing(&self, room: RoomId, conn: ConnId) -> Option<Standing> {
+        self.rooms.get(&room)?.members.get(&conn).copied()
+    }
+
+    /// Makes `conn` a member that has everything up to `cursor`. Others are told if it is the person's first device.
+    ///
+    /// The member is behind at first; [`catch_up`](Self::catch_up) makes it live. Returns `false` if it was a member.
+    pub fn join(&mut self, room: RoomId, conn: ConnId, user: &Name, device: DeviceId, cursor: u64) -> bool {
+        let Some(entry) = self.rooms.get_mut(&room) else { return false };
+        let fresh = entry.members.insert(conn, Standing::Behind(cursor)).is_none();
+        if fresh {
+            let devices = entry.people.entry(user.clone()).or_default();
+            *devices = devices.saturating_add(1);
+            if *devices == 1 {
+                self.tell_presence(room, user, device, Change::Entered);
+            }
+        }
+        fresh
+    }
+
+    /// Ends a membership. Others are told if it was the person's last device there. Returns `false` if it was none.
+    pub fn leave(&mut self, room: RoomId, conn: ConnId, user: &Name, device: DeviceId) -> bool {
+        let Some(entry) = self.rooms.get_mut(&room) else { return false };
+        if entry.members.remove(&conn).is_none() {
+            return false;
+        }
+        let left = entry.people.get_mut(user).map_or(0, |devices| {
+            *devices = devices.saturating_sub(1);
+            *devices
+        });
+        if left == 0 {
+            entry.people.remove(user);
+            self.tell_presence(room, user, device, Change::Departed);
+        }
+        true
+    }
+
+    /// A message was committed: it goes to everybody who is live, in the order of the calls.
+    ///
+    /// Returns `false`, and does nothing, if `record` is not the next number of its room.
+    pub fn commit(&mut self, record: &Record) -> bool {
+        let Some(room) = self.rooms.get_mut(&record.room) else { return false };
+        if record.seq != room.last.saturating_add(1) {
+            return false;
+        }
+        room.last = record.seq;
+        message(record, 0).encode_frame(&mut room.batch);
+        self.mark(record.room);
+        true
+    }
+
+    /// The next room's turn, and who gets it in `targets` (cleared first). Call it until `None` at the end of a turn.
+    pub fn poll_batch(&mut self, targets: &mut Vec<ConnId>) -> Option<Batch> {
+        targets.clear();
+        let id = self.dirty.pop_front()?;
+        let room = self.rooms.get_mut(&id)?;
+        room.is_dirty = false;
+        let frames = room.batch.split().freeze();
+        let before = core::mem::replace(&mut room.flushed, room.last);
+        let live =
+            |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Live).then_some(*conn);
+        targets.extend(room.members.iter().filter_map(live));
+        if room.last > before {
+            room.remember(Recent { before, frames: frames.clone() }, self.recent_bytes);
+        }
+        Some(Batch { room: id, before, frames })
+    }
+
+    /// `conn` did not get a batch: from now on it has only what came up to `cursor`.
+    pub fn fall_behind(&mut self, room: RoomId, conn: ConnId, cursor: u64) {
+        if let Some(standing) = self.rooms.get_mut(&room).and_then(|room| room.members.get_mut(&conn)) {
+            *standing = Standing::Behind(cursor);
+        }
+    }
+
+    /// Moves a member forward to `cursor`, having sent it everything up to there, and looks what is missing still.
+    pub fn catch_up(&mut self, room: RoomId, conn: ConnId, cursor: u64) -> CatchUp {
+        let Some(entry) = self.rooms.get_mut(&room) else { return CatchUp::Gone };
+        let found = match (cursor >= entry.flushed, entry.recent_after(cursor)) {
+            // What is committed and not flushed comes with the batch of this turn.
+            (true, _) => CatchUp::Live { seq: entry.flushed },
+            (false, Some(frames)) => CatchUp::Recent { frames, seq: entry.flushed },
+            (false, None) => CatchUp::Read { after: cursor },
+        };
+        let Some(standing) = entry.members.get_mut(&conn) else { return CatchUp::Gone };
+        *standing = match found {
+            CatchUp::Live { .. } | CatchUp::Recent { .. } => Standing::Live,
+            CatchUp::Read { .. } | CatchUp::Gone => Standing::Behind(cursor),
+        };
+        found
+    }
+
+    fn tell_presence(&mut self, room: RoomId, user: &Name, device: DeviceId, change: Change) {
+        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        Presence { room, change, device, user: user.borrow() }.encode_frame(&mut entry.batch);
+        self.mark(room);
+    }
+
+    fn mark(&mut self, id: RoomId) {
+        if let Some(room) = self.rooms.get_mut(&id)
+            && !room.is_dirty
+        {
+            room.is_dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+}
+
+/// What a member that is behind gets next.
+#[derive(Debug, Clone)]
+pub enum CatchUp {
+    /// It is not a member any more.
+    Gone,
+    /// It has everything; live from here.
+    Live {
+        /// Number of the last message it has.
+        seq: u64,
+    },
+    /// These frames are all that it misses; live from here.
+    Recent {
+        /// Whole frames.
+        frames: Vec<Bytes>,
+        /// Number of the last message among them.
+        seq: u64,
+    },
+    /// What it misses is in the log only.
+    Read {
+        /// From the message after this number.
+        after: u64,
+    },
+}
+
+impl Room {
+    fn new(record: RoomRecord) -> Self {
+        Self {
+            label: record.label,
+            topic: record.topic,
+            last: record.last,
+            flushed: record.last,
+            members: BTreeMap::new(),
+            people: BTreeMap::new(),
+            batch: BytesMut::new(),
+            is_dirty: false,
+            recent: VecDeque::new(),
+            recent_len: 0,
+        }
+    }
+
+    fn remember(&mut self, recent: Recent, limit: usize) {
+        self.recent_len += recent.frames.len();
+        self.recent.push_back(recent);
+        // The newest stays whatever its size: it is what a member meets the room with.
+        while self.recent_len > limit && self.recent.len() > 1 {
+            let oldest = self.recent.pop_front().map_or(0, |oldest| oldest.frames.len());
+            self.recent_len -= oldest;
+        }
+    }
+
+    /// The frames of every message above `cursor`, if memory still has them all.
+    fn recent_after(&self, cursor: u64) -> Option<Vec<Bytes>> {
+        if self.recent.front()?.before > cursor || cursor >= self.flushed {
+            return None;
+        }
+        let first = self.recent.iter().rposition(|recent| recent.before <= cursor)?;
+        let mut frames = Vec::new();
+        for (at, recent) in self.recent.iter().enumerate().skip(first) {
+            let rest =
+                if at == first { skip_messages(&recent.frames, cursor) } else { recent.frames.clone() };
+            frames.push(rest);
+        }
+        Some(frames)
+    }
+}
+
+/// Drops whole frames from the front of a batch up to and including message `cursor`.
+fn skip_messages(frames: &Bytes, cursor: u64) -> Bytes {
+    let mut reader = crate::conn::FrameReader::new(u32::MAX);
+    let mut at = 0;
+    while let Ok(step) = reader.step(frames.get(at..).unwrap_or_default()) {
+        let Some(frame) = step.frame else { break };
+        let is_newer = frame.number == Message::TYPE.number()
+            && Message::decode_body(frame.body).is_ok_and(|message| message.seq > cursor);
+        if is_newer {
+            return frames.slice(at..);
+        }
+        at += step.used;
+    }
+    Bytes::new()
+}
+
+/// The frame of a record.
+pub(super) fn message(record: &Record, flags: u8) -> Message<'_> {
+    Message {
+        room: record.room,
+        seq: record.seq,
+        time: record.time,
+        flags,
+        device: record.device,
+        counter: record.counter,
+        from: record.from.borrow(),
+        text: record.text.borrow(),
+    }
+}
+
+/// Encodes records as the messages of a catch-up.
+pub(super) fn encode_missed(records: &[Record], out: &mut impl BufMut) {
+    for record in records {
+        message(record, crate::wire::MESSAGE_MISSED).encode_frame(out);
+    }
+}

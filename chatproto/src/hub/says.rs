@@ -1,0 +1,146 @@
+//! Messages on their way: in from a connection, through the log, out to the room.
+//!
+//! Nothing is shown to anybody before the log has it. The log is asked in one order and answers in one order, and that
+//! order is what everybody sees.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use super::query::Query;
+use super::{AppendId, ConnId, Event, Hub, QueryId, Record, Stored};
+use crate::wire::{DeviceId, ErrorCode, Name, Posted, RoomId, Say, Target, Text};
+
+/// Messages that the log has not answered for, and those that wait for a lookup.
+#[derive(Debug, Default)]
+pub(super) struct Says {
+    /// Answered in order nearly always, so the one looked for is at the front.
+    appends: VecDeque<(AppendId, Append)>,
+    next: u64,
+    /// First messages to people, while it is found out whether there is such a person.
+    lookups: BTreeMap<(Name, Name), Vec<Waiting>>,
+}
+
+#[derive(Debug)]
+struct Append {
+    conn: ConnId,
+    room: RoomId,
+    from: Name,
+    device: DeviceId,
+    counter: u64,
+    text: Text,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    conn: ConnId,
+    device: DeviceId,
+    counter: u64,
+    text: Text,
+}
+
+impl Hub {
+    pub(super) fn on_say(&mut self, id: ConnId, say: &Say<'_>) {
+        let Some((user, device)) = self.identity(id) else { return };
+        let Some(client) = self.clients.get(&id) else { return };
+        if client.appends >= self.config.max_appends {
+            let note = "too many messages wait to be stored";
+            return self.send_error(id, ErrorCode::Backlog, say, say.counter, note);
+        }
+        let room = self.find_room(&user, say.target);
+        match (say.target, room) {
+            (Target::Id(_) | Target::Room(_), Some(room)) if client.rooms.contains(&room) => {
+                self.append(id, room, user, device, say.counter, say.text.to_owned());
+            }
+            (Target::User(_), Some(room)) => {
+                self.append(id, room, user, device, say.counter, say.text.to_owned());
+            }
+            (Target::Id(_) | Target::Room(_), Some(_)) => {
+                self.send_error(id, ErrorCode::NotMember, say, say.counter, "join the room first");
+            }
+            (Target::Id(_) | Target::Room(_), None) => {
+                self.send_error(id, ErrorCode::NoSuchRoom, say, say.counter, "no such room");
+            }
+            (Target::User(to), None) => self.look_up(id, &user, to.to_owned(), device, say),
+        }
+    }
+
+    /// The first message to a person waits until the program has said whether there is an account.
+    fn look_up(&mut self, id: ConnId, user: &Name, to: Name, device: DeviceId, say: &Say<'_>) {
+        self.count_append(id, true);
+        let waiting = Waiting { conn: id, device, counter: say.counter, text: say.text.to_owned() };
+        let entry = self.says.lookups.entry((user.clone(), to.clone())).or_default();
+        entry.push(waiting);
+        if entry.len() == 1 {
+            let query = self.ask(Query::User { from: user.clone(), to: to.clone() });
+            self.events.push_back(Event::FindUser { id: query, name: to });
+        }
+    }
+
+    /// Answers [`Event::FindUser`]. `false` if the hub did not ask.
+    pub fn user_known(&mut self, id: QueryId, is_known: bool) -> bool {
+        let Some(Query::User { from, to }) = self.take_query(id, |query| matches!(query, Query::User { .. }))
+        else {
+            return false;
+        };
+        let waiting = self.says.lookups.remove(&(from.clone(), to.clone())).unwrap_or_default();
+        let target = Target::User(to.borrow());
+        let room = match self.find_room(&from, target) {
+            None if is_known => Some(self.open_direct(&from, &to)),
+            room => room,
+        };
+        for say in waiting {
+            self.count_append(say.conn, false);
+            match room {
+                Some(room) => self.append(say.conn, room, from.clone(), say.device, say.counter, say.text),
+                None => {
+                    let frame = Say { counter: say.counter, target, text: say.text.borrow() };
+                    let note = "nobody here has this name";
+                    self.send_error(say.conn, ErrorCode::NoSuchUser, &frame, say.counter, note);
+                }
+            }
+        }
+        true
+    }
+
+    fn append(&mut self, conn: ConnId, room: RoomId, from: Name, device: DeviceId, counter: u64, text: Text) {
+        let id = AppendId(self.says.next);
+        self.says.next += 1;
+        self.count_append(conn, true);
+        let append = Append { conn, room, from: from.clone(), device, counter, text: text.clone() };
+        self.says.appends.push_back((id, append));
+        self.events.push_back(Event::Append { id, room, from, device, counter, text });
+    }
+
+    /// Answers [`Event::Append`]. What is committed goes to the room in the order of these calls.
+    ///
+    /// `false` if the hub did not ask, or if the number is not the next of the room: the log and the hub disagree, and
+    /// the program should stop.
+    pub fn stored(&mut self, id: AppendId, outcome: Stored) -> bool {
+        let Some(at) = self.says.appends.iter().position(|(pending, _)| *pending == id) else { return false };
+        let Some((_, append)) = self.says.appends.remove(at) else { return false };
+        self.count_append(append.conn, false);
+        let Append { conn, room, from, device, counter, text } = append;
+        match outcome {
+            Stored::Committed { seq, time } => {
+                let record = Record { room, seq, time, from, device, counter, text };
+                if !self.router.commit(&record) {
+                    return false;
+                }
+                self.send(conn, &Posted { counter, room, seq, time });
+            }
+            Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),
+            Stored::Failed => {
+                let say = Say { counter, target: Target::Id(room), text: text.borrow() };
+                let note = "the message could not be stored";
+                self.send_error(conn, ErrorCode::NotStored, &say, counter, note);
+            }
+        }
+        true
+    }
+
+    fn count_append(&mut self, id: ConnId, begins: bool) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.appends = if begins { client.appends + 1 } else { client.appends.saturating_sub(1) };
+        }
+    }
+}

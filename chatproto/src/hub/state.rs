@@ -1,0 +1,74 @@
+//! Where a connection stands, and which frames it may send there.
+//!
+//! ```text
+//!            client_hello          login_start            program: challenge
+//!   Hello ────────────────▶ Choosing ───────▶ Starting ─────────────────────▶ Challenged
+//!                                                │                               │ login_response
+//!                                                │ program: accept               ▼
+//!                                                ├───────────────── accept ── Proving
+//!                                                ▼
+//!                                              Open
+//! ```
+//!
+//! From every state a bye, an error of ours, a deadline or the end of the stream leads out.
+
+use crate::wire::ToServer;
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Waiting for the client's hello.
+    Hello,
+    /// Waiting for the login to start.
+    Choosing,
+    /// The program works on the start of the login.
+    Starting,
+    /// Waiting for the client's answer to the challenge.
+    Challenged,
+    /// The program works on the client's answer.
+    Proving,
+    /// Logged in.
+    Open,
+}
+
+impl State {
+    /// Every state in order.
+    pub const ALL: [Self; 6] =
+        [Self::Hello, Self::Choosing, Self::Starting, Self::Challenged, Self::Proving, Self::Open];
+
+    /// What the state is called in errors and in PROTOCOL.md section 5.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "waiting for the hello",
+            Self::Choosing => "waiting for the login",
+            Self::Starting => "answering the login",
+            Self::Challenged => "waiting for the login response",
+            Self::Proving => "checking the login",
+            Self::Open => "logged in",
+        }
+    }
+
+    /// Whether the connection may send `frame` now. Every pair has its answer here and nowhere else.
+    #[must_use]
+    pub fn allows(self, frame: &ToServer<'_>) -> bool {
+        match frame {
+            ToServer::Ping(_) | ToServer::Pong(_) | ToServer::Bye(_) | ToServer::Error(_) => true,
+            ToServer::ClientHello(_) => self == Self::Hello,
+            ToServer::LoginStart(_) => self == Self::Choosing,
+            ToServer::LoginResponse(_) => self == Self::Challenged,
+            // The port is announced with the login, and again when it changes.
+            ToServer::Announce(_) => matches!(self, Self::Choosing | Self::Open),
+            ToServer::Say(_)
+            | ToServer::Join(_)
+            | ToServer::Leave(_)
+            | ToServer::Rooms(_)
+            | ToServer::Who(_)
+            | ToServer::History(_)
+            | ToServer::Search(_)
+            | ToServer::PeerRequest(_)
+            | ToServer::PeerAnswer(_)
+            | ToServer::PeerWithdraw(_) => self == Self::Open,
+        }
+    }
+}
