@@ -59,7 +59,7 @@ fn transfer(
 fn a_file_arrives_identical_with_its_time_and_not_executable() {
     let unit = UNIT.len() as usize;
     for size in [0, 1, unit - 1, unit, unit + 1, 3 * unit + 1, 300_000] {
-        let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let content: Vec<u8> = (0..=250).cycle().take(size).collect();
         let source = tempfile::tempdir().unwrap();
         fs::create_dir_all(source.path().join("music/old")).unwrap();
         let original = source.path().join("music/old/song.mp3");
@@ -161,6 +161,16 @@ fn many_files_that_race_for_one_name_all_survive() {
         files(temp.path()).iter().map(|file| fs::read_to_string(temp.path().join(file)).unwrap()).collect();
     assert!((0..RACERS).all(|racer| contents.contains(&format!("{racer:04}"))), "{contents:?}");
     assert!(files(temp.path()).iter().all(|file| file.starts_with("same")), "no temporary name is left");
+}
+
+#[test]
+fn an_absurd_time_does_not_cost_the_file() {
+    let (_temp, downloads) = downloads();
+    for mtime_ms in [1, u64::MAX] {
+        let partial = downloads.begin(ROOT, name("x").borrow(), 1).unwrap();
+        partial.write_at(0, b"x").unwrap();
+        assert_eq!(fs::read(partial.finish(mtime_ms).unwrap()).unwrap(), b"x");
+    }
 }
 
 #[test]

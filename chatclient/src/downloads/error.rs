@@ -123,13 +123,15 @@ pub enum DownloadError {
 impl DownloadError {
     /// Sorts an error of the system by what a person can do about it.
     pub(super) fn from_io(action: &'static str, path: PathBuf, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable { path, source }
-            }
-            _ if crate::handle::is_no_folder(&source) => Self::NotAFolder { path },
-            _ => Self::Io { action, path, source },
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        if matches!(source.kind(), StorageFull | QuotaExceeded) {
+            Self::DiskFull { path }
+        } else if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
+            Self::NotWritable { path, source }
+        } else if crate::handle::is_no_folder(&source) {
+            Self::NotAFolder { path }
+        } else {
+            Self::Io { action, path, source }
         }
     }
 }

@@ -64,11 +64,14 @@ pub enum ShareError {
 impl ShareError {
     /// Sorts an error of the system by what a person would call it.
     pub(super) fn from_io(action: &'static str, path: PathBuf, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::NotFound => Self::NotFound { path },
-            io::ErrorKind::PermissionDenied => Self::Denied { path },
-            _ if crate::handle::is_no_folder(&source) => Self::NotAFolder { path },
-            _ => Self::Io { action, path, source },
+        if source.kind() == io::ErrorKind::NotFound {
+            Self::NotFound { path }
+        } else if source.kind() == io::ErrorKind::PermissionDenied {
+            Self::Denied { path }
+        } else if crate::handle::is_no_folder(&source) {
+            Self::NotAFolder { path }
+        } else {
+            Self::Io { action, path, source }
         }
     }
 }

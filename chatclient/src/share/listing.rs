@@ -122,9 +122,13 @@ impl Listing {
 }
 
 pub(super) fn read(dir: &Dir, folder: SafeRelPathRef<'_>) -> io::Result<Listing> {
+    read_at_most(MAX_FOLDER_ENTRIES, dir, folder)
+}
+
+fn read_at_most(limit: usize, dir: &Dir, folder: SafeRelPathRef<'_>) -> io::Result<Listing> {
     let (mut entries, mut skipped) = (Vec::new(), Vec::new());
     let mut found = dir.entries()?;
-    for entry in found.by_ref().take(MAX_FOLDER_ENTRIES) {
+    for entry in found.by_ref().take(limit) {
         let entry = entry?;
         match look(dir, folder, &entry) {
             Look::Listed(listed) => entries.push(listed),
@@ -203,4 +207,22 @@ fn fingerprint(entries: &[Listed]) -> [u8; 32] {
         hasher.update(&[0]);
     }
     *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_past_the_bound_is_cut_and_says_so() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), cap_std::ambient_authority()).unwrap();
+        for name in ["a", "b", "c", "d"] {
+            dir.write(name, "").unwrap();
+        }
+        for (limit, listed, truncated) in [(3, 3, true), (4, 4, false), (5, 4, false)] {
+            let listing = read_at_most(limit, &dir, SafeRelPathRef::ROOT).unwrap();
+            assert_eq!((listing.entries().len(), listing.truncated()), (listed, truncated), "limit {limit}");
+        }
+    }
 }
