@@ -1,0 +1,211 @@
+//! The message family.
+
+use chatproto::wire::{
+    Anchor, CaughtUp, Change, DirectRoom, ErrorCode, Gap, History, Join, Joined, Leave, Left, List,
+    MAX_PAGE_MESSAGES, MESSAGE_MISSED, Member, Members, Message, MessagePage, NoteRef, PageMessage, Posted,
+    Presence, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Rooms, Say, Search, Target, TextRef, Who,
+};
+
+use crate::show::show;
+use crate::values::{ALICE, BOB, TIME, items, name, note, repeated, text};
+use crate::{Vector, vector};
+
+show! {
+    Say<'_> { counter, target, text }
+    Posted { counter, room, seq, time }
+    Message<'_> { room, seq, time, flags, device, counter, from, text }
+    PageMessage<'_> { room, seq, time, device, counter, from, text }
+    Join<'_> { request, target, cursor }
+    Joined<'_> { request, room, kind, name, topic, last, cursor }
+    Leave { room }
+    Left { room, code }
+    Presence<'_> { room, change, device, user }
+    Rooms { request }
+    RoomEntry<'_> { room, name, people, last, topic }
+    RoomList<'_> { request, more, rooms }
+    Who<'_> { request, target }
+    Member<'_> { user, devices }
+    Members<'_> { request, room, more, members }
+    History<'_> { request, target, anchor, seq, limit }
+    Search<'_> { request, target, limit, words }
+    MessagePage<'_> { request, more, messages }
+    DirectRoom<'_> { room, with, last }
+    CaughtUp { room, seq }
+    Gap { room, from, to }
+}
+
+const LOBBY: RoomId = RoomId(1);
+const REQUEST: RequestId = RequestId(9);
+
+pub(crate) fn vectors() -> Vec<Vector> {
+    [says(), rooms(), people(), pages()].into_iter().flatten().collect()
+}
+
+fn says() -> Vec<Vector> {
+    let message = Message {
+        room: LOBBY,
+        seq: 42,
+        time: TIME,
+        flags: 0,
+        device: ALICE,
+        counter: 7,
+        from: name("alice"),
+        text: text("hello"),
+    };
+    vec![
+        vector(
+            "to a room by name",
+            Say { counter: 1, target: Target::Room(name("lobby")), text: text("hello") },
+        ),
+        vector(
+            "to a room by number",
+            Say { counter: u64::MAX, target: Target::Id(RoomId(u32::MAX)), text: text("x") },
+        ),
+        vector(
+            "to a person",
+            Say { counter: 2, target: Target::User(name("bob")), text: text("quotes \" and \\ stay") },
+        ),
+        vector(
+            "longest text",
+            Say {
+                counter: 3,
+                target: Target::Id(LOBBY),
+                text: text(repeated("0123456789abcdef", TextRef::MAX_LEN / 16)),
+            },
+        ),
+        vector(
+            "joined emoji and a direction mark",
+            Say {
+                counter: 4,
+                target: Target::Id(LOBBY),
+                text: text("👨\u{200d}👩\u{200d}👧 ❤\u{fe0f} שלום\u{200f}!"),
+            },
+        ),
+        vector("typical", Posted { counter: 1, room: LOBBY, seq: 42, time: TIME }),
+        vector(
+            "largest",
+            Posted { counter: u64::MAX, room: RoomId(u32::MAX), seq: u64::MAX, time: u64::MAX },
+        ),
+        vector("live", message),
+        vector("missed", Message { flags: MESSAGE_MISSED, device: BOB, from: name("bob"), ..message }),
+        vector("flags of the future", Message { flags: 0xff, ..message }),
+        vector("64 bytes of text", Message { text: text(repeated("abcdefgh", 8)), ..message }),
+    ]
+}
+
+fn rooms() -> Vec<Vector> {
+    let joined = Joined {
+        request: REQUEST,
+        room: LOBBY,
+        kind: RoomKind::Group,
+        name: name("lobby"),
+        topic: note("be kind"),
+        last: 42,
+        cursor: 40,
+    };
+    let lobby = RoomEntry { room: LOBBY, name: name("lobby"), people: 3, last: 42, topic: note("be kind") };
+    let quiet =
+        RoomEntry { room: RoomId(u32::MAX), name: name("quiet"), people: 0, last: 0, topic: NoteRef::EMPTY };
+    vec![
+        vector("at its end", Join { request: REQUEST, target: Target::Room(name("lobby")), cursor: None }),
+        vector("after a number", Join { request: REQUEST, target: Target::Id(LOBBY), cursor: Some(40) }),
+        vector(
+            "a conversation from its start",
+            Join { request: REQUEST, target: Target::User(name("bob")), cursor: Some(0) },
+        ),
+        vector("a group room", joined),
+        vector(
+            "an empty conversation",
+            Joined {
+                kind: RoomKind::Direct,
+                name: name("bob"),
+                topic: NoteRef::EMPTY,
+                last: 0,
+                cursor: 0,
+                ..joined
+            },
+        ),
+        vector("typical", Leave { room: LOBBY }),
+        vector("largest", Leave { room: RoomId(u32::MAX) }),
+        vector("asked for", Left { room: LOBBY, code: None }),
+        vector("not asked for", Left { room: LOBBY, code: Some(ErrorCode::NotMember) }),
+        vector("typical", Rooms { request: REQUEST }),
+        vector("largest", Rooms { request: RequestId(u32::MAX) }),
+        vector("no room", RoomList { request: REQUEST, more: false, rooms: List::new(&[]) }),
+        vector(
+            "two rooms and more",
+            RoomList { request: REQUEST, more: true, rooms: List::new(items(vec![lobby, quiet])) },
+        ),
+    ]
+}
+
+fn people() -> Vec<Vector> {
+    let members =
+        vec![Member { user: name("alice"), devices: 2 }, Member { user: name("bob"), devices: u16::MAX }];
+    vec![
+        vector("entered", Presence { room: LOBBY, change: Change::Entered, device: BOB, user: name("bob") }),
+        vector(
+            "departed",
+            Presence { room: LOBBY, change: Change::Departed, device: ALICE, user: name("alice") },
+        ),
+        vector("in a room", Who { request: REQUEST, target: Target::Room(name("lobby")) }),
+        vector("in a conversation", Who { request: REQUEST, target: Target::User(name("bob")) }),
+        vector("nobody", Members { request: REQUEST, room: LOBBY, more: false, members: List::new(&[]) }),
+        vector(
+            "two people, sent without a request",
+            Members { request: RequestId(0), room: LOBBY, more: true, members: List::new(items(members)) },
+        ),
+        vector("first", DirectRoom { room: RoomId(12), with: name("bob"), last: 1 }),
+        vector("largest", DirectRoom { room: RoomId(u32::MAX), with: name("bob"), last: u64::MAX }),
+    ]
+}
+
+fn pages() -> Vec<Vector> {
+    let history =
+        History { request: REQUEST, target: Target::Id(LOBBY), anchor: Anchor::Before, seq: 0, limit: 50 };
+    let first = PageMessage {
+        room: LOBBY,
+        seq: 1,
+        time: TIME,
+        device: ALICE,
+        counter: 1,
+        from: name("alice"),
+        text: text("first"),
+    };
+    let second = PageMessage {
+        seq: 2,
+        time: TIME + 1,
+        device: BOB,
+        counter: u64::MAX,
+        from: name("bob"),
+        text: text("zweite ✓"),
+        ..first
+    };
+    vec![
+        vector("the newest", history),
+        vector("after a number", History { anchor: Anchor::After, seq: 17, ..history }),
+        vector(
+            "around a number, as many as may be",
+            History { anchor: Anchor::Around, seq: u64::MAX, limit: MAX_PAGE_MESSAGES, ..history },
+        ),
+        vector("everywhere", Search { request: REQUEST, target: None, limit: 20, words: text("lost keys") }),
+        vector(
+            "in one room",
+            Search {
+                request: REQUEST,
+                target: Some(Target::Room(name("lobby"))),
+                limit: u16::MAX,
+                words: text("鍵"),
+            },
+        ),
+        vector("nothing found", MessagePage { request: REQUEST, more: false, messages: List::new(&[]) }),
+        vector(
+            "two messages and more",
+            MessagePage { request: REQUEST, more: true, messages: List::new(items(vec![first, second])) },
+        ),
+        vector("typical", CaughtUp { room: LOBBY, seq: 42 }),
+        vector("empty room", CaughtUp { room: LOBBY, seq: 0 }),
+        vector("one number", Gap { room: LOBBY, from: 5, to: 5 }),
+        vector("many numbers", Gap { room: LOBBY, from: 1, to: u64::MAX }),
+    ]
+}
