@@ -1,5 +1,11 @@
 //! The data directory and its accounts: private, locked, and clear about what is wrong with them.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 mod store_support;
 
@@ -156,4 +162,14 @@ fn a_secret_is_made_once_for_all() {
     assert_eq!(one.meta_get_or_create("setup", || b"first".to_vec()).unwrap(), b"first");
     assert_eq!(other.meta_get_or_create("setup", || panic!("made twice")).unwrap(), b"first");
     assert_eq!(other.meta_get_or_create("id", || b"second".to_vec()).unwrap(), b"second");
+}
+
+#[test]
+fn a_record_is_not_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut accounts = accounts(dir.path());
+    accounts.add("alice", false, b"SECRET").unwrap();
+    let printed = format!("{:?}", accounts.lookup("alice").unwrap().unwrap());
+    assert!(printed.contains("alice") && printed.contains("***"), "{printed}");
+    assert!(!printed.contains(&format!("{:?}", b"SECRET")), "{printed}");
 }

@@ -1,5 +1,7 @@
 //! Accounts and the server's own secrets. The store does not know what a record means.
 
+use std::fmt;
+
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 
 /// Who may log in, and with what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// The name, exactly as it was added; names that differ in any byte are different accounts.
     pub name: String,
@@ -21,6 +23,20 @@ pub struct Account {
     pub record: Vec<u8>,
     /// When the account was added, in Unix milliseconds.
     pub created_ms: u64,
+}
+
+/// Without the record, which has no business in a log.
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, admin, disabled, record: _, created_ms } = self;
+        f.debug_struct("Account")
+            .field("name", name)
+            .field("admin", admin)
+            .field("disabled", disabled)
+            .field("record", &"***")
+            .field("created_ms", created_ms)
+            .finish()
+    }
 }
 
 /// Why an account could not be changed.

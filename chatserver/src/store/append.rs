@@ -1,6 +1,9 @@
 //! One batch, one transaction: where messages get their numbers.
 
-use std::{collections::BTreeMap, collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use rusqlite::{
     CachedStatement, Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior,
@@ -395,3 +398,6 @@ const CHECKPOINT_PAGES: u32 = 8_192;
 
 /// The writer's page cache: the ends of three trees for some thousand devices.
 const CACHE_KIB: i32 = 8_192;
+
+#[cfg(test)]
+mod tests;

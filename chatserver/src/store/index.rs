@@ -4,7 +4,10 @@
 //! only the log, and an index that is missing, damaged or of another log is made anew. It keeps which
 //! messages contain a trigram and not where; whoever searches holds the candidates against their text.
 
-use std::{fs, io, path::Path, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OpenFlags};
 

@@ -84,10 +84,11 @@ pub enum Durability {
 pub struct StoreConfig {
     /// What a reported commit survives.
     pub durability: Durability,
-    /// How many writes may wait for the writer. Default 8,192. It bounds memory to this many times the longest
+    /// How many writes may wait for the writer, at least 1. Default 8,192. It bounds memory to this many times the longest
     /// message, and answers a flood that outruns the disk: the hub gets its request back.
     pub max_queued_writes: usize,
-    /// How many reads may wait for the reader, and as many searches for the search thread. Default 1,024.
+    /// How many reads may wait for the reader, and as many searches for the search thread, at least 1. Default
+    /// 1,024.
     /// It answers a flood of history requests.
     pub max_queued_reads: usize,
     /// The greatest size of `chat.db` in bytes, rounded up to whole pages; beyond it writes fail with

@@ -135,8 +135,9 @@ impl LogReader {
         sink: ReadSink,
     ) -> Result<Self, StoreError> {
         let conn = dir.connect_read_only()?;
-        let (reads, queue) = crossbeam_channel::bounded(config.max_queued_reads);
-        let (searches, search_queue) = crossbeam_channel::bounded(config.max_queued_reads);
+        let max_queued = config.max_queued_reads.max(1);
+        let (reads, queue) = crossbeam_channel::bounded(max_queued);
+        let (searches, search_queue) = crossbeam_channel::bounded(max_queued);
         let read_sink = sink.clone();
         let reader = thread::Builder::new()
             .name("log-reader".into())

@@ -28,7 +28,7 @@ impl LogWriter {
         committed: Sender<()>,
         sink: WriteSink,
     ) -> Result<Self, StoreError> {
-        let (requests, queue) = crossbeam_channel::bounded(config.max_queued_writes);
+        let (requests, queue) = crossbeam_channel::bounded(config.max_queued_writes.max(1));
         let clock = config.clock;
         let thread = thread::Builder::new()
             .name("log-writer".into())
