@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct NetConfig {
     /// Connections that may exist at once: accepted, dialled and those still lingering after a close.
     ///
-    /// Default 10,000. Bounds descriptors and memory (about 200 bytes each while idle and plain, about 8 KiB
+    /// Default 10,000. Bounds descriptors and memory (below 500 bytes each while idle and plain, about 8 KiB
     /// with TLS). Answers connection floods: beyond it nothing is accepted, and new callers wait in the
     /// kernel's backlog.
     pub max_connections: usize,

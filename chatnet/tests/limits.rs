@@ -11,13 +11,15 @@
 mod common;
 
 use std::{
+    fs::File,
     io::{ErrorKind, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    time::Duration,
+    process::Command,
+    time::{Duration, Instant},
 };
 
 use chatnet::{AcceptPause, ConnectOptions, NetConfig, NetEvent, Security};
-use common::{Rig, tls};
+use common::{PATIENCE, Rig, tls};
 
 #[test]
 fn connections_beyond_the_limit_wait_for_room() {
@@ -33,7 +35,7 @@ fn connections_beyond_the_limit_wait_for_room() {
         rig.other
     );
     rig.assert_at_rest();
-    let options = ConnectOptions { security: Security::Plain, timeout: common::PATIENCE };
+    let options = ConnectOptions { security: Security::Plain, timeout: PATIENCE };
     assert_eq!(rig.net.connect(addr, options).unwrap_err().kind(), ErrorKind::QuotaExceeded);
 
     rig.net.abort(rig.accepted[0]);
@@ -55,20 +57,16 @@ fn silent_handshakes_keep_others_out_only_until_they_time_out() {
     let addr = rig.listen(server);
     let _silent = connect(addr, 2);
     rig.run_until("both are in", |rig| rig.accepted.len() == 2);
-    let client_token = {
-        // From a loop of its own, which has handshakes of its own to count.
-        let mut other = Rig::new(NetConfig::default());
-        let token = other.dial(addr, client);
-        let done = std::cell::Cell::new(false);
-        while !done.get() {
-            rig.turn(std::time::Instant::now() + Duration::from_millis(5));
-            other.turn(std::time::Instant::now() + Duration::from_millis(5));
-            done.set(other.end(token).connected || other.closed(token));
-        }
-        assert!(other.end(token).connected, "{:?}", other.end(token));
-        token
-    };
-    assert_eq!(rig.accepted.len(), 3, "{client_token:?}");
+    // From a loop of its own, which has handshakes of its own to count.
+    let mut other = Rig::new(NetConfig::default());
+    let token = other.dial(addr, client);
+    let deadline = Instant::now() + PATIENCE;
+    while !other.end(token).connected {
+        assert!(Instant::now() < deadline && !other.closed(token), "{:?}", other.end(token));
+        rig.turn(Instant::now() + Duration::from_millis(5));
+        other.turn(Instant::now() + Duration::from_millis(5));
+    }
+    assert_eq!(rig.accepted.len(), 3);
     assert!(matches!(&rig.other[..], [NetEvent::AcceptPaused { cause: AcceptPause::TooManyHandshakes, .. }]));
 }
 
@@ -154,6 +152,35 @@ fn caller_that_is_gone_before_it_is_accepted_harms_nobody() {
             && rig.accepted.iter().take(5).all(|token| rig.end(*token).eof)
             && rig.end(rig.accepted[5]).received == b"here"
     });
+}
+
+/// Plays in a process of its own, whose limit of descriptors harms nobody else.
+#[test]
+fn lack_of_descriptors_pauses_the_listener_until_there_are_some() {
+    const INSIDE: &str = "CHATNET_TEST_FEW_DESCRIPTORS";
+    if std::env::var_os(INSIDE).is_none() {
+        let name = "lack_of_descriptors_pauses_the_listener_until_there_are_some";
+        let status = Command::new("sh")
+            .args(["-c", &format!("ulimit -n 64 && exec \"$0\" --exact {name} --nocapture")])
+            .arg(std::env::current_exe().unwrap())
+            .env(INSIDE, "1")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let mut rig = Rig::new(NetConfig { accept_retry: Duration::from_millis(20), ..NetConfig::default() });
+    let addr = rig.listen(Security::Plain);
+    let callers = connect(addr, 10);
+    let hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let refusals = |rig: &Rig| {
+        let refused =
+            |event: &&NetEvent| matches!(event, NetEvent::AcceptPaused { cause: AcceptPause::System(_), .. });
+        rig.other.iter().filter(refused).count()
+    };
+    rig.run_until("it is refused, and again after a pause", |rig| refusals(rig) == 2);
+    assert!(rig.accepted.is_empty() && !hoard.is_empty());
+    drop(hoard);
+    rig.run_until("all are in", |rig| rig.accepted.len() == callers.len());
 }
 
 fn connect(addr: SocketAddr, count: usize) -> Vec<TcpStream> {

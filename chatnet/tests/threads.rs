@@ -172,6 +172,16 @@ fn watched_signal_is_an_event() {
 }
 
 #[test]
+fn loop_and_its_handles_may_move_to_other_threads() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Net>();
+    assert_send::<chatnet::Waker>();
+    assert_send::<chatnet::MailSender<u8>>();
+    assert_send::<Mailbox<u8>>();
+    assert_send::<WorkerPool<u8, u8>>();
+}
+
+#[test]
 fn turn_ends_at_its_deadline() {
     let mut net = net();
     let deadline = Instant::now() + Duration::from_millis(20);

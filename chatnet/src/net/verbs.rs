@@ -83,7 +83,7 @@ impl Net {
         }
     }
 
-    /// Ends our direction after all bytes that [`write`](Self::write) took; the other side reads [`Read::Eof`] and can go
+    /// Ends our direction of an open connection after all bytes that [`write`](Self::write) took; the other side reads [`Read::Eof`] and can go
     /// on sending. When both directions have ended, the connection closes with [`CloseReason::Finished`].
     pub fn shutdown_write(&mut self, token: ConnToken) {
         let Some(conn) = open(conn_of(&mut self.conns, token)) else { return };
