@@ -65,13 +65,16 @@ impl Conn {
         self.send(&Error { code, about, request, retry_after: 0, note: NoteRef::truncated(note) });
     }
 
-    /// Queues a bye as the last frame. What came before it is still sent; what comes after it is dropped.
+    /// Queues a bye as the last frame. What came before it is still sent, except bulk frames that have not begun; what
+    /// comes after it is dropped.
     pub fn close(&mut self, reason: CloseReason, note: &str) {
         self.close_for(reason, 0, note);
     }
 
     /// As [`close`](Self::close), with advice to come back after `retry_after` milliseconds.
     pub fn close_for(&mut self, reason: CloseReason, retry_after: u32, note: &str) {
+        // Chat goes before bulk, so the bye would; and who closes does not wait for bulk.
+        self.queue.drop_bulk();
         self.send(&Bye { reason, retry_after, note: NoteRef::truncated(note) });
         self.closing.get_or_insert(reason);
     }

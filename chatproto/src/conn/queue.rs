@@ -115,6 +115,13 @@ impl SendQueue {
         self.segments.extend(payload.map(|bytes| Segment { bytes, ends_frame: true }));
     }
 
+    /// Forgets bulk frames that have not begun. A frame that has begun stays, so that the stream stays whole.
+    pub fn drop_bulk(&mut self) {
+        self.segments.truncate(self.chat);
+        self.bytes -= self.bulk_bytes;
+        self.bulk_bytes = 0;
+    }
+
     /// Forgets everything that was not taken.
     pub fn clear(&mut self) {
         *self = Self::default();

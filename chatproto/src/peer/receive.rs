@@ -1,0 +1,371 @@
+//! Receiving files: what was asked for comes in order, unit by unit, and is acknowledged as it is stored.
+//!
+//! ```text
+//!  fetch() --> Asked --file_head--> Coming --file_end, all stored--> Complete --finish_file()--> done
+//!              file_queued*         file_data*, file_unit
+//!
+//!  any --file_cancel, cancel(), a value that differs, the end of the link--> gone
+//! ```
+
+use alloc::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::unit::Units;
+use super::{Event, FetchError, Peer, Resume, TransferError, TransferFault, Violation};
+use crate::wire::{
+    ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest, FileUnit,
+    FrameType, Hash, Source, TransferId,
+};
+
+/// The files that this end fetches.
+#[derive(Debug)]
+pub(super) struct Downloads {
+    open: BTreeMap<TransferId, Download>,
+    /// The number of the next transfer; none when they are used up.
+    next: Option<u32>,
+    /// The lowest bit of this end's numbers.
+    parity: u32,
+}
+
+#[derive(Debug)]
+struct Download {
+    source: Source,
+    at: Resume,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Asked,
+    Coming(Coming),
+}
+
+/// A file on its way.
+#[derive(Debug)]
+struct Coming {
+    units: Units,
+    /// Next byte that must come.
+    next: u64,
+    /// The unit that it belongs to, whose value was not sent yet.
+    unit: u64,
+    /// Units that wait to be stored, with what they must hash to.
+    unstored: BTreeMap<u64, Hash>,
+    /// The root, if it was told beforehand.
+    promised: Option<Hash>,
+    /// The root that the end named.
+    root: Option<Hash>,
+    complete: bool,
+}
+
+impl Downloads {
+    /// `first` is 1 for the side that dialled, 2 for the other.
+    pub(super) fn new(first: u32) -> Self {
+        Self { open: BTreeMap::new(), next: Some(first), parity: first % 2 }
+    }
+
+    pub(super) fn is_open(&self, transfer: TransferId) -> bool {
+        self.open.contains_key(&transfer)
+    }
+
+    /// Whether `transfer` was asked for on this link at all. What still comes for one that has ended crossed our
+    /// cancel on the way.
+    fn was_asked(&self, transfer: TransferId) -> bool {
+        transfer.0 % 2 == self.parity && transfer.0 > 0 && self.next.is_none_or(|next| transfer.0 < next)
+    }
+
+    /// Ends all transfers, in their order.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = TransferId> + use<> {
+        core::mem::take(&mut self.open).into_keys()
+    }
+
+    /// Bytes handed to the program and not yet stored.
+    fn unstored(&self) -> u64 {
+        self.coming().map(Coming::unstored_bytes).sum()
+    }
+
+    /// Whether the driver may go on reading. While the program has no complete unit that it could store, waiting
+    /// would be for nothing, and for ever.
+    pub(super) fn wants_data(&self, max_unstored: u64) -> bool {
+        self.coming().all(|coming| coming.unstored.is_empty()) || self.unstored() <= max_unstored
+    }
+
+    fn coming(&self) -> impl Iterator<Item = &Coming> {
+        self.open.values().filter_map(|download| match &download.stage {
+            Stage::Asked => None,
+            Stage::Coming(coming) => Some(coming),
+        })
+    }
+
+    /// The transfer that a frame is about; none if it has ended and the frame is late.
+    fn get(&mut self, frame: FrameType, transfer: TransferId) -> Result<Option<&mut Download>, Violation> {
+        if !self.was_asked(transfer) {
+            return Err(TransferFault::NeverAsked.of(frame, transfer));
+        }
+        Ok(self.open.get_mut(&transfer))
+    }
+}
+
+impl Peer {
+    /// Asks for a file. Events about it follow, beginning with [`Event::FileStarted`].
+    ///
+    /// # Errors
+    /// When the link does not stand, too many files are on their way, or `at` breaks a rule.
+    pub fn fetch(&mut self, source: Source, at: Resume) -> Result<TransferId, FetchError> {
+        self.check_open().map_err(FetchError::NotOpen)?;
+        at.check().map_err(FetchError::Resume)?;
+        if self.downloads.open.len() >= self.config.max_transfers {
+            return Err(FetchError::TooMany { max: self.config.max_transfers });
+        }
+        let number = self.downloads.next.ok_or(FetchError::UsedUp)?;
+        self.downloads.next = number.checked_add(2);
+        let transfer = TransferId(number);
+        let Resume { unit_log2, offset, held } = at;
+        self.conn.send(&FileRequest { transfer, source, unit_log2, offset, held });
+        self.downloads.open.insert(transfer, Download { source, at, stage: Stage::Asked });
+        Ok(transfer)
+    }
+
+    /// Reports that a unit of [`Event::FileUnit`] is stored, and what its bytes hash to (the value that the `verify`
+    /// module computes). Units may be reported in any order.
+    ///
+    /// A value that differs ends the transfer: [`Event::FileFailed`] with [`ErrorCode::VerifyFailed`] follows.
+    ///
+    /// # Errors
+    /// When the transfer has ended or the unit does not wait to be stored.
+    pub fn unit_stored(
+        &mut self,
+        transfer: TransferId,
+        unit: u64,
+        computed: Hash,
+    ) -> Result<(), TransferError> {
+        let download = self.downloads.open.get_mut(&transfer).ok_or(TransferError::NotOpen(transfer))?;
+        let no_unit = TransferError::Unit { transfer, unit };
+        let Stage::Coming(coming) = &mut download.stage else { return Err(no_unit) };
+        let value = coming.unstored.remove(&unit).ok_or(no_unit)?;
+        if value != computed {
+            self.fail_file(transfer, ErrorCode::VerifyFailed);
+            return Ok(());
+        }
+        self.events.extend(coming.complete(transfer));
+        Ok(())
+    }
+
+    /// Ends a transfer after [`Event::FileComplete`]: the file is in its place, or why it is not. No event follows.
+    ///
+    /// # Errors
+    /// When the transfer has ended or is not complete.
+    pub fn finish_file(
+        &mut self,
+        transfer: TransferId,
+        outcome: Result<(), ErrorCode>,
+    ) -> Result<(), TransferError> {
+        let download = self.downloads.open.get(&transfer).ok_or(TransferError::NotOpen(transfer))?;
+        match &download.stage {
+            Stage::Coming(coming) if coming.complete => {}
+            Stage::Asked | Stage::Coming(_) => return Err(TransferError::NotComplete(transfer)),
+        }
+        self.downloads.open.remove(&transfer);
+        match outcome {
+            Ok(()) => self.conn.send(&FileDone { transfer }),
+            Err(code) => self.conn.send(&FileCancel { transfer, code }),
+        }
+        Ok(())
+    }
+
+    /// Stops a transfer in either direction, at any point. No event of this transfer follows, also none that waited.
+    ///
+    /// # Errors
+    /// When the transfer has ended already.
+    pub fn cancel(&mut self, transfer: TransferId, code: ErrorCode) -> Result<(), TransferError> {
+        if self.downloads.open.remove(&transfer).is_none() && !self.uploads.remove(transfer) {
+            return Err(TransferError::NotOpen(transfer));
+        }
+        self.events.retain(|event| event.transfer() != Some(transfer));
+        self.conn.send(&FileCancel { transfer, code });
+        Ok(())
+    }
+
+    /// Gives a file up because of what came.
+    fn fail_file(&mut self, transfer: TransferId, code: ErrorCode) {
+        self.downloads.open.remove(&transfer);
+        self.conn.send(&FileCancel { transfer, code });
+        self.events.push_back(Event::FileFailed { transfer, code, local: true });
+    }
+
+    pub(super) fn on_queued(&mut self, queued: FileQueued) -> Result<(), Violation> {
+        let FileQueued { transfer, position } = queued;
+        match self.downloads.get(FrameType::FileQueued, transfer)?.map(|download| &download.stage) {
+            None => {}
+            Some(Stage::Asked) => self.events.push_back(Event::FileQueued { transfer, position }),
+            Some(Stage::Coming(_)) => {
+                return Err(
+                    TransferFault::WrongStage { when: AFTER_HEAD }.of(FrameType::FileQueued, transfer)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_head(&mut self, head: &FileHead<'_>) -> Result<(), Violation> {
+        let transfer = head.transfer;
+        let Some(download) = self.downloads.get(FrameType::FileHead, transfer)? else { return Ok(()) };
+        download.check_head(head).map_err(|fault| fault.of(FrameType::FileHead, transfer))?;
+        let asked_root = match download.source {
+            Source::Number { .. } => None,
+            Source::Root(root) => Some(root),
+        };
+        if asked_root.is_some() && head.root.is_some() && head.root != asked_root {
+            self.fail_file(transfer, ErrorCode::VerifyFailed);
+            return Ok(());
+        }
+        let units = Units::new(head.size, head.unit_log2);
+        download.stage = Stage::Coming(Coming {
+            units,
+            next: head.offset,
+            unit: units.at(head.offset),
+            unstored: BTreeMap::new(),
+            promised: asked_root.or(head.root),
+            root: None,
+            complete: false,
+        });
+        self.events.push_back(Event::FileStarted {
+            transfer,
+            path: head.path.to_owned(),
+            size: head.size,
+            mtime: head.mtime,
+            unit_log2: head.unit_log2,
+            offset: head.offset,
+            root: head.root,
+        });
+        Ok(())
+    }
+
+    pub(super) fn on_data(&mut self, data: &FileData<'_>) -> Result<(), Violation> {
+        let FileData { transfer, offset, data } = *data;
+        let fault = |fault: TransferFault| fault.of(FrameType::FileData, transfer);
+        let Some(download) = self.downloads.get(FrameType::FileData, transfer)? else { return Ok(()) };
+        download.coming().and_then(|coming| coming.data(offset, data.0.len())).map_err(fault)?;
+        self.events.push_back(Event::FileData { transfer, offset, data: Bytes::copy_from_slice(data.0) });
+        Ok(())
+    }
+
+    pub(super) fn on_unit(&mut self, unit: FileUnit) -> Result<(), Violation> {
+        let FileUnit { transfer, unit, value } = unit;
+        let fault = |fault: TransferFault| fault.of(FrameType::FileUnit, transfer);
+        let Some(download) = self.downloads.get(FrameType::FileUnit, transfer)? else { return Ok(()) };
+        download.coming().and_then(|coming| coming.unit(unit, value)).map_err(fault)?;
+        self.events.push_back(Event::FileUnit { transfer, unit, value });
+        Ok(())
+    }
+
+    pub(super) fn on_end(&mut self, end: FileEnd) -> Result<(), Violation> {
+        let FileEnd { transfer, root } = end;
+        let fault = |fault: TransferFault| fault.of(FrameType::FileEnd, transfer);
+        let Some(download) = self.downloads.get(FrameType::FileEnd, transfer)? else { return Ok(()) };
+        let coming = download.coming().map_err(fault)?;
+        coming.end(root).map_err(fault)?;
+        if coming.promised.is_some_and(|promised| promised != root) {
+            self.fail_file(transfer, ErrorCode::VerifyFailed);
+            return Ok(());
+        }
+        self.events.extend(coming.complete(transfer));
+        Ok(())
+    }
+
+    /// The sender gives up; `false` if the number is none of ours.
+    pub(super) fn on_download_cancelled(&mut self, cancel: FileCancel) -> bool {
+        let FileCancel { transfer, code } = cancel;
+        if self.downloads.open.remove(&transfer).is_some() {
+            self.events.push_back(Event::FileFailed { transfer, code, local: false });
+            return true;
+        }
+        self.downloads.was_asked(transfer)
+    }
+}
+
+impl Download {
+    fn check_head(&self, head: &FileHead<'_>) -> Result<(), TransferFault> {
+        match self.stage {
+            Stage::Asked if head.unit_log2 != self.at.unit_log2 => {
+                Err(TransferFault::Differs { field: "unit" })
+            }
+            Stage::Asked if head.offset != self.at.offset => Err(TransferFault::Differs { field: "offset" }),
+            Stage::Asked if head.offset > head.size => {
+                Err(TransferFault::OffsetPastEnd { offset: head.offset, size: head.size })
+            }
+            Stage::Asked => Ok(()),
+            Stage::Coming(_) => Err(TransferFault::WrongStage { when: AFTER_HEAD }),
+        }
+    }
+
+    fn coming(&mut self) -> Result<&mut Coming, TransferFault> {
+        match &mut self.stage {
+            Stage::Asked => Err(TransferFault::WrongStage { when: "before the head" }),
+            Stage::Coming(coming) if coming.root.is_some() => {
+                Err(TransferFault::WrongStage { when: "after the end" })
+            }
+            Stage::Coming(coming) => Ok(coming),
+        }
+    }
+}
+
+impl Coming {
+    fn data(&mut self, offset: u64, len: usize) -> Result<(), TransferFault> {
+        if offset != self.next {
+            return Err(TransferFault::Offset { expected: self.next, found: offset });
+        }
+        if len == 0 {
+            return Err(TransferFault::Empty);
+        }
+        let unit_end = self.units.range(self.unit).end;
+        let end =
+            u64::try_from(len).ok().and_then(|len| offset.checked_add(len)).filter(|&end| end <= unit_end);
+        self.next = end.ok_or(TransferFault::PastUnit { end: unit_end })?;
+        Ok(())
+    }
+
+    fn unit(&mut self, unit: u64, value: Hash) -> Result<(), TransferFault> {
+        if unit != self.unit || unit >= self.units.count() {
+            return Err(TransferFault::Unit { expected: self.unit, found: unit });
+        }
+        let missing = self.units.range(unit).end - self.next;
+        if missing > 0 {
+            return Err(TransferFault::Early { missing });
+        }
+        self.unit += 1;
+        self.unstored.insert(unit, value);
+        Ok(())
+    }
+
+    fn end(&mut self, root: Hash) -> Result<(), TransferFault> {
+        let missing = self.units.size - self.next;
+        if missing > 0 {
+            return Err(TransferFault::Early { missing });
+        }
+        if self.unit < self.units.count() {
+            return Err(TransferFault::WrongStage { when: "before the value of the last unit" });
+        }
+        self.root = Some(root);
+        Ok(())
+    }
+
+    /// The event that says so, the first time that all has come and is stored.
+    fn complete(&mut self, transfer: TransferId) -> Option<Event> {
+        let root = self.root.filter(|_| self.unstored.is_empty() && !self.complete)?;
+        self.complete = true;
+        Some(Event::FileComplete { transfer, root, size: self.units.size })
+    }
+
+    fn unstored_bytes(&self) -> u64 {
+        let whole: u64 = self
+            .unstored
+            .keys()
+            .map(|&unit| self.units.range(unit))
+            .map(|range| range.end - range.start)
+            .sum();
+        whole + (self.next - self.units.range(self.unit).start)
+    }
+}
+
+const AFTER_HEAD: &str = "after the head";
