@@ -85,7 +85,7 @@ fn what_is_not_a_data_directory_is_named_and_left_alone() {
 #[test]
 fn many_may_open_a_new_directory_at_the_same_moment() {
     const PROGRAMS: usize = 8;
-    for _ in 0..5 {
+    for _ in 0..10 {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         let barrier = Barrier::new(PROGRAMS);

@@ -172,6 +172,21 @@ fn one_bad_write_does_not_fail_its_neighbours() {
 }
 
 #[test]
+fn a_room_that_is_created_again_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Running::start(dir.path());
+    let first = run.one(create(1, 1, "lobby"));
+    let Outcome::RoomCreated { id: 1, room: 1, created_ms } = first else { panic!("{first:?}") };
+    run.say(1, 1, "one");
+    assert_eq!(run.one(create(2, 1, "lobby")), Outcome::RoomCreated { id: 2, room: 1, created_ms });
+    assert_eq!(run.say(1, 2, "two"), 2);
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    assert_eq!(run.one(create(3, 1, "lobby")), Outcome::RoomCreated { id: 3, room: 1, created_ms });
+    assert_eq!(run.say(1, 3, "three"), 3);
+}
+
+#[test]
 fn a_direct_room_may_share_its_name_with_a_group() {
     let dir = tempfile::tempdir().unwrap();
     let run = Running::start(dir.path());
@@ -276,7 +291,7 @@ fn pages_are_bounded_in_rows_and_bytes_and_tell_of_more() {
         run.say(1, n, &"x".repeat(95));
     }
     let seqs = |reply| match reply {
-        Reply::Page { messages, more, room: 1, .. } | Reply::Before { messages, more, room: 1, .. } => {
+        Reply::Page { messages, more, room: 1, .. } => {
             (messages.iter().map(|message| message.seq).collect::<Vec<_>>(), more)
         }
         other => panic!("{other:?}"),
@@ -299,6 +314,15 @@ fn pages_are_bounded_in_rows_and_bytes_and_tell_of_more() {
     assert_eq!(before(4, 10, 200), (vec![2, 3], true));
     assert_eq!(before(1, 10, 10_000), (vec![], false));
     assert_eq!(before(0, 10, 10_000), (vec![], false));
+    let around =
+        |seq, limit, max_bytes| seqs(run.read(Read::Around { id: 1, room: 1, seq, limit, max_bytes }));
+    assert_eq!(around(5, 4, 10_000), (vec![3, 4, 5, 6], true));
+    assert_eq!(around(5, 1, 10_000), (vec![5], true));
+    assert_eq!(around(2, 6, 10_000), (vec![1, 2, 3, 4, 5, 6], true));
+    assert_eq!(around(5, 100, 10_000), ((1..=10).collect(), false));
+    assert_eq!(around(5, 10, 400), (vec![3, 4, 5, 6], true));
+    assert_eq!(around(99, 4, 10_000), (vec![9, 10], true));
+    assert_eq!(around(0, 2, 10_000), (vec![1, 2], true));
 }
 
 #[test]

@@ -5,9 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use rusqlite::{
-    CachedStatement, Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior,
-};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::{
     StoreConfig,
@@ -35,7 +33,8 @@ pub enum Write {
         /// What is said.
         text: String,
     },
-    /// A new room.
+    /// A new room. Creating the same room again (id, kind and name) is answered like the first time, and changes
+    /// nothing: what failed may be repeated.
     CreateRoom {
         /// Comes back in the outcome.
         id: u64,
@@ -107,7 +106,7 @@ pub enum Outcome {
         id: u64,
         /// The room.
         room: u32,
-        /// When, in Unix milliseconds.
+        /// When it was first created, in Unix milliseconds.
         created_ms: u64,
     },
     /// The room has its new topic.
@@ -146,7 +145,7 @@ pub enum WriteError {
     /// The room does not exist.
     #[error("there is no room {0}")]
     NoSuchRoom(u32),
-    /// The room's id, or its name among rooms of its kind, is taken.
+    /// The room's id, or its name among rooms of its kind, is taken by another room.
     #[error("room {room} or its name `{name}` exists already")]
     RoomTaken {
         /// The id that was asked for.
@@ -335,19 +334,35 @@ impl<'a> Batch<'a> {
         topic: &str,
     ) -> Result<Outcome, WriteError> {
         let created_ms = self.now_ms;
-        let inserted = self.tx.prepare_cached(CREATE_ROOM).and_then(|mut insert| {
-            insert.execute((room, kind.number(), name, topic, rows::to_i64(created_ms)))
-        });
-        match inserted {
-            Ok(_) => {}
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                return Err(WriteError::RoomTaken { room, name: name.to_owned() });
-            }
-            Err(error) => return Err(DbError::from(error).into()),
+        let inserted = self
+            .tx
+            .prepare_cached(CREATE_ROOM)
+            .and_then(|mut insert| {
+                insert.execute((room, kind.number(), name, topic, rows::to_i64(created_ms)))
+            })
+            .map_err(DbError::from)?;
+        if inserted == 0 {
+            return self.existing_room(id, room, kind, name);
         }
         self.before.entry(room).or_insert(None);
         self.tails.insert(room, Tail { seq: 0, time_ms: 0 });
         Ok(Outcome::RoomCreated { id, room, created_ms })
+    }
+
+    /// A room that is created twice is there, like a message that is said twice; a different one in its place is
+    /// an error.
+    fn existing_room(&self, id: u64, room: u32, kind: RoomKind, name: &str) -> Result<Outcome, WriteError> {
+        let existing = self
+            .tx
+            .prepare_cached("SELECT created_ms FROM rooms WHERE id = ?1 AND kind = ?2 AND name = ?3")
+            .and_then(|mut select| {
+                select.query_row((room, kind.number(), name), |row| rows::unsigned(row, 0)).optional()
+            })
+            .map_err(DbError::from)?;
+        match existing {
+            Some(created_ms) => Ok(Outcome::RoomCreated { id, room, created_ms }),
+            None => Err(WriteError::RoomTaken { room, name: name.to_owned() }),
+        }
     }
 
     fn set_topic(&self, id: u64, room: u32, topic: &str) -> Result<Outcome, WriteError> {
@@ -390,7 +405,8 @@ const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, sender, device, c
 const EARLIER: &str =
     "SELECT room, seq, time_ms FROM messages WHERE sender = ?1 AND device = ?2 AND counter = ?3";
 
-const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, topic, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, topic, created_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
 /// The write-ahead log is written back in the middle of traffic only when it has grown to this many pages
 /// (32 MiB): before that, the first quiet moment does it.

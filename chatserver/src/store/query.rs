@@ -32,6 +32,23 @@ pub(super) fn before(
     Ok(page)
 }
 
+/// What lies on both sides of number `seq`, which begins the upper half. What one half has too little of, the
+/// upper one may fill.
+pub(super) fn around(
+    conn: &Connection,
+    room: u32,
+    seq: u64,
+    bounds: Bounds,
+) -> Result<Page, rusqlite::Error> {
+    let (half, rest) = bounds.halved();
+    let mut page = before(conn, room, seq, half)?;
+    let rest = Bounds { rows: rest.rows + (half.rows - page.messages.len()), ..rest };
+    let above = after(conn, room, seq.saturating_sub(1), rest)?;
+    page.more |= above.more;
+    page.messages.extend(above.messages);
+    Ok(page)
+}
+
 /// How much a page may hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -43,6 +60,12 @@ impl Bounds {
     /// What was asked for, within what the server allows. At least one message fits any page.
     pub(super) fn clamped(rows: usize, bytes: usize) -> Self {
         Self { rows: rows.clamp(1, MAX_ROWS), bytes: bytes.min(MAX_BYTES) }
+    }
+
+    /// The smaller half of the rows, which may be none, and the larger.
+    fn halved(self) -> (Self, Self) {
+        let (rows, bytes) = (self.rows / 2, self.bytes / 2);
+        (Self { rows, bytes }, Self { rows: self.rows - rows, bytes })
     }
 }
 

@@ -45,6 +45,19 @@ pub enum Read {
         /// Most bytes wanted, as in `Page`.
         max_bytes: usize,
     },
+    /// What a room's log has on both sides of a number: showing where something was said.
+    Around {
+        /// Comes back in the reply.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// The number: half of the page lies below it, the other half begins with it.
+        seq: u64,
+        /// Most messages wanted, as in `Page`.
+        limit: usize,
+        /// Most bytes wanted, as in `Page`.
+        max_bytes: usize,
+    },
     /// An account, for a login.
     Account {
         /// Comes back in the reply.
@@ -70,26 +83,15 @@ pub struct Search {
 /// The answer to a [`Read`] or a [`Search`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The answer to [`Read::Page`].
+    /// The answer to [`Read::Page`], [`Read::Before`] and [`Read::Around`].
     Page {
         /// The read's id.
         id: u64,
         /// The room.
         room: u32,
-        /// By ascending number.
+        /// By ascending number, without gap.
         messages: Vec<Message>,
-        /// The log had more after the last of these.
-        more: bool,
-    },
-    /// The answer to [`Read::Before`].
-    Before {
-        /// The read's id.
-        id: u64,
-        /// The room.
-        room: u32,
-        /// By ascending number.
-        messages: Vec<Message>,
-        /// The log had more before the first of these.
+        /// The log had more in the direction that was read (in either, around a number).
         more: bool,
     },
     /// The answer to [`Read::Account`].
@@ -199,22 +201,25 @@ fn run(conn: &Connection, queue: &Receiver<Read>, sink: &ReadSink) {
 }
 
 fn answer(conn: &Connection, read: Read) -> Reply {
-    match read {
+    let (id, room, page) = match read {
         Read::Page { id, room, after, limit, max_bytes } => {
-            match query::after(conn, room, after, Bounds::clamped(limit, max_bytes)) {
-                Ok(page) => Reply::Page { id, room, messages: page.messages, more: page.more },
-                Err(error) => Reply::Failed { id, error: error.into() },
-            }
+            (id, room, query::after(conn, room, after, Bounds::clamped(limit, max_bytes)))
         }
         Read::Before { id, room, before, limit, max_bytes } => {
-            match query::before(conn, room, before, Bounds::clamped(limit, max_bytes)) {
-                Ok(page) => Reply::Before { id, room, messages: page.messages, more: page.more },
-                Err(error) => Reply::Failed { id, error: error.into() },
-            }
+            (id, room, query::before(conn, room, before, Bounds::clamped(limit, max_bytes)))
         }
-        Read::Account { id, name } => match accounts::lookup(conn, &name) {
-            Ok(account) => Reply::Account { id, account },
-            Err(error) => Reply::Failed { id, error: error.into() },
-        },
+        Read::Around { id, room, seq, limit, max_bytes } => {
+            (id, room, query::around(conn, room, seq, Bounds::clamped(limit, max_bytes)))
+        }
+        Read::Account { id, name } => {
+            return match accounts::lookup(conn, &name) {
+                Ok(account) => Reply::Account { id, account },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            };
+        }
+    };
+    match page {
+        Ok(page) => Reply::Page { id, room, messages: page.messages, more: page.more },
+        Err(error) => Reply::Failed { id, error: error.into() },
     }
 }

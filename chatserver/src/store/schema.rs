@@ -89,7 +89,11 @@ fn prepare(conn: &Connection) -> Result<(), rusqlite::Error> {
 fn migrate(conn: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let failed = || StoreError::database(file);
     let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
-    if check(conn, file, known)? < known {
+    // One snapshot: another program may be making the tables between two of the questions.
+    let snapshot = conn.transaction().map_err(failed())?;
+    let found = check(&snapshot, file, known)?;
+    drop(snapshot);
+    if found < known {
         // Two programs may create the file at the same moment: the lock decides, the loser looks again.
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
         let found = check(&tx, file, known)?;
