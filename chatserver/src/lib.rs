@@ -1,3 +1,19 @@
-//! The reference server's parts. The program itself is thin: it puts these together.
+//! The reference server: thin. It reads its arguments, keeps accounts and the message log, and drives
+//! [`chatproto::hub::Hub`] over [`chatnet::Net`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`server`] | the loop: sockets, hub, store, signals |
+//! | [`store`] | accounts and the durable log, in SQLite on threads of its own |
+//! | [`users`] | the `user` commands |
+//! | [`logging`] | what the operator sees |
 
+pub mod cli;
+mod exit;
+pub mod logging;
+pub mod server;
 pub mod store;
+pub mod users;
+
+pub use exit::Failure;

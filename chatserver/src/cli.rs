@@ -1,0 +1,146 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Group chat for people who hand each other files directly.
+#[derive(Debug, Parser)]
+#[command(name = "chatserver", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without it, the server runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of the server.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (the default).
+    Run(RunArgs),
+    /// Add, list, remove accounts, or change a password. Works beside a running server, at once.
+    User {
+        /// What to do with accounts.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+}
+
+/// Settings of the server.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Address to listen on; port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", env = "CHATSERVER_LISTEN", default_value = "0.0.0.0:4848")]
+    pub listen: SocketAddr,
+    /// Where accounts, messages and the certificate are kept.
+    #[command(flatten)]
+    pub data: DataArg,
+    /// Speak plaintext: who can see the network can read everything. Loopback addresses only.
+    #[arg(long)]
+    pub insecure_plaintext: bool,
+    /// Together with --insecure-plaintext: yes, also on addresses that others can reach.
+    #[arg(long, requires = "insecure_plaintext")]
+    pub insecure_plaintext_anywhere: bool,
+    /// What an acknowledged message survives.
+    #[arg(long, value_enum, env = "CHATSERVER_DURABILITY", default_value_t = DurabilityArg::Full)]
+    pub durability: DurabilityArg,
+    /// How logs are written to standard error.
+    #[arg(long, value_enum, env = "CHATSERVER_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or a filter such as `info,chatserver=debug`.
+    #[arg(long, value_name = "FILTER", env = "CHATSERVER_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// The data directory.
+#[derive(Debug, Clone, Args)]
+pub struct DataArg {
+    /// Data directory; made at first use.
+    #[arg(long = "data", value_name = "DIR", env = "CHATSERVER_DATA", default_value = "chatserver-data")]
+    pub dir: PathBuf,
+}
+
+/// What an acknowledged message survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityArg {
+    /// A power cut.
+    Full,
+    /// A crash or `kill -9` of the server, not a power cut.
+    Os,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add an account.
+    Add {
+        /// ID to log in with: 1 to 32 bytes, letters and digits of any script, `-`, `_` and `.`.
+        name: String,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+        /// The account may administer the server.
+        #[arg(long)]
+        admin: bool,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// List the accounts.
+    List {
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Remove an account. Its messages stay.
+    Remove {
+        /// The account's ID.
+        name: String,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Change an account's password.
+    Passwd {
+        /// The account's ID.
+        name: String,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+}
+
+/// Where a password comes from, and how it is stretched.
+#[derive(Debug, Clone, Args)]
+pub struct PasswordArgs {
+    /// Read the password from the first line of standard input instead of asking for it.
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// How much work a login is for the client's device.
+    #[arg(long, value_enum, default_value_t = StretchArg::Standard)]
+    pub stretch: StretchArg,
+}
+
+/// How much work a login is for the client's device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StretchArg {
+    /// 19 MiB of memory, about 35 ms.
+    Standard,
+    /// 1 MiB of memory: for devices that do not have more. A stolen record is easier to guess from.
+    Light,
+}

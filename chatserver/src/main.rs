@@ -1,0 +1,25 @@
+//! `chatserver`: see [`chatserver::cli`].
+
+use std::process::ExitCode;
+
+use chatserver::cli::{Cli, Command};
+use chatserver::{Failure, server, users};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => server::run(&cli.run),
+        Some(Command::Run(args)) => server::run(args),
+        Some(Command::User { command }) => users::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("chatserver: {failure}");
+    failure.code()
+}

@@ -1,0 +1,101 @@
+//! What the operator reads while the server runs: who comes and goes, where something is said, who asks whom.
+//! Never what is said.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use chatnet::{AcceptPause, CloseReason, Fingerprint, Signal};
+use chatproto::hub::{Ended, Event};
+use chatproto::wire::Purpose;
+
+pub(super) fn listening(addr: SocketAddr, fingerprint: Option<Fingerprint>, data: &Path) {
+    tracing::info!(%addr, data = %data.display(), "the server is up");
+    match fingerprint {
+        Some(fingerprint) => {
+            tracing::info!("clients connect with: --server 'chat://{addr}/?fp={fingerprint}'")
+        }
+        None => tracing::warn!("plaintext: whoever can see the network can read everything"),
+    }
+}
+
+pub(super) fn stopping(signal: Signal) {
+    tracing::info!(?signal, "shutting down");
+}
+
+pub(super) fn stopped() {
+    tracing::info!("everything acknowledged is stored; bye");
+}
+
+pub(super) fn accept_paused(cause: &AcceptPause) {
+    match cause {
+        AcceptPause::TooManyConnections => {
+            tracing::warn!("no more connections for now: the limit is reached")
+        }
+        AcceptPause::TooManyHandshakes => tracing::warn!("no more connections for now: too many handshakes"),
+        AcceptPause::System(error) => tracing::error!(%error, "no more connections for now"),
+    }
+}
+
+pub(super) fn connection_failed(reason: &CloseReason) {
+    if !matches!(reason, CloseReason::Local | CloseReason::Finished) {
+        tracing::info!("a connection came to nothing: {reason}");
+    }
+}
+
+/// One line for what a person wants to see; the rest is for `--log debug`.
+pub(super) fn event(event: &Event) {
+    match event {
+        Event::LoggedIn { conn, user, addr, .. } => {
+            tracing::info!(%conn, %addr, "{} logged in", user.as_str())
+        }
+        Event::Closed { conn, user, addr, reason } => {
+            let who = user.as_ref().map_or("somebody who was not logged in", |user| user.as_str());
+            match reason {
+                Ended::Bye(reason) => tracing::info!(%conn, %addr, "{who} left ({reason})"),
+                Ended::Closed(reason, note) => {
+                    let note = note.as_ref().map_or("", |note| note.as_str());
+                    let note = chatproto::wire::escaped(note);
+                    tracing::info!(%conn, %addr, "{who} was disconnected ({reason}): {note}");
+                }
+                Ended::Lost { partial: 0 } => {
+                    tracing::info!(%conn, %addr, "{who} is gone: the connection ended")
+                }
+                Ended::Lost { partial } => {
+                    tracing::info!(%conn, %addr, "{who} is gone: the connection ended {partial} bytes into a frame");
+                }
+            }
+        }
+        Event::RoomCreated { room, label } => {
+            let name = match label {
+                chatproto::hub::Label::Group(name) => format!("room {}", name.as_str()),
+                chatproto::hub::Label::Direct(a, b) => {
+                    format!("conversation {} / {}", a.as_str(), b.as_str())
+                }
+            };
+            tracing::info!(%room, "new {name}");
+        }
+        Event::Append { room, from, text, .. } => {
+            tracing::info!(%room, bytes = text.as_str().len(), "{} says something", from.as_str());
+        }
+        Event::PeerRequested { from, to, purpose, .. } => {
+            let what = match purpose {
+                Purpose::Files => "[FILE]",
+                Purpose::Direct => "[DIRECT]",
+            };
+            tracing::info!("{} asks {} {what}", from.as_str(), to.as_str());
+        }
+        Event::PeerIntroduced { from, to, .. } => {
+            tracing::info!("{} and {} are introduced", from.as_str(), to.as_str());
+        }
+        Event::PeerRefused { from, to, code } => {
+            tracing::info!("{} is not introduced to {}: {code}", from.as_str(), to.as_str());
+        }
+        Event::LoginStarted { conn, user, .. } => {
+            tracing::debug!(%conn, user = user.as_str(), "login started")
+        }
+        Event::LoginResponse { conn, .. } => tracing::debug!(%conn, "login response"),
+        Event::Read { .. } | Event::History { .. } | Event::Search { .. } | Event::FindUser { .. } => {
+            tracing::debug!(?event, "asked of the log");
+        }
+    }
+}

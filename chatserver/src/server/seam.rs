@@ -1,0 +1,231 @@
+//! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs.
+
+use std::collections::VecDeque;
+
+use chatproto::hub::{AppendId, Event, Hub, Label, QueryId, Record, RoomRecord, Stored};
+use chatproto::wire::{Anchor, DeviceId, Name, Note, RoomId, Text};
+
+use crate::exit::Failure;
+use crate::store::{
+    FoundMessage, Message, Outcome, Read, Refused, Reply, RoomKind, RoomRow, Search, Store, Write,
+};
+
+/// Most bytes of names and texts that one page from the log brings.
+const MAX_PAGE_BYTES: usize = 128 * 1024;
+
+/// Joins the names of a conversation's two people in the store; no name can hold it.
+const PAIR_SEPARATOR: char = '/';
+
+/// Id of writes whose outcome concerns no message.
+const ROOM_WRITE: u64 = u64::MAX;
+
+/// Writes that the store had no room for. While there are any, no connection is read.
+#[derive(Debug, Default)]
+pub(super) struct Seam {
+    waiting: VecDeque<Write>,
+}
+
+impl Seam {
+    /// Whether the store has more to do than it can queue.
+    pub(super) fn is_full(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Passes on what waited, as far as there is room.
+    pub(super) fn retry(&mut self, store: &mut Store) {
+        while let Some(write) = self.waiting.pop_front() {
+            if let Err(refused) = store.writer.try_send(write) {
+                self.waiting.push_front(refused.into_inner());
+                return;
+            }
+        }
+    }
+
+    /// Passes one question or request of the hub on to the store.
+    pub(super) fn ask(&mut self, hub: &mut Hub, store: &mut Store, event: Event) {
+        match event {
+            Event::RoomCreated { room, label } => {
+                let (kind, name) = match label {
+                    Label::Group(name) => (RoomKind::Group, name.as_str().to_owned()),
+                    Label::Direct(first, second) => {
+                        (RoomKind::Direct, format!("{}{PAIR_SEPARATOR}{}", first.as_str(), second.as_str()))
+                    }
+                };
+                self.write(
+                    store,
+                    Write::CreateRoom { id: ROOM_WRITE, room: room.0, kind, name, topic: String::new() },
+                );
+            }
+            Event::Append { id, room, from, device, counter, text } => self.write(
+                store,
+                Write::Append {
+                    id: id.0,
+                    room: room.0,
+                    sender: from.as_str().into(),
+                    device: device.0,
+                    counter,
+                    text: text.as_str().into(),
+                },
+            ),
+            Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
+            Event::History { id, room, anchor, seq, limit } => match anchor {
+                Anchor::Before => {
+                    let read = Read::Before {
+                        id: id.0,
+                        room: room.0,
+                        before: seq,
+                        limit: limit.into(),
+                        max_bytes: MAX_PAGE_BYTES,
+                    };
+                    read_or_fail(hub, store, id, read);
+                }
+                Anchor::After => page(hub, store, id, room, seq, limit),
+                Anchor::Around => {
+                    let read = Read::Around {
+                        id: id.0,
+                        room: room.0,
+                        seq,
+                        limit: limit.into(),
+                        max_bytes: MAX_PAGE_BYTES,
+                    };
+                    read_or_fail(hub, store, id, read);
+                }
+            },
+            Event::Search { id, rooms, words, limit } => {
+                let search = Search {
+                    id: id.0,
+                    rooms: rooms.into_iter().map(|room| room.0).collect(),
+                    words: words.as_str().into(),
+                    limit: limit.into(),
+                };
+                if store.reader.try_search(search).is_err() {
+                    hub.records(id, None);
+                }
+            }
+            Event::FindUser { id, name } => {
+                let read = Read::Account { id: id.0, name: name.as_str().into() };
+                if store.reader.try_send(read).is_err() {
+                    hub.user_known(id, false);
+                }
+            }
+            Event::LoginStarted { .. }
+            | Event::LoginResponse { .. }
+            | Event::LoggedIn { .. }
+            | Event::Closed { .. }
+            | Event::PeerRequested { .. }
+            | Event::PeerIntroduced { .. }
+            | Event::PeerRefused { .. } => {}
+        }
+    }
+
+    fn write(&mut self, store: &mut Store, write: Write) {
+        if self.is_full() {
+            self.waiting.push_back(write);
+        } else if let Err(Refused::Full(write) | Refused::Closed(write)) = store.writer.try_send(write) {
+            self.waiting.push_back(write);
+        }
+    }
+
+    /// Tells the hub what became of a write.
+    ///
+    /// # Errors
+    /// When the hub's numbers are not the log's: nothing more may be acknowledged then.
+    pub(super) fn on_outcome(&mut self, hub: &mut Hub, outcome: Outcome) -> Result<(), Failure> {
+        let (id, stored) = match outcome {
+            Outcome::Committed { id, seq, time_ms } => (id, Stored::Committed { seq, time: time_ms }),
+            Outcome::Duplicate { id, room, seq, time_ms } => {
+                (id, Stored::Duplicate { room: RoomId(room), seq, time: time_ms })
+            }
+            Outcome::Failed { id, error } => {
+                tracing::error!(%error, "the log refused a write");
+                if id == ROOM_WRITE {
+                    return Ok(());
+                }
+                (id, Stored::Failed)
+            }
+            Outcome::RoomCreated { .. } | Outcome::TopicSet { .. } => return Ok(()),
+        };
+        if hub.stored(AppendId(id), stored) {
+            Ok(())
+        } else {
+            Err(Failure::new("the message log", format!("it numbered message {id} out of turn")))
+        }
+    }
+}
+
+fn page(hub: &mut Hub, store: &Store, id: QueryId, room: RoomId, after: u64, limit: u16) {
+    let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: MAX_PAGE_BYTES };
+    read_or_fail(hub, store, id, read);
+}
+
+fn read_or_fail(hub: &mut Hub, store: &Store, id: QueryId, read: Read) {
+    if store.reader.try_send(read).is_err() {
+        hub.records(id, None);
+    }
+}
+
+/// Brings what the store has read to the hub.
+pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
+    match reply {
+        Reply::Page { id, room, messages, .. } => {
+            let records =
+                messages.into_iter().map(|message| record(room, message)).collect::<Option<Vec<_>>>();
+            answer(hub, id, records);
+        }
+        Reply::Found { id, messages, .. } => {
+            let found = |FoundMessage { room, message }| record(room, message);
+            answer(hub, id, messages.into_iter().map(found).collect());
+        }
+        Reply::Account { id, account } => {
+            hub.user_known(QueryId(id), account.is_some());
+        }
+        Reply::Failed { id, error } => {
+            tracing::error!(%error, "the log could not be read");
+            if !hub.records(QueryId(id), None) {
+                hub.user_known(QueryId(id), false);
+            }
+        }
+    }
+}
+
+fn answer(hub: &mut Hub, id: u64, records: Option<Vec<Record>>) {
+    if records.is_none() {
+        tracing::error!("the log holds a message that this server would not have written");
+    }
+    hub.records(QueryId(id), records.as_deref());
+}
+
+/// A message as the hub knows it; `None` for one that breaks the rules, which only another program can have written.
+fn record(room: u32, message: Message) -> Option<Record> {
+    Some(Record {
+        room: RoomId(room),
+        seq: message.seq,
+        time: message.time_ms,
+        from: Name::new(&message.sender).ok()?,
+        device: DeviceId(message.device),
+        counter: message.counter,
+        text: Text::new(&message.text).ok()?,
+    })
+}
+
+/// The rooms of the log as the hub knows them.
+///
+/// # Errors
+/// When a room has a name that this server would not have written.
+pub(super) fn room_records(rows: &[RoomRow]) -> Result<Vec<RoomRecord>, Failure> {
+    let records = rows.iter().map(|row| {
+        let label = match row.kind {
+            RoomKind::Group => Name::new(&row.name).ok().map(Label::Group),
+            RoomKind::Direct => row.name.split_once(PAIR_SEPARATOR).and_then(|(first, second)| {
+                Some(Label::direct(&Name::new(first).ok()?, &Name::new(second).ok()?))
+            }),
+        };
+        let topic = Note::new(&row.topic).ok();
+        let (Some(label), Some(topic)) = (label, topic) else {
+            let why = format!("room {} has a name or topic that is not allowed", row.id);
+            return Err(Failure::new("the message log", why));
+        };
+        Ok(RoomRecord { room: RoomId(row.id), label, last: row.last_seq, topic })
+    });
+    records.collect()
+}
