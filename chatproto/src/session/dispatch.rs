@@ -1,0 +1,205 @@
+//! What each frame of the server means. Whether it may come now was checked before.
+
+use core::time::Duration;
+
+use super::driver::Retry;
+use super::event::SecretBytes;
+use super::requests::Ask;
+use super::{
+    ChatMessage, Event, Introduction, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session, State,
+    Violation,
+};
+use crate::Instant;
+use crate::wire::{
+    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, MAX_ADDRESSES, Members, MessagePage, OfferId,
+    PageMessage, PeerClosed, PeerIntroduce, Pong, RequestId, RoomList, ToClient,
+};
+
+impl Session {
+    pub(super) fn handle_frame(&mut self, frame: &ToClient<'_>, now: Instant) -> Result<(), Violation> {
+        let Self { rooms, says, out, offers, .. } = self;
+        match frame {
+            ToClient::Ping(ping) => out.send(&Pong { nonce: ping.nonce }),
+            // Whatever arrives counts as a sign of life; a pong has nothing else to say.
+            ToClient::Pong(_) => {}
+            ToClient::Bye(bye) => self.said_bye(bye, now),
+            ToClient::Error(error) if self.state == State::Ready => self.complained(error, now),
+            ToClient::Error(error) => self.login_error(error, now),
+
+            ToClient::ServerHello(hello) => self.greeted(hello, now)?,
+            ToClient::LoginChallenge(challenge) => {
+                out.emit(Event::Challenge { data: SecretBytes::copied(challenge.data.as_bytes()) });
+            }
+            ToClient::LoginOk(ok) => self.accepted(ok, now),
+
+            ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
+            ToClient::Message(message) => rooms.message(message, out)?,
+            ToClient::Joined(joined) => rooms.entered(joined, out)?,
+            ToClient::Left(left) => rooms.left(left, out)?,
+            ToClient::DirectRoom(direct) => rooms.direct_room(direct, out),
+            ToClient::CaughtUp(caught_up) => rooms.end_of_missed(caught_up, out)?,
+            ToClient::Gap(gap) => rooms.gap(gap, out)?,
+            ToClient::Presence(presence) => {
+                let room = rooms.entered_key(presence.room, FrameType::Presence)?.clone();
+                let (user, device, change) = (presence.user.to_owned(), presence.device, presence.change);
+                out.emit(Event::Presence { room, user, device, change });
+            }
+            ToClient::RoomList(list) => self.listed_rooms(list)?,
+            ToClient::Members(members) => self.listed_members(members)?,
+            ToClient::MessagePage(page) => self.turned_page(page)?,
+
+            ToClient::PeerOffer(offer) => offers.offered(offer, now, out),
+            ToClient::PeerIntroduce(introduce) => self.introduced(introduce, now)?,
+            ToClient::PeerClosed(closed) => self.peer_closed(closed),
+        }
+        self.rooms.tell_back(&mut self.out);
+        Ok(())
+    }
+
+    fn said_bye(&mut self, bye: &Bye<'_>, now: Instant) {
+        let note = bye.note.to_owned();
+        let complaint = self.complaint.take();
+        let retry = match bye.reason {
+            CloseReason::LoginRefused => {
+                let (code, note) = complaint.unwrap_or((ErrorCode::LoginRefused, note));
+                return self.fail_login(code, note, now);
+            }
+            CloseReason::Replaced | CloseReason::Removed => Retry::Never,
+            CloseReason::Done
+            | CloseReason::Direct
+            | CloseReason::ShuttingDown
+            | CloseReason::Idle
+            | CloseReason::HandshakeTimeout
+            | CloseReason::LoginTimeout
+            | CloseReason::Violation
+            | CloseReason::TooSlow
+            | CloseReason::Busy
+            | CloseReason::BadTicket => Retry::After(Duration::from_millis(bye.retry_after.into())),
+        };
+        let error = complaint.as_ref().map(|(code, _)| *code);
+        let note = match complaint {
+            Some((_, complaint)) if note.as_str().is_empty() => complaint,
+            Some(_) | None => note,
+        };
+        self.lose(LostReason::Bye { reason: bye.reason, error, note }, retry, now);
+    }
+
+    /// An error frame while logged in: finds what it is about.
+    fn complained(&mut self, error: &Error<'_>, now: Instant) {
+        let Self { rooms, says, requests, offers, out, .. } = self;
+        let &Error { code, request: number, .. } = error;
+        let note = error.note.to_owned();
+        let advised = Duration::from_millis(error.retry_after.into());
+        let retry_after = (error.retry_after != 0).then_some(advised);
+        let refusal = Refusal::Code { code, retry_after, note: note.clone() };
+        let about = FrameType::from_number(error.about);
+        let found = if about == Some(FrameType::Say) {
+            says.refused(number, code, advised, &note, now, out)
+        } else if about == Some(FrameType::PeerAnswer) {
+            offers.closed(OfferId(number), refusal, out)
+        } else if let Some(request) = u32::try_from(number).ok().map(RequestId) {
+            rooms.refused(request, refusal.clone(), out) || requests.refused(request, refusal, out)
+        } else {
+            false
+        };
+        if !found {
+            self.complaint = Some((code, note.clone()));
+            self.out.emit(Event::ServerError { code, about, note });
+        }
+    }
+
+    fn listed_rooms(&mut self, list: &RoomList<'_>) -> Result<(), Violation> {
+        let &RoomList { request, more, rooms } = list;
+        self.requests.answered(request, FrameType::RoomList, more)?;
+        let rooms = rooms.iter().map(|entry| RoomInfo {
+            id: entry.room,
+            name: entry.name.to_owned(),
+            people: entry.people,
+            last: entry.last,
+            topic: entry.topic.to_owned(),
+        });
+        self.out.emit(Event::RoomList { request, rooms: rooms.collect(), more });
+        Ok(())
+    }
+
+    fn listed_members(&mut self, frame: &Members<'_>) -> Result<(), Violation> {
+        const FRAME: FrameType = FrameType::Members;
+        let &Members { request, more, .. } = frame;
+        let request = (request.0 != 0).then_some(request);
+        let room = match request {
+            None => self.rooms.entered_key(frame.room, FRAME)?.clone(),
+            Some(request) => match self.requests.answered(request, FRAME, more)? {
+                Ask::Who(room) => self.rooms.key(frame.room).cloned().unwrap_or(room),
+                Ask::Rooms | Ask::History(_) | Ask::Search | Ask::Peer(_) => {
+                    return Err(Violation::NoSuchRequest { frame: FRAME, request });
+                }
+            },
+        };
+        let members = frame.members.iter();
+        let members =
+            members.map(|member| MemberInfo { user: member.user.to_owned(), devices: member.devices });
+        self.out.emit(Event::Members { request, room, members: members.collect(), more });
+        Ok(())
+    }
+
+    fn turned_page(&mut self, page: &MessagePage<'_>) -> Result<(), Violation> {
+        let &MessagePage { request, more, .. } = page;
+        let asked = match self.requests.answered(request, FrameType::MessagePage, more)? {
+            Ask::History(room) => Some(room),
+            Ask::Rooms | Ask::Who(_) | Ask::Search | Ask::Peer(_) => None,
+        };
+        // A search may still find what was said in a room that was left since; that is not shown.
+        let messages = page.messages.iter().filter_map(|message| {
+            let room = self.rooms.key(message.room).or(asked.as_ref())?.clone();
+            Some(chat_message(&message, room))
+        });
+        let messages = messages.collect();
+        self.out.emit(Event::Page { request, messages, more });
+        Ok(())
+    }
+
+    /// The server names the other side of a link. What nobody here asked for or agreed to is dropped: it may answer a
+    /// request that was taken back, and otherwise the server would decide who may connect.
+    fn introduced(&mut self, frame: &PeerIntroduce<'_>, now: Instant) -> Result<(), Violation> {
+        if frame.addresses.iter().count() > MAX_ADDRESSES {
+            let what = "more addresses than an introduction may have";
+            return Err(Violation::Content { frame: FrameType::PeerIntroduce, what });
+        }
+        let agreed = match frame.request {
+            RequestId(0) => self.offers.introduced(frame),
+            request => self.requests.close_peer(request) == Some(frame.purpose),
+        };
+        if !agreed {
+            return Ok(());
+        }
+        let introduction = Introduction::from_wire(frame, now);
+        let displaced = match frame.role {
+            DialRole::Await => self.introductions.keep(introduction.clone()),
+            DialRole::Dial => None,
+        };
+        self.out.events.extend(displaced);
+        self.out.emit(Event::Introduced(introduction));
+        Ok(())
+    }
+
+    fn peer_closed(&mut self, closed: &PeerClosed) {
+        let refusal = Refusal::because(closed.code);
+        if closed.request.0 == 0 {
+            self.offers.closed(closed.offer, refusal, &mut self.out);
+        } else if self.requests.close_peer(closed.request).is_some() {
+            self.out.emit(Event::PeerRequestClosed { request: closed.request, refusal });
+        }
+    }
+}
+
+fn chat_message(message: &PageMessage<'_>, room: RoomKey) -> ChatMessage {
+    ChatMessage {
+        room,
+        seq: message.seq,
+        time: message.time,
+        from: message.from.to_owned(),
+        device: message.device,
+        counter: message.counter,
+        text: message.text.to_owned(),
+    }
+}

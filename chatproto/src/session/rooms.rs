@@ -1,0 +1,389 @@
+//! The rooms that the session is in or wants to be in, and the last number seen in each.
+//!
+//! The cursor of a room is the promise of exactly once, in order: a message is delivered when its number follows the
+//! cursor, dropped when it does not exceed it, and asked for again when it is further ahead.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::outbox::Outbox;
+use super::room::Room;
+use super::{ChatMessage, Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
+use crate::wire::{
+    CaughtUp, DeviceId, DirectRoom, ErrorCode, FrameType, Gap, Join, Joined, Leave, Left, MESSAGE_MISSED,
+    Message, RequestId, RoomId, Target,
+};
+
+/// How much of a conversation that this device has never seen is fetched when it is entered, in messages.
+const DIRECT_BACKLOG: u64 = 100;
+
+/// How often in a row a room is entered again for missing messages without getting one. Answers a server that skips
+/// numbers for good, which would otherwise make both sides loop.
+const MAX_RESTARTS: u8 = 3;
+
+/// All rooms.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    known: BTreeMap<RoomKey, Room>,
+    /// The rooms entered on the present connection.
+    by_id: BTreeMap<RoomId, RoomKey>,
+    /// Joins on their way.
+    joins: BTreeMap<RequestId, RoomKey>,
+    device: DeviceId,
+    max: usize,
+    return_trip: Option<Return>,
+    /// Messages of others missed since the last time that everything had caught up.
+    missed: u64,
+}
+
+/// Coming back after a lost connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Return {
+    /// Rooms that have not caught up yet.
+    behind: usize,
+}
+
+impl Rooms {
+    pub(super) fn new(device: DeviceId, max: usize) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            device,
+            max,
+            return_trip: None,
+            missed: 0,
+        }
+    }
+
+    pub(super) fn restore(&mut self, key: RoomKey, cursor: u64) {
+        self.known.entry(key).or_default().cursor = Some(cursor);
+    }
+
+    /// A room to be in from the next login on.
+    pub(super) fn want(&mut self, key: RoomKey) {
+        self.known.entry(key).or_default().wanted = true;
+    }
+
+    pub(super) fn key(&self, id: RoomId) -> Option<&RoomKey> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn joined(&self) -> impl Iterator<Item = &RoomKey> {
+        self.by_id.values()
+    }
+
+    pub(super) fn cursors(&self) -> impl Iterator<Item = (&RoomKey, u64)> {
+        self.known.iter().filter_map(|(key, room)| Some((key, room.cursor?)))
+    }
+
+    /// The server has another log: what was seen in the old one means nothing.
+    pub(super) fn forget_cursors(&mut self) {
+        self.known.values_mut().for_each(|room| room.cursor = None);
+        self.known.retain(|_, room| room.wanted);
+    }
+
+    /// Enters a room, now or with the next login.
+    pub(super) fn join(
+        &mut self,
+        key: RoomKey,
+        ready: bool,
+        out: &mut Outbox,
+    ) -> Result<RequestId, JoinError> {
+        if self.known.len() >= self.max && !self.known.contains_key(&key) {
+            return Err(JoinError::TooMany { max: self.max });
+        }
+        let room = self.known.entry(key.clone()).or_default();
+        room.wanted = true;
+        room.asked = true;
+        if let Some(request) = room.join
+            && !core::mem::take(&mut room.leaving)
+        {
+            return Ok(request);
+        }
+        let request = out.next_request();
+        room.join = Some(request);
+        if ready {
+            self.send_join(&key, request, out);
+        }
+        Ok(request)
+    }
+
+    pub(super) fn leave(&mut self, key: &RoomKey, ready: bool, out: &mut Outbox) -> Result<(), LeaveError> {
+        let room = self.known.get_mut(key).filter(|room| room.wanted && !room.leaving);
+        let room = room.ok_or_else(|| LeaveError::NotIn(key.clone()))?;
+        if !ready {
+            self.known.remove(key);
+            out.emit(Event::Left { room: key.clone(), code: None });
+            return Ok(());
+        }
+        room.leaving = true;
+        // While it is only being entered, the leave follows the answer, which brings the number.
+        if let Some(room) = room.id {
+            out.send(&Leave { room });
+        }
+        self.caught_up(key);
+        Ok(())
+    }
+
+    /// Logged in: enters every room that is wanted.
+    pub(super) fn ready(&mut self, resumed: bool, out: &mut Outbox) {
+        self.return_trip = resumed.then(Return::default);
+        let wanted: Vec<_> =
+            self.known.iter().filter(|(_, room)| room.wanted).map(|(key, _)| key.clone()).collect();
+        for key in wanted {
+            self.enter(&key, out);
+        }
+    }
+
+    /// Asks for a room on the session's own account, or for the program if it asked before.
+    fn enter(&mut self, key: &RoomKey, out: &mut Outbox) {
+        let Some(room) = self.known.get_mut(key) else { return };
+        let request = *room.join.get_or_insert_with(|| out.next_request());
+        if let Some(trip) = &mut self.return_trip
+            && room.id.is_none()
+        {
+            trip.behind += 1;
+            room.returning = true;
+        }
+        self.send_join(key, request, out);
+    }
+
+    fn send_join(&mut self, key: &RoomKey, request: RequestId, out: &mut Outbox) {
+        let cursor = self.known.get(key).and_then(|room| room.cursor);
+        out.send(&Join { request, target: key.target(), cursor });
+        self.joins.insert(request, key.clone());
+    }
+
+    /// A conversation exists: enters it unless that is under way.
+    pub(super) fn direct_room(&mut self, frame: &DirectRoom<'_>, out: &mut Outbox) {
+        let key = RoomKey::User(frame.with.to_owned());
+        let full = self.known.len() >= self.max;
+        let Some(room) = self.known.get_mut(&key) else {
+            if full {
+                let refusal = Refusal::because(ErrorCode::TooManyRooms);
+                out.emit(Event::JoinRefused { room: key, request: None, refusal });
+                return;
+            }
+            let cursor = Some(frame.last.saturating_sub(DIRECT_BACKLOG));
+            self.known.insert(key.clone(), Room { cursor, wanted: true, ..Room::default() });
+            return self.enter(&key, out);
+        };
+        if room.id.is_some() || room.join.is_some() {
+            return;
+        }
+        room.wanted = true;
+        room.cursor.get_or_insert(frame.last.saturating_sub(DIRECT_BACKLOG));
+        self.enter(&key, out);
+    }
+
+    pub(super) fn entered(&mut self, frame: &Joined<'_>, out: &mut Outbox) -> Result<(), Violation> {
+        const FRAME: FrameType = FrameType::Joined;
+        let key = RoomKey::of(frame.kind, frame.name);
+        if self.by_id.get(&frame.room).is_some_and(|other| *other != key) {
+            return Err(Violation::Content { frame: FRAME, what: "the number belongs to another room" });
+        }
+        let asked = self.joins.remove(&frame.request);
+        let asked = asked.ok_or(Violation::NoSuchRequest { frame: FRAME, request: frame.request })?;
+        self.rename(&asked, &key);
+        let room = self.known.entry(key.clone()).or_default();
+        room.wanted = true;
+        let answered = room.join.take_if(|join| *join == frame.request);
+        let request = answered.filter(|_| core::mem::take(&mut room.asked));
+        if let Some(old) = room.id.replace(frame.room).filter(|old| *old != frame.room) {
+            self.by_id.remove(&old);
+        }
+        self.by_id.insert(frame.room, key.clone());
+        if room.leaving {
+            out.send(&Leave { room: frame.room });
+            return Ok(());
+        }
+        if !room.entered || request.is_some() {
+            let (topic, last) = (frame.topic.to_owned(), frame.last);
+            out.emit(Event::Joined { room: key.clone(), id: frame.room, topic, last, request });
+        }
+        if let Some((from, to)) = room.entered_at(frame.last, frame.cursor) {
+            out.emit(Event::Gap { room: key.clone(), from, to });
+        }
+        if room.cursor == Some(frame.last) {
+            self.caught_up(&key);
+        }
+        Ok(())
+    }
+
+    /// The server knows the room by a name that is written differently: what is known goes with it.
+    fn rename(&mut self, old: &RoomKey, new: &RoomKey) {
+        if old == new {
+            return;
+        }
+        let Some(moved) = self.known.remove(old) else { return };
+        let behind = match self.known.get_mut(new) {
+            Some(room) => room.merge(moved),
+            None => {
+                self.known.insert(new.clone(), moved);
+                false
+            }
+        };
+        if let Some(trip) = self.return_trip.as_mut().filter(|_| behind) {
+            trip.behind = trip.behind.saturating_sub(1);
+        }
+    }
+
+    /// A join was refused; `false` when no such join is on its way.
+    pub(super) fn refused(&mut self, request: RequestId, refusal: Refusal, out: &mut Outbox) -> bool {
+        let Some(key) = self.joins.remove(&request) else { return false };
+        self.caught_up(&key);
+        let Some(room) = self.known.get_mut(&key) else { return true };
+        room.join.take_if(|join| *join == request);
+        let asked = core::mem::take(&mut room.asked).then_some(request);
+        let left = core::mem::take(&mut room.leaving);
+        if room.id.is_none() {
+            room.wanted = false;
+            if room.cursor.is_none() || left {
+                self.known.remove(&key);
+            }
+        }
+        out.emit(if left {
+            Event::Left { room: key, code: None }
+        } else {
+            Event::JoinRefused { room: key, request: asked, refusal }
+        });
+        true
+    }
+
+    pub(super) fn left(&mut self, frame: &Left, out: &mut Outbox) -> Result<(), Violation> {
+        let id = frame.room;
+        let key = self.by_id.remove(&id).ok_or(Violation::NotIn { frame: FrameType::Left, room: id })?;
+        self.caught_up(&key);
+        // A join that followed the leave is still to be answered.
+        match self.known.get_mut(&key) {
+            Some(room) if room.join.is_some() => room.forget_place(),
+            Some(_) | None => drop(self.known.remove(&key)),
+        }
+        out.emit(Event::Left { room: key, code: frame.code });
+        Ok(())
+    }
+
+    pub(super) fn message(&mut self, frame: &Message<'_>, out: &mut Outbox) -> Result<(), Violation> {
+        let (key, room) = self.entered_room(frame.room, FrameType::Message)?;
+        if room.leaving {
+            return Ok(());
+        }
+        if !room.follows(frame.seq) {
+            return self.skipped(frame.room, frame.seq, out);
+        }
+        room.cursor = Some(frame.seq);
+        room.restarts = 0;
+        let missed = frame.flags & MESSAGE_MISSED != 0;
+        let message = ChatMessage {
+            room: key.clone(),
+            seq: frame.seq,
+            time: frame.time,
+            from: frame.from.to_owned(),
+            device: frame.device,
+            counter: frame.counter,
+            text: frame.text.to_owned(),
+        };
+        out.emit(Event::Message { message, missed });
+        if missed && frame.device != self.device {
+            self.count_missed(frame.room);
+        }
+        Ok(())
+    }
+
+    pub(super) fn gap(&mut self, frame: &Gap, out: &mut Outbox) -> Result<(), Violation> {
+        if frame.to < frame.from {
+            return Err(Violation::Content { frame: FrameType::Gap, what: "it ends before it begins" });
+        }
+        let (key, room) = self.entered_room(frame.room, FrameType::Gap)?;
+        if room.leaving || room.cursor.is_some_and(|cursor| frame.to <= cursor) {
+            return Ok(());
+        }
+        let next = room.cursor.unwrap_or_default().saturating_add(1);
+        if frame.from > next {
+            return self.skipped(frame.room, frame.from, out);
+        }
+        room.cursor = Some(frame.to);
+        room.restarts = 0;
+        out.emit(Event::Gap { room: key.clone(), from: next, to: frame.to });
+        Ok(())
+    }
+
+    pub(super) fn end_of_missed(&mut self, frame: &CaughtUp, out: &mut Outbox) -> Result<(), Violation> {
+        let (key, room) = self.entered_room(frame.room, FrameType::CaughtUp)?;
+        // While the room is being entered once more, what this belongs to is about to begin again.
+        if room.leaving || room.join.is_some() {
+            return Ok(());
+        }
+        if room.cursor.is_some_and(|cursor| frame.seq > cursor) {
+            return self.skipped(frame.room, frame.seq.saturating_add(1), out);
+        }
+        let missed = core::mem::take(&mut room.missed);
+        let key = key.clone();
+        self.caught_up(&key);
+        out.emit(Event::CaughtUp { room: key, missed });
+        Ok(())
+    }
+
+    /// The room of a frame that only comes for rooms that were entered.
+    pub(super) fn entered_key(&self, id: RoomId, frame: FrameType) -> Result<&RoomKey, Violation> {
+        self.by_id.get(&id).ok_or(Violation::NotIn { frame, room: id })
+    }
+
+    fn entered_room(&mut self, id: RoomId, frame: FrameType) -> Result<(&RoomKey, &mut Room), Violation> {
+        let entered = self.by_id.get(&id).and_then(|key| Some((key, self.known.get_mut(key)?)));
+        entered.ok_or(Violation::NotIn { frame, room: id })
+    }
+
+    /// A number came that does not follow the cursor: seen before, or something is missing and is asked for once.
+    fn skipped(&mut self, id: RoomId, seq: u64, out: &mut Outbox) -> Result<(), Violation> {
+        let (key, room) = self.entered_room(id, FrameType::Message)?;
+        let key = key.clone();
+        if room.cursor.is_some_and(|cursor| seq <= cursor) || room.join.is_some() {
+            return Ok(());
+        }
+        if room.restarts >= MAX_RESTARTS {
+            let what = "numbers of the room are skipped again and again";
+            return Err(Violation::Content { frame: FrameType::Message, what });
+        }
+        room.restarts += 1;
+        let request = out.next_request();
+        room.join = Some(request);
+        out.send(&Join { request, target: Target::Id(id), cursor: room.cursor });
+        self.joins.insert(request, key);
+        Ok(())
+    }
+
+    fn count_missed(&mut self, id: RoomId) {
+        if let Some(room) = self.by_id.get(&id).and_then(|key| self.known.get_mut(key)) {
+            room.missed = room.missed.saturating_add(1);
+            self.missed = self.missed.saturating_add(u64::from(room.returning));
+        }
+    }
+
+    /// The room need not be waited for any more before everything is back.
+    fn caught_up(&mut self, key: &RoomKey) {
+        let returning = self.known.get_mut(key).is_some_and(|room| core::mem::take(&mut room.returning));
+        if let Some(trip) = self.return_trip.as_mut().filter(|_| returning) {
+            trip.behind = trip.behind.saturating_sub(1);
+        }
+    }
+
+    /// Says once per reconnect that every room has caught up.
+    pub(super) fn tell_back(&mut self, out: &mut Outbox) {
+        if self.return_trip.take_if(|trip| trip.behind == 0).is_some() {
+            out.emit(Event::Back { missed: core::mem::take(&mut self.missed) });
+        }
+    }
+
+    /// The connection is gone: what was entered is wanted again, what was being left is left.
+    pub(super) fn lost(&mut self, out: &mut Outbox) {
+        self.by_id.clear();
+        self.joins.clear();
+        self.return_trip = None;
+        for (key, _) in self.known.extract_if(.., |_, room| room.leaving) {
+            out.emit(Event::Left { room: key, code: None });
+        }
+        self.known.values_mut().for_each(Room::disconnected);
+    }
+}

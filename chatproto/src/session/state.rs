@@ -1,0 +1,158 @@
+//! Where a session is, and every way from one place to another.
+//!
+//! ```text
+//!              Dial           Connected       Greeted          Begun            Accepted
+//!    Offline ───────► Connecting ─────► Hello ─────► Choosing ─────► Proving ─────► Ready
+//!    Away                 │               │             │               │             │
+//!    Stopped              │               └─────────────┴───── Close ───┴─────────────┘
+//!       ▲                 │                                      ▼
+//!       └───── Ended ─────┴──────────── (from anywhere) ◄──── Closing
+//! ```
+//!
+//! `Ended` leads to where the end was headed: `Offline` when the session comes back by itself, `Away` when it left for
+//! a direct link, `Stopped` when only the program can start it again.
+
+use core::fmt;
+
+use crate::wire::ToClient;
+
+/// Where a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// No connection; the next attempt is timed.
+    Offline,
+    /// The driver was asked to dial.
+    Connecting,
+    /// Our hello is sent, the server's is awaited.
+    Hello,
+    /// The program chooses how to log in.
+    Choosing,
+    /// The login exchange runs.
+    Proving,
+    /// Logged in.
+    Ready,
+    /// Our bye is queued; input is not read any more.
+    Closing,
+    /// Left for a direct link.
+    Away,
+    /// Ended until the program starts it again.
+    Stopped,
+}
+
+impl State {
+    /// Every state, in the order of a session's life.
+    pub const ALL: &'static [Self] = &[
+        Self::Offline,
+        Self::Connecting,
+        Self::Hello,
+        Self::Choosing,
+        Self::Proving,
+        Self::Ready,
+        Self::Closing,
+        Self::Away,
+        Self::Stopped,
+    ];
+
+    /// What the session is doing, to be read after "the session is".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Connecting => "connecting",
+            Self::Hello => "waiting for the hello",
+            Self::Choosing => "choosing a login mechanism",
+            Self::Proving => "logging in",
+            Self::Ready => "logged in",
+            Self::Closing => "closing",
+            Self::Away => "away on a direct link",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether frames of the server are read.
+    pub(super) const fn reads(self) -> bool {
+        matches!(self, Self::Hello | Self::Choosing | Self::Proving | Self::Ready)
+    }
+
+    /// Whether a connection exists.
+    pub(super) const fn connected(self) -> bool {
+        self.reads() || matches!(self, Self::Closing)
+    }
+
+    /// The only place where one state becomes another. `None` when there is no such way.
+    pub(super) fn after(self, turn: Turn) -> Option<Self> {
+        let (legal, next) = match turn {
+            Turn::Dial => (matches!(self, Self::Offline | Self::Away | Self::Stopped), Self::Connecting),
+            Turn::Connected => (self == Self::Connecting, Self::Hello),
+            Turn::Greeted => (self == Self::Hello, Self::Choosing),
+            Turn::Begun => (self == Self::Choosing, Self::Proving),
+            Turn::Accepted => (self == Self::Proving, Self::Ready),
+            Turn::Close => (self.reads(), Self::Closing),
+            Turn::Ended(Destination::Offline) => {
+                (self.connected() || self == Self::Connecting, Self::Offline)
+            }
+            Turn::Ended(Destination::Away) => (self != Self::Stopped, Self::Away),
+            Turn::Ended(Destination::Stopped) => (true, Self::Stopped),
+        };
+        legal.then_some(next)
+    }
+
+    /// Whether the server may send this frame now. What may not come is a violation.
+    pub(super) fn accepts(self, frame: &ToClient<'_>) -> bool {
+        match frame {
+            ToClient::Ping(_) | ToClient::Pong(_) | ToClient::Bye(_) | ToClient::Error(_) => self.reads(),
+            ToClient::ServerHello(_) => self == Self::Hello,
+            ToClient::LoginChallenge(_) | ToClient::LoginOk(_) => self == Self::Proving,
+            ToClient::Posted(_)
+            | ToClient::Message(_)
+            | ToClient::Joined(_)
+            | ToClient::Left(_)
+            | ToClient::Presence(_)
+            | ToClient::RoomList(_)
+            | ToClient::Members(_)
+            | ToClient::MessagePage(_)
+            | ToClient::DirectRoom(_)
+            | ToClient::CaughtUp(_)
+            | ToClient::Gap(_)
+            | ToClient::PeerOffer(_)
+            | ToClient::PeerIntroduce(_)
+            | ToClient::PeerClosed(_) => self == Self::Ready,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What moves a session from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The driver is asked to dial.
+    Dial,
+    /// The driver has a connection.
+    Connected,
+    /// The server's hello came.
+    Greeted,
+    /// The program chose a mechanism.
+    Begun,
+    /// The server accepted the login.
+    Accepted,
+    /// Our bye was queued.
+    Close,
+    /// The connection is gone.
+    Ended(Destination),
+}
+
+/// Where an end leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// Comes back by itself.
+    Offline,
+    /// On a direct link.
+    Away,
+    /// Ended until the program starts it again.
+    Stopped,
+}

@@ -1,0 +1,223 @@
+//! What the program asks for.
+
+use super::driver::Ending;
+use super::requests::Ask;
+use super::{
+    AdmitError, Announcement, Event, Introduction, JoinError, LeaveError, PeerVerbError, Refusal,
+    RequestError, RoomKey, SayError, Session, State,
+};
+use crate::Instant;
+use crate::wire::{
+    Anchor, CloseReason, DeviceId, ErrorCode, History, LinkKey, LinkTicket, Name, OfferId, PeerRequest,
+    PeerWithdraw, Purpose, RequestId, Rooms, Search, Text, Who,
+};
+
+/// Coming and going.
+impl Session {
+    /// Connects now instead of after the pause; also after the session has stopped. Nothing while a connection stands.
+    pub fn reconnect_now(&mut self, now: Instant) {
+        if matches!(self.state, State::Offline | State::Stopped) {
+            self.dial(now);
+        }
+    }
+
+    /// Leaves the server for a direct link: [`Event::Away`] follows when the bye has left. Nothing is lost, nothing is
+    /// tried again until [`come_back`](Self::come_back). Introductions stay good.
+    pub fn leave_for_direct(&mut self, now: Instant) {
+        match self.state {
+            State::Hello | State::Choosing | State::Proving | State::Ready => {
+                self.close(CloseReason::Direct, Ending::Away, now);
+            }
+            State::Closing if self.ending != Ending::Stopped => self.ending = Ending::Away,
+            State::Offline | State::Connecting => self.go_away(now),
+            State::Closing | State::Away | State::Stopped => {}
+        }
+    }
+
+    /// Comes back from a direct link: connects at once and catches up.
+    pub fn come_back(&mut self, now: Instant) {
+        if self.state == State::Away {
+            self.dial(now);
+        } else if self.state == State::Closing && self.ending == Ending::Away {
+            self.ending = Ending::Back;
+        }
+    }
+
+    /// Says bye and ends: [`Event::Stopped`] follows when everything before has left. What is not acknowledged stays in
+    /// [`pending`](Self::pending).
+    pub fn quit(&mut self, now: Instant) {
+        match self.state {
+            State::Hello | State::Choosing | State::Proving | State::Ready => {
+                self.close(CloseReason::Done, Ending::Stopped, now);
+            }
+            State::Closing => self.ending = Ending::Stopped,
+            State::Offline | State::Connecting | State::Away | State::Stopped => self.stop(now),
+        }
+    }
+}
+
+/// Rooms and words.
+impl Session {
+    /// Says something in a room or to a person, now or with the next login, and gives its number.
+    ///
+    /// It is kept and sent again until [`Event::Posted`] or [`Event::SayRefused`]. Says leave in order; only when the
+    /// server puts some off ([`ErrorCode::Backlog`]) can later ones that were on their way overtake them.
+    ///
+    /// # Errors
+    /// When the session has stopped or too much waits already.
+    pub fn say(&mut self, target: RoomKey, text: &Text) -> Result<u64, SayError> {
+        if self.state == State::Stopped {
+            return Err(SayError::Stopped);
+        }
+        let counter = self.says.say(target, text)?;
+        if self.state == State::Ready {
+            self.says.flush(&mut self.out);
+        }
+        Ok(counter)
+    }
+
+    /// Enters a room, or takes up a conversation, now or with the next login; it is entered again after each reconnect.
+    ///
+    /// [`Event::Joined`] or [`Event::JoinRefused`] answers, unless the room is left before.
+    ///
+    /// # Errors
+    /// When the session has stopped or too many rooms are known.
+    pub fn join(&mut self, room: RoomKey) -> Result<RequestId, JoinError> {
+        if self.state == State::Stopped {
+            return Err(JoinError::Stopped);
+        }
+        self.rooms.join(room, self.state == State::Ready, &mut self.out)
+    }
+
+    /// Leaves a room and forgets what was seen there; [`Event::Left`] follows.
+    ///
+    /// # Errors
+    /// When the session is not in it and does not want to be.
+    pub fn leave(&mut self, room: &RoomKey) -> Result<(), LeaveError> {
+        self.rooms.leave(room, self.state == State::Ready, &mut self.out)?;
+        self.rooms.tell_back(&mut self.out);
+        Ok(())
+    }
+
+    /// Asks for the public rooms: [`Event::RoomList`].
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn rooms(&mut self) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::Rooms)?;
+        self.out.send(&Rooms { request });
+        Ok(request)
+    }
+
+    /// Asks who is in a room: [`Event::Members`].
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn who(&mut self, room: &RoomKey) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::Who(room.clone()))?;
+        self.out.send(&Who { request, target: room.target() });
+        Ok(request)
+    }
+
+    /// Asks for messages before, after or around a number, at most `limit`: [`Event::Page`], oldest first.
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn history(
+        &mut self,
+        room: &RoomKey,
+        anchor: Anchor,
+        seq: u64,
+        limit: u16,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::History(room.clone()))?;
+        self.out.send(&History { request, target: room.target(), anchor, seq, limit });
+        Ok(request)
+    }
+
+    /// Asks for messages that contain all `words`, in one room or in all, at most `limit`: [`Event::Page`], newest first.
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn search(
+        &mut self,
+        room: Option<&RoomKey>,
+        words: &Text,
+        limit: u16,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::Search)?;
+        self.out.send(&Search { request, target: room.map(RoomKey::target), limit, words: words.borrow() });
+        Ok(request)
+    }
+
+    fn open(&mut self, ask: Ask) -> Result<RequestId, RequestError> {
+        if self.state != State::Ready {
+            return Err(RequestError::NotReady { state: self.state });
+        }
+        self.requests.open(ask, &mut self.out)
+    }
+}
+
+/// Peers.
+impl Session {
+    /// Changes where peers are accepted; the server is told now or with the next login.
+    pub fn announce(&mut self, announcement: Announcement) {
+        self.config.announcement = Some(announcement);
+        if self.state == State::Ready {
+            self.send_announcement();
+        }
+    }
+
+    /// Asks to be introduced to a person: [`Event::Introduced`] or [`Event::PeerRequestClosed`] answers.
+    ///
+    /// # Errors
+    /// When not logged in, nothing is announced, or too many requests are open.
+    pub fn request_peer(&mut self, to: &Name, purpose: Purpose) -> Result<RequestId, RequestError> {
+        if self.config.announcement.is_none() {
+            return Err(RequestError::NoAnnouncement);
+        }
+        let request = self.open(Ask::Peer(purpose))?;
+        self.out.send(&PeerRequest { request, purpose, to: to.borrow() });
+        Ok(request)
+    }
+
+    /// Takes a peer request back: [`Event::PeerRequestClosed`] follows at once, and whatever answer was on its way is
+    /// dropped.
+    ///
+    /// # Errors
+    /// When no such request is open.
+    pub fn withdraw_peer(&mut self, request: RequestId) -> Result<(), PeerVerbError> {
+        self.requests.close_peer(request).ok_or(PeerVerbError::NoSuchRequest(request))?;
+        self.out.send(&PeerWithdraw { request });
+        let refusal = Refusal::because(ErrorCode::Withdrawn);
+        self.out.emit(Event::PeerRequestClosed { request, refusal });
+        Ok(())
+    }
+
+    /// Answers [`Event::PeerOffer`]. After a yes, [`Event::Introduced`] or [`Event::PeerOfferClosed`] follows.
+    ///
+    /// # Errors
+    /// When no such offer waits for an answer.
+    pub fn answer_peer(&mut self, offer: OfferId, accept: bool) -> Result<(), PeerVerbError> {
+        self.offers.answer(offer, accept, &mut self.out)
+    }
+
+    /// Whether somebody who connected is the one introduced under this offer. A yes uses the introduction up.
+    ///
+    /// `link_key` is the key that the connection itself has proved, `user`, `device` and `ticket` what its hello says.
+    /// Introductions outlive the connection to the server until they expire.
+    ///
+    /// # Errors
+    /// Says what does not fit. Tell the other side no more than [`ErrorCode::BadTicket`].
+    pub fn admit(
+        &mut self,
+        offer: OfferId,
+        ticket: &LinkTicket,
+        link_key: LinkKey,
+        user: &Name,
+        device: DeviceId,
+        now: Instant,
+    ) -> Result<Introduction, AdmitError> {
+        self.introductions.admit(offer, ticket, link_key, user, device, now)
+    }
+}
