@@ -11,6 +11,9 @@ pub enum Failure {
     /// What was named does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// Something whose message says it all.
+    #[error("{0}")]
+    Said(String),
     /// Anything else: what failed, and why.
     #[error("{what}: {why}")]
     Failed {
@@ -27,11 +30,16 @@ impl Failure {
         Self::Failed { what: what.into(), why: why.to_string() }
     }
 
+    /// For an error that names what it is about.
+    pub fn said(why: impl std::fmt::Display) -> Self {
+        Self::Said(why.to_string())
+    }
+
     /// The exit code: 1 failure, 2 usage, 5 not found.
     #[must_use]
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Failed { .. } => 1,
+            Self::Said(_) | Self::Failed { .. } => 1,
             Self::Usage(_) => 2,
             Self::NotFound(_) => 5,
         })

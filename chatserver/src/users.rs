@@ -67,8 +67,8 @@ pub fn server_setup(accounts: &mut Accounts) -> Result<ServerSetup, Failure> {
 }
 
 fn open(dir: &std::path::Path) -> Result<Accounts, Failure> {
-    let dir = DataDir::open(dir).map_err(|error| Failure::new("data directory", error))?;
-    Accounts::open(&dir).map_err(|error| Failure::new("data directory", error))
+    let dir = DataDir::open(dir).map_err(Failure::said)?;
+    Accounts::open(&dir).map_err(Failure::said)
 }
 
 fn checked_name(name: &str) -> Result<Name, Failure> {
@@ -119,7 +119,7 @@ fn read_password(name: &Name, args: &PasswordArgs) -> Result<Zeroizing<String>, 
 fn failed(error: &AccountError) -> Failure {
     match error {
         AccountError::Unknown(_) => Failure::NotFound(error.to_string()),
-        AccountError::Exists(_) | AccountError::Database(_) => Failure::new("account", error),
+        AccountError::Exists(_) | AccountError::Database(_) => Failure::said(error),
     }
 }
 

@@ -78,10 +78,9 @@ struct Server {
 
 impl Server {
     fn start(args: &RunArgs) -> Result<Self, Failure> {
-        let data = |error: &dyn std::fmt::Display| Failure::new("data directory", error);
-        let dir = DataDir::open(&args.data.dir).map_err(|error| data(&error))?;
-        let mut accounts = Accounts::open(&dir).map_err(|error| data(&error))?;
-        let lock = dir.lock().map_err(|error| data(&error))?;
+        let dir = DataDir::open(&args.data.dir).map_err(Failure::said)?;
+        let mut accounts = Accounts::open(&dir).map_err(Failure::said)?;
+        let lock = dir.lock().map_err(Failure::said)?;
         let setup = users::server_setup(&mut accounts)?;
         let server = server_id(&mut accounts)?;
 
@@ -114,7 +113,7 @@ impl Server {
         // The loop is gone only when the process ends: there is nobody left to tell then.
         let on_write = Box::new(move |outcomes| drop(written.send(outcomes)));
         let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
-        let store = Store::start(lock, &config, on_write, on_read).map_err(|error| data(&error))?;
+        let store = Store::start(lock, &config, on_write, on_read).map_err(Failure::said)?;
         let rooms = seam::room_records(store.rooms())?;
         let hub = Hub::new(hub_config(server)?, rooms, |bytes: &mut [u8]| fill_random(bytes));
 
@@ -138,6 +137,8 @@ impl Server {
 
     fn serve(&mut self) -> Result<(), Failure> {
         let mut events = Vec::new();
+        // A new log has its first room made before anybody comes.
+        self.run_hub();
         loop {
             let deadline = self.deadline();
             self.net.turn(deadline, &mut events).map_err(|error| Failure::new("the poll loop", error))?;

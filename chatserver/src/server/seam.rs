@@ -1,6 +1,6 @@
 //! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use chatproto::hub::{AppendId, Event, Hub, Label, QueryId, Record, RoomRecord, Stored};
 use chatproto::wire::{Anchor, DeviceId, Name, Note, RoomId, Text};
@@ -16,13 +16,23 @@ const MAX_PAGE_BYTES: usize = 128 * 1024;
 /// Joins the names of a conversation's two people in the store; no name can hold it.
 const PAIR_SEPARATOR: char = '/';
 
-/// Id of writes whose outcome concerns no message.
-const ROOM_WRITE: u64 = u64::MAX;
+/// Set in the id of a write that makes a room; the rest is the room's number.
+const ROOM_WRITE: u64 = 1 << 63;
 
-/// Writes that the store had no room for. While there are any, no connection is read.
+/// What is under way between hub and log.
 #[derive(Debug, Default)]
 pub(super) struct Seam {
+    /// Writes that the store had no room for. While there are any, no connection is read.
     waiting: VecDeque<Write>,
+    /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
+    /// the next message to it.
+    rooms: BTreeMap<u64, MadeRoom>,
+}
+
+#[derive(Debug)]
+struct MadeRoom {
+    write: Write,
+    was_refused: bool,
 }
 
 impl Seam {
@@ -51,22 +61,23 @@ impl Seam {
                         (RoomKind::Direct, format!("{}{PAIR_SEPARATOR}{}", first.as_str(), second.as_str()))
                     }
                 };
-                self.write(
-                    store,
-                    Write::CreateRoom { id: ROOM_WRITE, room: room.0, kind, name, topic: String::new() },
-                );
+                let id = ROOM_WRITE | u64::from(room.0);
+                let write = Write::CreateRoom { id, room: room.0, kind, name, topic: String::new() };
+                self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false });
+                self.write(store, write);
             }
-            Event::Append { id, room, from, device, counter, text } => self.write(
-                store,
-                Write::Append {
+            Event::Append { id, room, from, device, counter, text } => {
+                self.make_room_again(store, room);
+                let write = Write::Append {
                     id: id.0,
                     room: room.0,
                     sender: from.as_str().into(),
                     device: device.0,
                     counter,
                     text: text.as_str().into(),
-                },
-            ),
+                };
+                self.write(store, write);
+            }
             Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
             Event::History { id, room, anchor, seq, limit } => match anchor {
                 Anchor::Before => {
@@ -118,6 +129,14 @@ impl Seam {
         }
     }
 
+    fn make_room_again(&mut self, store: &mut Store, room: RoomId) {
+        let refused = self.rooms.get_mut(&(ROOM_WRITE | u64::from(room.0))).filter(|made| made.was_refused);
+        let Some(made) = refused else { return };
+        made.was_refused = false;
+        let write = made.write.clone();
+        self.write(store, write);
+    }
+
     fn write(&mut self, store: &mut Store, write: Write) {
         if self.is_full() {
             self.waiting.push_back(write);
@@ -138,12 +157,17 @@ impl Seam {
             }
             Outcome::Failed { id, error } => {
                 tracing::error!(%error, "the log refused a write");
-                if id == ROOM_WRITE {
+                if let Some(made) = self.rooms.get_mut(&id) {
+                    made.was_refused = true;
                     return Ok(());
                 }
                 (id, Stored::Failed)
             }
-            Outcome::RoomCreated { .. } | Outcome::TopicSet { .. } => return Ok(()),
+            Outcome::RoomCreated { id, .. } => {
+                self.rooms.remove(&id);
+                return Ok(());
+            }
+            Outcome::TopicSet { .. } => return Ok(()),
         };
         if hub.stored(AppendId(id), stored) {
             Ok(())
