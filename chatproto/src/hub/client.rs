@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::State;
@@ -31,12 +31,18 @@ pub(super) struct Client {
     pub(super) device: DeviceId,
     pub(super) announcement: Option<Announcement>,
     pub(super) rooms: BTreeSet<RoomId>,
-    /// Rooms in which this connection is behind and nobody reads for it.
-    pub(super) waiting: Vec<RoomId>,
+    /// Rooms in which this connection is behind and nobody reads for it, each once.
+    pub(super) waiting: VecDeque<RoomId>,
+    /// Whether a page of what it misses was asked for: one at a time, whatever the number of rooms.
+    pub(super) is_reading: bool,
     /// Messages on their way into the log.
     pub(super) appends: u32,
+    /// Bytes of their texts.
+    pub(super) append_bytes: usize,
     /// Questions that the program works on.
     pub(super) requests: u32,
+    /// When the hub looks at its deadlines next; never later than they are.
+    pub(super) due: Instant,
     /// Whether the end was told to the program.
     pub(super) is_ended: bool,
     pub(super) is_writable: bool,
@@ -45,8 +51,10 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(addr: SocketAddr, limits: &Limits, now: Instant) -> Self {
+        let conn = Conn::new(limits, now);
         Self {
-            conn: Conn::new(limits, now),
+            due: conn.deadlines.next(limits),
+            conn,
             addr,
             state: State::Hello,
             max_frame: MIN_FRAME,
@@ -54,12 +62,21 @@ impl Client {
             device: DeviceId::default(),
             announcement: None,
             rooms: BTreeSet::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            is_reading: false,
             appends: 0,
+            append_bytes: 0,
             requests: 0,
             is_ended: false,
             is_writable: false,
             is_touched: false,
+        }
+    }
+
+    /// Remembers that nobody reads for this connection in `room`.
+    pub(super) fn wait_in(&mut self, room: RoomId) {
+        if !self.waiting.contains(&room) {
+            self.waiting.push_back(room);
         }
     }
 

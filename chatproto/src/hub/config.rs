@@ -31,9 +31,13 @@ pub struct Config {
     pub max_rooms_joined: usize,
     /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
     pub max_rooms: usize,
-    /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read.
+    /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read, and what
+    /// was read already is refused as a backlog. Answers a sender that is faster than the disk.
     pub max_appends: u32,
-    /// Requests of one connection (history, search, lookups) that the program may be working on. Default 8.
+    /// Bytes of their texts. Default 256 KiB; past it as above. Bounds the memory that such a sender costs.
+    pub max_append_bytes: usize,
+    /// Requests of one connection (history, search) that the program may be working on. Default 8; past it the connection
+    /// is not read, and what was read already is refused. Answers floods of expensive questions.
     pub max_requests: u32,
     /// Introductions that one connection may have asked for and not got. Default 8. Answers floods of questions to people.
     pub max_offers: usize,
@@ -41,8 +45,12 @@ pub struct Config {
     pub offer_timeout: Duration,
     /// Time for which the ticket of an introduction is good. Default 30 s.
     pub ticket_lifetime: Duration,
-    /// Messages asked from the log at once for a connection that catches up. Default 256.
+    /// Messages asked from the log at once for a connection that catches up. Default 256. One page is under way for each
+    /// connection, however many rooms it is behind in.
     pub page_messages: u16,
+    /// Bytes of messages that one page holds when it is sent (catching up, history, search), and that a room collects in
+    /// one turn before they are given out. Default 64 KiB. A queue is past its bound by no more than this.
+    pub page_bytes: usize,
     /// Bytes of recent messages kept in memory for each room that is in use. Default 64 KiB.
     /// Whoever catches up turns live from there, however busy the room is.
     pub recent_bytes: usize,
@@ -64,11 +72,13 @@ impl Config {
             max_rooms_joined: 256,
             max_rooms: 10_000,
             max_appends: 1024,
+            max_append_bytes: 256 * 1024,
             max_requests: 8,
             max_offers: 8,
             offer_timeout: Duration::from_secs(60),
             ticket_lifetime: Duration::from_secs(30),
             page_messages: 256,
+            page_bytes: 64 * 1024,
             recent_bytes: 64 * 1024,
         }
     }

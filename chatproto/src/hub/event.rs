@@ -10,9 +10,10 @@ use bytes::Bytes;
 use super::config::Label;
 use crate::wire::{Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Text};
 
-/// One connection for as long as the hub lives; never used twice.
+/// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses
+/// the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub(super) u64);
+pub struct ConnId(pub u64);
 
 impl core::fmt::Display for ConnId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

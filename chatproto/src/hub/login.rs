@@ -37,19 +37,21 @@ impl Hub {
         if !matches!(client.state, State::Starting | State::Proving) || client.conn.closing().is_some() {
             return false;
         }
+        let device = client.device;
+        self.replace_older(id, accept, device);
+        if self.people.get(&accept.user).is_some_and(|conns| conns.len() >= self.config.max_devices) {
+            let note = "too many devices of this account are connected";
+            self.close_for(id, CloseReason::Busy, super::BUSY_RETRY_MS, note);
+            return true;
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return false };
         client.state = State::Open;
         client.user = Some(accept.user.clone());
         client.conn.reader.set_max_frame(self.config.limits.max_frame);
         client.conn.deadlines.enter(Stage::Open, now);
-        self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
-        let (device, addr) = (client.device, client.addr);
+        let addr = client.addr;
+        self.schedule(id);
         self.strangers = self.strangers.saturating_sub(1);
-        self.replace_older(id, accept, device);
-        if self.people.get(&accept.user).is_some_and(|conns| conns.len() >= self.config.max_devices) {
-            self.people.entry(accept.user.clone()).or_default().insert(id);
-            self.close(id, CloseReason::Busy, "too many devices of this account are connected");
-            return true;
-        }
         self.people.entry(accept.user.clone()).or_default().insert(id);
         let default_room = self.config.default_room.clone();
         self.send(
@@ -102,7 +104,7 @@ impl Hub {
         client.state = State::Choosing;
         client.max_frame = hello.max_frame.min(crate::wire::MAX_FRAME);
         client.conn.deadlines.enter(Stage::Login, now);
-        self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
+        self.schedule(id);
         let (agent, mechanisms) = (self.config.agent.clone(), self.config.mechanisms.clone());
         let frame = ServerHello {
             version: VERSION,

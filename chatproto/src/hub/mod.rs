@@ -32,7 +32,8 @@
 //!   [`wants_read`](Hub::wants_read), [`handle_eof`](Hub::handle_eof) when it is gone.
 //! - Once per turn: [`poll_event`](Hub::poll_event) until `None`, answering; then [`poll_writable`](Hub::poll_writable)
 //!   until `None`, sending [`outgoing`](Hub::outgoing) as far as the socket takes it, and closing the socket of a
-//!   connection that [`is_finished`](Hub::is_finished).
+//!   connection that [`is_finished`](Hub::is_finished). Sending makes room, and room may bring the next event: go to
+//!   sleep when both gave `None` one after the other.
 //! - At [`poll_timeout`](Hub::poll_timeout): [`handle_timeout`](Hub::handle_timeout).
 //!
 //! The calls may come in any order and as often as the program likes.
@@ -114,7 +115,7 @@ impl Hub {
         rooms: impl IntoIterator<Item = RoomRecord>,
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
-        let mut router = Router::new(rooms, config.recent_bytes);
+        let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
         let mut events = VecDeque::new();
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
@@ -148,7 +149,7 @@ impl Hub {
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         let client = Client::new(addr, &self.config.limits, now);
-        self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
+        self.deadlines.insert((client.due, id));
         self.clients.insert(id, Box::new(client));
         self.strangers += 1;
         if self.strangers > self.config.max_strangers {
@@ -161,6 +162,9 @@ impl Hub {
     pub fn handle_input(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
         self.now = now;
         let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.conn.closing().is_some() {
+            return;
+        }
         client.conn.deadlines.heard(now);
         // The reader is taken out, so that a frame can borrow from it while the hub works on the frame.
         let placeholder = FrameReader::new(0);
@@ -172,6 +176,7 @@ impl Hub {
         if let Some(error) = error {
             self.violation(id, &error);
         }
+        self.flush_if_full();
     }
 
     fn read_frames(&mut self, id: ConnId, reader: &mut FrameReader, bytes: &[u8]) -> Result<(), FrameError> {
@@ -229,7 +234,7 @@ impl Hub {
         let partial = client.conn.reader.buffered();
         self.end(id, Ended::Lost { partial });
         if let Some(client) = self.clients.remove(&id) {
-            self.deadlines.remove(&(client.conn.deadlines.next(&self.config.limits), id));
+            self.deadlines.remove(&(client.due, id));
         }
     }
 
@@ -265,9 +270,16 @@ impl Hub {
                 return;
             }
         }
-        if let Some(client) = self.clients.get(&id) {
-            self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
-        }
+        self.schedule(id);
+    }
+
+    /// Notes when the deadlines of a connection are to be looked at next: one entry for each connection.
+    fn schedule(&mut self, id: ConnId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let due = client.conn.deadlines.next(&self.config.limits);
+        let before = core::mem::replace(&mut client.due, due);
+        self.deadlines.remove(&(before, id));
+        self.deadlines.insert((due, id));
     }
 
     /// The next thing that happened or is asked of the program.
@@ -298,12 +310,8 @@ impl Hub {
     /// What waits to be sent on a connection, as a [`bytes::Buf`].
     pub fn outgoing(&mut self, id: ConnId) -> Option<&mut SendQueue> {
         self.settle();
-        let client = self.clients.get_mut(&id)?;
-        if !client.waiting.is_empty() && !client.is_touched {
-            client.is_touched = true;
-            self.touched.push_back(id);
-        }
-        Some(&mut client.conn.queue)
+        self.touch(id);
+        self.clients.get_mut(&id).map(|client| &mut client.conn.queue)
     }
 
     /// Whether the driver should read from the connection. While it is `false`, what the other side sends waits in the
@@ -314,6 +322,7 @@ impl Hub {
             client.conn.closing().is_none()
                 && client.conn.queue.len() < self.config.limits.max_queue
                 && client.appends < self.config.max_appends
+                && client.append_bytes < self.config.max_append_bytes
                 && client.requests < self.config.max_requests
         })
     }
@@ -346,7 +355,7 @@ impl Hub {
     /// How many connections there are, and how many of them are logged in.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
-        (self.clients.len(), self.clients.len().saturating_sub(self.strangers))
+        (self.clients.len(), self.people.values().map(BTreeSet::len).sum())
     }
 
     /// The rooms and who is in them.
@@ -361,6 +370,13 @@ impl Hub {
         self.catch_up_touched();
     }
 
+    /// Keeps a batch from growing past its bound within one turn.
+    fn flush_if_full(&mut self) {
+        if self.router.is_full() {
+            self.flush_rooms();
+        }
+    }
+
     fn flush_rooms(&mut self) {
         let mut targets = core::mem::take(&mut self.targets);
         while let Some(batch) = self.router.poll_batch(&mut targets) {
@@ -368,7 +384,7 @@ impl Hub {
                 let Some(client) = self.clients.get_mut(&id) else { continue };
                 if client.conn.queue.len() >= self.config.limits.max_queue {
                     self.router.fall_behind(batch.room, id, batch.before);
-                    client.waiting.push(batch.room);
+                    client.wait_in(batch.room);
                 } else {
                     client.conn.send_shared(batch.frames.clone());
                     self.mark_writable(id);
@@ -420,10 +436,9 @@ impl Hub {
     fn closing(&mut self, id: ConnId, ended: Ended) {
         let now = self.now;
         if let Some(client) = self.clients.get_mut(&id) {
-            self.deadlines.remove(&(client.conn.deadlines.next(&self.config.limits), id));
             client.conn.deadlines.enter(Stage::Closing, now);
-            self.deadlines.insert((client.conn.deadlines.next(&self.config.limits), id));
         }
+        self.schedule(id);
         self.mark_writable(id);
         self.end(id, ended);
     }

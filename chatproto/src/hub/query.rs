@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::rooms::pages;
+use super::router::message;
 use super::{ConnId, Event, Hub, QueryId, Record};
 use crate::wire::{
     Anchor, Body, ErrorCode, History, List, MAX_PAGE_MESSAGES, MessagePage, Name, PageMessage, RequestId,
@@ -14,8 +15,8 @@ use crate::wire::{
 pub(super) enum Query {
     /// The next page for somebody who is behind.
     Missed { conn: ConnId, room: RoomId, after: u64 },
-    /// A page of history or search.
-    Page { conn: ConnId, request: RequestId },
+    /// A page of history or search; if not all fits, what is nearest to the anchor goes first.
+    Page { conn: ConnId, request: RequestId, anchor: Anchor, seq: u64 },
     /// Whether somebody exists.
     User { from: Name, to: Name },
 }
@@ -51,7 +52,11 @@ impl Hub {
             Anchor::Before | Anchor::After | Anchor::Around => history.seq,
         };
         let anchor = history.anchor;
-        let query = self.ask_for(id, history.request);
+        if !self.may_ask(id) {
+            let note = "too many requests are open";
+            return self.send_error(id, ErrorCode::TooManyRequests, history, history.request.into(), note);
+        }
+        let query = self.ask(Query::Page { conn: id, request: history.request, anchor, seq });
         self.events.push_back(Event::History { id: query, room, anchor, seq, limit });
     }
 
@@ -71,7 +76,13 @@ impl Hub {
         };
         let limit = search.limit.clamp(1, MAX_PAGE_MESSAGES);
         let words = search.words.to_owned();
-        let query = self.ask_for(id, search.request);
+        if !self.may_ask(id) {
+            let note = "too many requests are open";
+            return self.send_error(id, ErrorCode::TooManyRequests, search, search.request.into(), note);
+        }
+        // The newest come first, and are kept.
+        let query =
+            self.ask(Query::Page { conn: id, request: search.request, anchor: Anchor::After, seq: 0 });
         self.events.push_back(Event::Search { id: query, rooms, words, limit });
     }
 
@@ -81,11 +92,14 @@ impl Hub {
         is_direct || self.clients.get(&id).is_some_and(|client| client.rooms.contains(&room))
     }
 
-    fn ask_for(&mut self, conn: ConnId, request: RequestId) -> QueryId {
-        if let Some(client) = self.clients.get_mut(&conn) {
-            client.requests += 1;
+    /// Counts a request that the program will work on, unless there are too many.
+    fn may_ask(&mut self, id: ConnId) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        if client.requests >= self.config.max_requests {
+            return false;
         }
-        self.ask(Query::Page { conn, request })
+        client.requests += 1;
+        true
     }
 
     /// Answers [`Event::Read`], [`Event::History`] or [`Event::Search`]; an error answers with `None`.
@@ -94,14 +108,17 @@ impl Hub {
     /// An answer to [`Event::Read`] holds the messages directly above the number asked for, without a gap.
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
         match self.take_query(id, |query| !matches!(query, Query::User { .. })) {
-            Some(Query::Missed { conn, room, after }) => match records {
-                Some(records) => self.on_missed(conn, room, after, records),
-                None => {
-                    let note = "the log could not be read";
-                    self.close(conn, crate::wire::CloseReason::ShuttingDown, note);
-                }
-            },
-            Some(Query::Page { conn, request }) => self.on_page(conn, request, records),
+            Some(Query::Missed { conn, room, after }) => self.on_missed(conn, room, after, records),
+            Some(Query::Page { conn, request, anchor, seq }) => {
+                let nearest = |records: &[Record]| match anchor {
+                    Anchor::Before => records.len(),
+                    Anchor::After => 0,
+                    Anchor::Around => records.iter().take_while(|record| record.seq < seq).count(),
+                };
+                let max = self.config.page_bytes;
+                let page = records.map(|records| fitting(records, nearest(records), max));
+                self.on_page(conn, request, page);
+            }
             Some(Query::User { .. }) | None => return false,
         }
         true
@@ -133,6 +150,31 @@ impl Hub {
         let messages = messages.collect::<Vec<_>>();
         for (page, more) in pages(&messages, empty.body_len(), self.frame_limit(id)) {
             self.send(id, &MessagePage { request, more, messages: List::new(page) });
+        }
+    }
+}
+
+/// The records around index `centre` whose frames have at most `max_bytes`; one at least, if there is any.
+pub(super) fn fitting(records: &[Record], centre: usize, max_bytes: usize) -> &[Record] {
+    let len = |at: usize| records.get(at).map(|record| message(record, 0).frame_len());
+    let (mut low, mut high) = (centre.min(records.len()), centre.min(records.len()));
+    let mut left = max_bytes;
+    let mut fits = |at: usize, is_first: bool| {
+        let fitting = len(at).filter(|len| *len <= left || is_first);
+        left = left.saturating_sub(fitting.unwrap_or_default());
+        fitting.is_some()
+    };
+    // Every round takes in a record or ends the loop.
+    loop {
+        let before = high - low;
+        if fits(high, before == 0) {
+            high += 1;
+        }
+        if low > 0 && fits(low - 1, high == low) {
+            low -= 1;
+        }
+        if high - low == before {
+            return records.get(low..high).unwrap_or_default();
         }
     }
 }

@@ -23,8 +23,6 @@ impl Hub {
             return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), note);
         }
         client.rooms.insert(room);
-        // What is in the batch of this turn goes out first: the newcomer is behind it or has it.
-        self.flush_rooms();
         let Some((label, topic, last)) = self.router.info(room) else { return };
         // A cursor beyond the end belongs to another log, or to none.
         let cursor = join.cursor.unwrap_or(last).min(last);
@@ -41,12 +39,10 @@ impl Hub {
                 cursor,
             },
         );
-        if !self.router.join(room, id, &user, device, cursor) {
-            // Joining again is how a client that found a gap asks for what it misses.
-            self.router.fall_behind(room, id, cursor);
-        }
-        self.flush_rooms();
-        self.advance(id, room, cursor);
+        // Joining again is how a client that found a gap asks for what it misses. Either way it is behind until this turn's
+        // batch is given out: it does not see itself enter, and a storm of newcomers costs the room one batch.
+        self.router.join(room, id, &user, device, cursor);
+        self.wake(id, room);
     }
 
     fn find_or_create(
@@ -92,7 +88,6 @@ impl Hub {
         if !client.rooms.remove(&room) {
             return self.send_error(id, ErrorCode::NotMember, &Leave { room }, 0, "not in this room");
         }
-        self.flush_rooms();
         self.router.leave(room, id, &user, device);
         self.send(id, &Left { room, code: None });
     }
@@ -168,7 +163,7 @@ impl Hub {
         let kind = crate::wire::RoomKind::Direct;
         self.send(id, &Joined { request: RequestId(0), room, kind, name: other, topic, last: 0, cursor: 0 });
         self.router.join(room, id, user, device, 0);
-        self.advance(id, room, 0);
+        self.wake(id, room);
     }
 
     /// Queues frames that answer one connection only.

@@ -11,7 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::config::{Label, RoomRecord};
 use super::event::{ConnId, Record};
-use crate::wire::{Body, Change, DeviceId, Message, Name, Note, Presence, RoomId};
+use crate::conn::{FrameReader, Step};
+use crate::wire::{Body, Change, DeviceId, MESSAGE_MISSED, Message, Name, Note, Presence, RoomId};
 
 /// Where a member stands in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Router {
     next_room: u32,
     dirty: VecDeque<RoomId>,
     recent_bytes: usize,
+    batch_bytes: usize,
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -71,9 +74,10 @@ struct Recent {
 }
 
 impl Router {
-    /// The rooms of the log. `recent_bytes` of messages are kept in memory for each room in use.
+    /// The rooms of the log. `recent_bytes` of messages are kept in memory for each room that somebody is in; a room whose
+    /// batch has `batch_bytes` makes the router [full](Self::is_full).
     #[must_use]
-    pub fn new(rooms: impl IntoIterator<Item = RoomRecord>, recent_bytes: usize) -> Self {
+    pub fn new(rooms: impl IntoIterator<Item = RoomRecord>, recent_bytes: usize, batch_bytes: usize) -> Self {
         let mut router = Self {
             rooms: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -82,6 +86,8 @@ impl Router {
             next_room: 1,
             dirty: VecDeque::new(),
             recent_bytes,
+            batch_bytes,
+            is_full: false,
         };
         for record in rooms {
             router.next_room = router.next_room.max(record.room.0.saturating_add(1));
@@ -183,6 +189,11 @@ impl Router {
             *devices = devices.saturating_sub(1);
             *devices
         });
+        if entry.members.is_empty() {
+            // Nobody is here to meet the room from memory; whoever comes reads the log.
+            entry.recent = VecDeque::new();
+            entry.recent_len = 0;
+        }
         if left == 0 {
             entry.people.remove(user);
             self.tell_presence(room, user, device, Change::Departed);
@@ -204,10 +215,19 @@ impl Router {
         true
     }
 
+    /// Whether a room has collected so much that its batch should be given out before the turn ends.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// The next room's turn, and who gets it in `targets` (cleared first). Call it until `None` at the end of a turn.
     pub fn poll_batch(&mut self, targets: &mut Vec<ConnId>) -> Option<Batch> {
         targets.clear();
-        let id = self.dirty.pop_front()?;
+        let Some(id) = self.dirty.pop_front() else {
+            self.is_full = false;
+            return None;
+        };
         let room = self.rooms.get_mut(&id)?;
         room.is_dirty = false;
         let frames = room.batch.split().freeze();
@@ -215,7 +235,7 @@ impl Router {
         let live =
             |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Live).then_some(*conn);
         targets.extend(room.members.iter().filter_map(live));
-        if room.last > before {
+        if room.last > before && !room.members.is_empty() {
             room.remember(Recent { before, frames: frames.clone() }, self.recent_bytes);
         }
         Some(Batch { room: id, before, frames })
@@ -229,13 +249,21 @@ impl Router {
     }
 
     /// Moves a member forward to `cursor`, having sent it everything up to there, and looks what is missing still.
+    ///
+    /// Call it with an empty [`poll_batch`](Self::poll_batch): a member that turns live gets the next batch whole.
     pub fn catch_up(&mut self, room: RoomId, conn: ConnId, cursor: u64) -> CatchUp {
         let Some(entry) = self.rooms.get_mut(&room) else { return CatchUp::Gone };
-        let found = match (cursor >= entry.flushed, entry.recent_after(cursor)) {
-            // What is committed and not flushed comes with the batch of this turn.
-            (true, _) => CatchUp::Live { seq: entry.flushed },
-            (false, Some(frames)) => CatchUp::Recent { frames, seq: entry.flushed },
-            (false, None) => CatchUp::Read { after: cursor },
+        if !entry.members.contains_key(&conn) {
+            return CatchUp::Gone;
+        }
+        // What is committed and not flushed comes with the batch of this turn.
+        let found = if cursor >= entry.flushed {
+            CatchUp::Live { seq: entry.flushed }
+        } else {
+            entry.recent_after(cursor).map_or(CatchUp::Read { after: cursor }, |frames| CatchUp::Recent {
+                frames,
+                seq: entry.flushed,
+            })
         };
         let Some(standing) = entry.members.get_mut(&conn) else { return CatchUp::Gone };
         *standing = match found {
@@ -252,9 +280,9 @@ impl Router {
     }
 
     fn mark(&mut self, id: RoomId) {
-        if let Some(room) = self.rooms.get_mut(&id)
-            && !room.is_dirty
-        {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        self.is_full |= room.batch.len() >= self.batch_bytes;
+        if !room.is_dirty {
             room.is_dirty = true;
             self.dirty.push_back(id);
         }
@@ -273,8 +301,8 @@ pub enum CatchUp {
     },
     /// These frames are all that it misses; live from here.
     Recent {
-        /// Whole frames.
-        frames: Vec<Bytes>,
+        /// Whole frames, marked as missed.
+        frames: Bytes,
         /// Number of the last message among them.
         seq: u64,
     },
@@ -311,36 +339,34 @@ impl Room {
         }
     }
 
-    /// The frames of every message above `cursor`, if memory still has them all.
-    fn recent_after(&self, cursor: u64) -> Option<Vec<Bytes>> {
+    /// Every message above `cursor` as a missed one, if memory still has them all.
+    fn recent_after(&self, cursor: u64) -> Option<Bytes> {
         if self.recent.front()?.before > cursor || cursor >= self.flushed {
             return None;
         }
         let first = self.recent.iter().rposition(|recent| recent.before <= cursor)?;
-        let mut frames = Vec::new();
-        for (at, recent) in self.recent.iter().enumerate().skip(first) {
-            let rest =
-                if at == first { skip_messages(&recent.frames, cursor) } else { recent.frames.clone() };
-            frames.push(rest);
+        let len = self.recent.iter().skip(first).map(|recent| recent.frames.len()).sum();
+        let mut missed = BytesMut::with_capacity(len);
+        for recent in self.recent.iter().skip(first) {
+            mark_missed(&recent.frames, cursor, &mut missed);
         }
-        Some(frames)
+        Some(missed.freeze())
     }
 }
 
-/// Drops whole frames from the front of a batch up to and including message `cursor`.
-fn skip_messages(frames: &Bytes, cursor: u64) -> Bytes {
-    let mut reader = crate::conn::FrameReader::new(u32::MAX);
-    let mut at = 0;
-    while let Ok(step) = reader.step(frames.get(at..).unwrap_or_default()) {
-        let Some(frame) = step.frame else { break };
-        let is_newer = frame.number == Message::TYPE.number()
-            && Message::decode_body(frame.body).is_ok_and(|message| message.seq > cursor);
-        if is_newer {
-            return frames.slice(at..);
+/// Copies the messages above `cursor` out of a batch, marked as missed. Who came and went then is no news any more.
+fn mark_missed(frames: &[u8], cursor: u64, out: &mut BytesMut) {
+    let mut reader = FrameReader::new(u32::MAX);
+    let mut rest = frames;
+    while let Ok(Step { used, frame: Some(frame) }) = reader.step(rest) {
+        rest = rest.get(used..).unwrap_or_default();
+        if frame.number == Message::TYPE.number()
+            && let Ok(message) = Message::decode_body(frame.body)
+            && message.seq > cursor
+        {
+            Message { flags: MESSAGE_MISSED, ..message }.encode_frame(out);
         }
-        at += step.used;
     }
-    Bytes::new()
 }
 
 /// The frame of a record.
@@ -360,6 +386,6 @@ pub(super) fn message(record: &Record, flags: u8) -> Message<'_> {
 /// Encodes records as the messages of a catch-up.
 pub(super) fn encode_missed(records: &[Record], out: &mut impl BufMut) {
     for record in records {
-        message(record, crate::wire::MESSAGE_MISSED).encode_frame(out);
+        message(record, MESSAGE_MISSED).encode_frame(out);
     }
 }

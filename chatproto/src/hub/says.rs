@@ -42,7 +42,7 @@ impl Hub {
     pub(super) fn on_say(&mut self, id: ConnId, say: &Say<'_>) {
         let Some((user, device)) = self.identity(id) else { return };
         let Some(client) = self.clients.get(&id) else { return };
-        if client.appends >= self.config.max_appends {
+        if client.appends >= self.config.max_appends || client.append_bytes >= self.config.max_append_bytes {
             let note = "too many messages wait to be stored";
             return self.send_error(id, ErrorCode::Backlog, say, say.counter, note);
         }
@@ -66,7 +66,7 @@ impl Hub {
 
     /// The first message to a person waits until the program has said whether there is an account.
     fn look_up(&mut self, id: ConnId, user: &Name, to: Name, device: DeviceId, say: &Say<'_>) {
-        self.count_append(id, true);
+        self.count_append(id, say.text.as_str().len(), true);
         let waiting = Waiting { conn: id, device, counter: say.counter, text: say.text.to_owned() };
         let entry = self.says.lookups.entry((user.clone(), to.clone())).or_default();
         entry.push(waiting);
@@ -82,30 +82,39 @@ impl Hub {
         else {
             return false;
         };
-        let waiting = self.says.lookups.remove(&(from.clone(), to.clone())).unwrap_or_default();
-        let target = Target::User(to.borrow());
-        let room = match self.find_room(&from, target) {
+        let room = match self.find_room(&from, Target::User(to.borrow())) {
             None if is_known => Some(self.open_direct(&from, &to)),
             room => room,
         };
+        self.end_lookup(&from, &to, room);
+        if room.is_some() {
+            // Both may have written first: what the other said must not come after what they say next.
+            self.end_lookup(&to, &from, room);
+        }
+        true
+    }
+
+    /// Sends what waited for a lookup on its way, or back.
+    fn end_lookup(&mut self, from: &Name, to: &Name, room: Option<RoomId>) {
+        let waiting = self.says.lookups.remove(&(from.clone(), to.clone())).unwrap_or_default();
         for say in waiting {
-            self.count_append(say.conn, false);
+            self.count_append(say.conn, say.text.as_str().len(), false);
             match room {
                 Some(room) => self.append(say.conn, room, from.clone(), say.device, say.counter, say.text),
                 None => {
+                    let target = Target::User(to.borrow());
                     let frame = Say { counter: say.counter, target, text: say.text.borrow() };
                     let note = "nobody here has this name";
                     self.send_error(say.conn, ErrorCode::NoSuchUser, &frame, say.counter, note);
                 }
             }
         }
-        true
     }
 
     fn append(&mut self, conn: ConnId, room: RoomId, from: Name, device: DeviceId, counter: u64, text: Text) {
         let id = AppendId(self.says.next);
         self.says.next += 1;
-        self.count_append(conn, true);
+        self.count_append(conn, text.as_str().len(), true);
         let append = Append { conn, room, from: from.clone(), device, counter, text: text.clone() };
         self.says.appends.push_back((id, append));
         self.events.push_back(Event::Append { id, room, from, device, counter, text });
@@ -118,7 +127,7 @@ impl Hub {
     pub fn stored(&mut self, id: AppendId, outcome: Stored) -> bool {
         let Some(at) = self.says.appends.iter().position(|(pending, _)| *pending == id) else { return false };
         let Some((_, append)) = self.says.appends.remove(at) else { return false };
-        self.count_append(append.conn, false);
+        self.count_append(append.conn, append.text.as_str().len(), false);
         let Append { conn, room, from, device, counter, text } = append;
         match outcome {
             Stored::Committed { seq, time } => {
@@ -127,6 +136,7 @@ impl Hub {
                     return false;
                 }
                 self.send(conn, &Posted { counter, room, seq, time });
+                self.flush_if_full();
             }
             Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),
             Stored::Failed => {
@@ -138,9 +148,14 @@ impl Hub {
         true
     }
 
-    fn count_append(&mut self, id: ConnId, begins: bool) {
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.appends = if begins { client.appends + 1 } else { client.appends.saturating_sub(1) };
+    fn count_append(&mut self, id: ConnId, bytes: usize, begins: bool) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if begins {
+            client.appends += 1;
+            client.append_bytes += bytes;
+        } else {
+            client.appends = client.appends.saturating_sub(1);
+            client.append_bytes = client.append_bytes.saturating_sub(bytes);
         }
     }
 }
