@@ -107,12 +107,16 @@ impl SendQueue {
 
     /// Queues one bulk frame: its encoded beginning, and a payload that is not copied.
     pub fn push_bulk(&mut self, head: Bytes, payload: Option<Bytes>) {
+        // An empty segment in front would look like the end of the queue.
         let payload = payload.filter(|payload| !payload.is_empty());
-        let len = head.len() + payload.as_ref().map_or(0, Bytes::len);
-        self.bytes += len;
-        self.bulk_bytes += len;
-        self.segments.push_back(Segment { bytes: head, ends_frame: payload.is_none() });
-        self.segments.extend(payload.map(|bytes| Segment { bytes, ends_frame: true }));
+        let head = Some(head).filter(|head| !head.is_empty());
+        let ends_with_head = payload.is_none();
+        for (bytes, ends_frame) in [(head, ends_with_head), (payload, true)] {
+            let Some(bytes) = bytes else { continue };
+            self.bytes += bytes.len();
+            self.bulk_bytes += bytes.len();
+            self.segments.push_back(Segment { bytes, ends_frame });
+        }
     }
 
     /// Forgets bulk frames that have not begun. A frame that has begun stays, so that the stream stays whole.
@@ -138,15 +142,6 @@ impl SendQueue {
             self.insert_chat(bytes);
         }
     }
-
-    /// Bytes of chat segments; the open one comes right behind them, before bulk.
-    fn chat_segments(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().take(self.chat)
-    }
-
-    fn bulk_segments(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().skip(self.chat)
-    }
 }
 
 /// What the driver sends, in order. Taking part of a frame is fine.
@@ -164,8 +159,8 @@ impl Buf for SendQueue {
 
     #[cfg(feature = "std")]
     fn chunks_vectored<'a>(&'a self, into: &mut [std_io::IoSlice<'a>]) -> usize {
-        let chat = self.chat_segments().map(|segment| &*segment.bytes);
-        let bulk = self.bulk_segments().map(|segment| &*segment.bytes);
+        let segments = |from| self.segments.iter().skip(from).map(|segment| &*segment.bytes);
+        let (chat, bulk) = (segments(0).take(self.chat), segments(self.chat));
         let open = (!self.open.is_empty()).then_some(&*self.open);
         let mut filled = 0;
         for (slot, bytes) in into.iter_mut().zip(chat.chain(open).chain(bulk)) {
