@@ -1,6 +1,11 @@
 //! The reference client: group chat, and files straight from peer to peer.
 
+pub mod command;
 pub mod downloads;
+pub mod exit;
 mod handle;
+pub mod notice;
+pub mod settings;
 pub mod share;
 pub mod state;
+pub mod ui;

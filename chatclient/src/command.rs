@@ -1,0 +1,124 @@
+//! What a person or a script can ask for. The same lines work in the terminal, on a pipe, and inside JSON.
+
+mod parse;
+
+pub(crate) use parse::COMMANDS;
+pub use parse::{CommandError, MAX_GET_NUMBERS, MAX_HISTORY, parse};
+
+use chatproto::wire::{Name, SafeRelPath, Text};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Says it in the current room; over the link, in direct mode.
+    Say {
+        /// What to say.
+        text: Text,
+    },
+    /// Enters a room and makes it the current one.
+    Join {
+        /// Which.
+        room: Name,
+    },
+    /// Leaves a room.
+    Leave {
+        /// Which; the current one by default.
+        room: Option<Name>,
+    },
+    /// Lists the public rooms.
+    Rooms,
+    /// Lists who is in a room.
+    Who {
+        /// Which; the current one by default.
+        room: Option<Name>,
+    },
+    /// Says it to one person.
+    Msg {
+        /// To whom.
+        user: Name,
+        /// What to say.
+        text: Text,
+    },
+    /// Shows what was said last in the current room.
+    History {
+        /// How many messages, at least 1.
+        count: Option<u32>,
+    },
+    /// Searches what was said.
+    Search {
+        /// The words.
+        words: Text,
+    },
+    /// `[FILE] USER`: asks, connects, and lists the root folder.
+    File {
+        /// Whose files.
+        user: Name,
+    },
+    /// Lists a folder of a peer.
+    Ls {
+        /// Whose; the peer listed last by default.
+        peer: Option<Name>,
+        /// Which folder; the root by default.
+        path: SafeRelPath,
+        /// Which page, counted from 1.
+        page: Option<u32>,
+    },
+    /// Fetches files by the numbers of the last list shown for that peer.
+    Get {
+        /// Whose; the peer listed last by default.
+        peer: Option<Name>,
+        /// The numbers, at least one, each once, in the order given.
+        numbers: Vec<u32>,
+    },
+    /// Says it over the link.
+    PeerSay {
+        /// To whom.
+        user: Name,
+        /// What to say.
+        text: Text,
+    },
+    /// Shows the transfers of both directions.
+    Transfers,
+    /// Ends a transfer.
+    Cancel {
+        /// Its id.
+        id: u64,
+    },
+    /// Says yes to somebody who asks.
+    Accept {
+        /// The id of the request.
+        id: u64,
+    },
+    /// Says no to somebody who asks.
+    Deny {
+        /// The id of the request.
+        id: u64,
+    },
+    /// Shows the links.
+    Peers,
+    /// Ends a link.
+    Hangup {
+        /// With whom.
+        user: Name,
+    },
+    /// Asks somebody to leave the server and go on over the link alone.
+    Direct {
+        /// Whom.
+        user: Name,
+    },
+    /// Comes back to the server and catches up.
+    Server,
+    /// Shows the commands.
+    Help,
+    /// Ends the program.
+    Quit,
+}
+
+/// A command, and the mark that its answers are to carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// The `ref` of a JSON line.
+    pub reference: Option<String>,
+}

@@ -1,0 +1,332 @@
+//! From one line of input to a [`Command`].
+
+use chatproto::wire::path::RelPathError;
+use chatproto::wire::{Name, NameRef, SafeRelPath, Text, WireError};
+
+use super::Command;
+
+/// So many files may be asked for in one `/get`. Bounds what a range like `1-4000000000` can cost.
+pub const MAX_GET_NUMBERS: usize = 1000;
+
+/// So many messages may be asked for in one `/history`. Bounds the pages that are asked for in a row.
+pub const MAX_HISTORY: u32 = 10_000;
+
+/// Why a line is no command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No command of this name.
+    #[error("there is no command {0:?}; /help shows them all, and //x says /x")]
+    Unknown(String),
+    /// Something that the command needs is not there.
+    #[error("{command} needs {what}: {usage}")]
+    Missing {
+        /// The command as it was typed.
+        command: String,
+        /// What is missing.
+        what: &'static str,
+        /// How it is written.
+        usage: &'static str,
+    },
+    /// There is more than the command takes.
+    #[error("{command} takes no {extra:?}: {usage}")]
+    Extra {
+        /// The command as it was typed.
+        command: String,
+        /// The first part too many.
+        extra: String,
+        /// How it is written.
+        usage: &'static str,
+    },
+    /// A name of a person or room that cannot exist.
+    #[error("{name:?} is no name: {error}")]
+    Name {
+        /// As typed.
+        name: String,
+        /// The rule it breaks.
+        error: WireError,
+    },
+    /// A text that cannot be sent.
+    #[error("the text cannot be sent: {0}")]
+    Text(WireError),
+    /// A path that cannot be asked for.
+    #[error("{path:?} is no path of a list: {error}")]
+    Path {
+        /// As typed.
+        path: String,
+        /// The rule it breaks.
+        error: RelPathError,
+    },
+    /// A number that is none, or out of its bounds.
+    #[error("{text:?} is no {what}")]
+    Number {
+        /// As typed.
+        text: String,
+        /// What it should be.
+        what: &'static str,
+    },
+    /// A range whose end is before its start.
+    #[error("the range {0:?} ends before it starts")]
+    Range(String),
+    /// More files than one command may ask for.
+    #[error("at most {MAX_GET_NUMBERS} files can be asked for at once")]
+    TooManyNumbers,
+}
+
+/// Reads one line, without its line end; `None` for a blank one.
+///
+/// What begins with `/` is a command, `//x` says `/x`; `[FILE]` as the first word is one too. All else is said.
+///
+/// # Errors
+/// [`CommandError`], in words for the person who typed it.
+pub fn parse(line: &str) -> Result<Option<Command>, CommandError> {
+    let line = line.trim();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if let Some(said) = line.strip_prefix('/').filter(|rest| rest.starts_with('/')) {
+        return Ok(Some(Command::Say { text: text(said)? }));
+    }
+    let (word, rest) = split_word(line);
+    if word != FILE_WORD && !word.starts_with('/') {
+        return Ok(Some(Command::Say { text: text(line)? }));
+    }
+    command(&Words { command: word, rest }).map(Some)
+}
+
+/// Every command with how it is written and what it does, in the order of the help.
+pub(crate) const COMMANDS: &[CommandHelp] = &[
+    help("/join", "/join ROOM", "enter a room and make it the current one"),
+    help("/leave", "/leave [ROOM]", "leave a room"),
+    help("/rooms", "/rooms", "list the rooms"),
+    help("/who", "/who [ROOM]", "list who is in a room"),
+    help("/msg", "/msg USER TEXT", "say it to one person, also to one who is away"),
+    help("/history", "/history [N]", "show what was said last"),
+    help("/search", "/search WORDS", "search what was said"),
+    help(FILE_WORD, "[FILE] USER", "ask to see somebody's files"),
+    help("/file", "/file USER", "the same"),
+    help("/ls", "/ls [@USER] [PATH] [--page N]", "list a folder of a peer"),
+    help("/get", "/get [@USER] NUMBER...", "fetch files by their numbers, as 3 or 2-5"),
+    help("/peer", "/peer USER TEXT", "say it over the direct link"),
+    help("/transfers", "/transfers", "show the transfers"),
+    help("/cancel", "/cancel ID", "end a transfer"),
+    help("/accept", "/accept ID", "say yes to somebody who asks"),
+    help("/deny", "/deny ID", "say no"),
+    help("/peers", "/peers", "show the direct links"),
+    help("/hangup", "/hangup USER", "end a direct link"),
+    help("/direct", "/direct USER", "leave the server together and go on over the link alone"),
+    help("/server", "/server", "come back to the server and catch up"),
+    help("/help", "/help", "show this"),
+    help("/quit", "/quit", "end the program"),
+];
+
+/// One line of the help.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommandHelp {
+    /// The first word.
+    pub(crate) word: &'static str,
+    /// How the whole is written.
+    pub(crate) usage: &'static str,
+    /// What it does.
+    pub(crate) meaning: &'static str,
+}
+
+const FILE_WORD: &str = "[FILE]";
+
+const fn help(word: &'static str, usage: &'static str, meaning: &'static str) -> CommandHelp {
+    CommandHelp { word, usage, meaning }
+}
+
+fn command(words: &Words<'_>) -> Result<Command, CommandError> {
+    Ok(match words.command {
+        "/join" => Command::Join { room: words.only_name("the name of a room")? },
+        "/leave" => Command::Leave { room: words.name_if_any()? },
+        "/rooms" => words.nothing_more(Command::Rooms)?,
+        "/who" => Command::Who { room: words.name_if_any()? },
+        "/msg" => {
+            let (user, text) = words.name_and_text()?;
+            Command::Msg { user, text }
+        }
+        "/history" => Command::History { count: words.count_if_any()? },
+        "/search" => {
+            if words.rest.is_empty() {
+                return Err(words.missing("words to search for"));
+            }
+            Command::Search { words: text(words.rest)? }
+        }
+        FILE_WORD | "/file" => Command::File { user: words.only_name("the name of a person")? },
+        "/ls" => ls(words)?,
+        "/get" => get(words)?,
+        "/peer" => {
+            let (user, text) = words.name_and_text()?;
+            Command::PeerSay { user, text }
+        }
+        "/transfers" => words.nothing_more(Command::Transfers)?,
+        "/cancel" => Command::Cancel { id: words.id()? },
+        "/accept" => Command::Accept { id: words.id()? },
+        "/deny" => Command::Deny { id: words.id()? },
+        "/peers" => words.nothing_more(Command::Peers)?,
+        "/hangup" => Command::Hangup { user: words.only_name("the name of a person")? },
+        "/direct" => Command::Direct { user: words.only_name("the name of a person")? },
+        "/server" => words.nothing_more(Command::Server)?,
+        "/help" => words.nothing_more(Command::Help)?,
+        "/quit" => words.nothing_more(Command::Quit)?,
+        unknown => return Err(CommandError::Unknown(unknown.to_owned())),
+    })
+}
+
+/// `[@USER] [PATH] [--page N]`; the path may have spaces in it.
+fn ls(words: &Words<'_>) -> Result<Command, CommandError> {
+    let (peer, rest) = words.peer_if_any()?;
+    let (rest, page) = match rest.split_once(PAGE_OPTION) {
+        Some((before, after)) if is_word_end(before) && after.starts_with(char::is_whitespace) => {
+            (before.trim_end(), Some(at_least_one(after.trim(), "page number", u32::MAX)?))
+        }
+        Some((before, "")) if is_word_end(before) => return Err(words.missing("a number after --page")),
+        Some(_) | None => (rest, None),
+    };
+    let inner = rest.trim_end_matches('/');
+    // `/` and `.` name the root in every shell; a path that only starts with a slash is refused by its type.
+    let inner = if inner == "." { "" } else { inner };
+    let path =
+        SafeRelPath::new(inner).map_err(|error| CommandError::Path { path: rest.to_owned(), error })?;
+    Ok(Command::Ls { peer, path, page })
+}
+
+const PAGE_OPTION: &str = "--page";
+
+fn is_word_end(before: &str) -> bool {
+    before.is_empty() || before.ends_with(char::is_whitespace)
+}
+
+/// `[@USER] NUMBER...`, where a number may be a range.
+fn get(words: &Words<'_>) -> Result<Command, CommandError> {
+    let (peer, rest) = words.peer_if_any()?;
+    let mut numbers = Vec::new();
+    for word in rest.split_whitespace() {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        let first = at_least_one(first, "file number", u32::MAX)?;
+        let last = at_least_one(last, "file number", u32::MAX)?;
+        if last < first {
+            return Err(CommandError::Range(word.to_owned()));
+        }
+        for number in first..=last {
+            if numbers.contains(&number) {
+                continue;
+            }
+            if numbers.len() == MAX_GET_NUMBERS {
+                return Err(CommandError::TooManyNumbers);
+            }
+            numbers.push(number);
+        }
+    }
+    if numbers.is_empty() {
+        return Err(words.missing("the number of a file"));
+    }
+    Ok(Command::Get { peer, numbers })
+}
+
+/// A line taken apart: its first word, and all that follows, trimmed.
+struct Words<'a> {
+    command: &'a str,
+    rest: &'a str,
+}
+
+impl Words<'_> {
+    fn usage(&self) -> &'static str {
+        COMMANDS.iter().find(|help| help.word == self.command).map_or("", |help| help.usage)
+    }
+
+    fn missing(&self, what: &'static str) -> CommandError {
+        CommandError::Missing { command: self.command.to_owned(), what, usage: self.usage() }
+    }
+
+    fn no_more(&self, extra: &str) -> Result<(), CommandError> {
+        let (extra, _) = split_word(extra);
+        if extra.is_empty() {
+            return Ok(());
+        }
+        let (command, extra) = (self.command.to_owned(), extra.to_owned());
+        Err(CommandError::Extra { command, extra, usage: self.usage() })
+    }
+
+    fn nothing_more(&self, command: Command) -> Result<Command, CommandError> {
+        self.no_more(self.rest).map(|()| command)
+    }
+
+    fn only_name(&self, what: &'static str) -> Result<Name, CommandError> {
+        self.name_if_any()?.ok_or_else(|| self.missing(what))
+    }
+
+    fn name_if_any(&self) -> Result<Option<Name>, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        self.no_more(rest)?;
+        if word.is_empty() { Ok(None) } else { name(word).map(Some) }
+    }
+
+    fn name_and_text(&self) -> Result<(Name, Text), CommandError> {
+        let (word, rest) = split_word(self.rest);
+        if word.is_empty() {
+            return Err(self.missing("the name of a person"));
+        }
+        if rest.is_empty() {
+            return Err(self.missing("a text"));
+        }
+        Ok((name(word)?, text(rest)?))
+    }
+
+    fn count_if_any(&self) -> Result<Option<u32>, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        self.no_more(rest)?;
+        if word.is_empty() {
+            return Ok(None);
+        }
+        at_least_one(word, "number of messages from 1 to 10000", MAX_HISTORY).map(Some)
+    }
+
+    fn id(&self) -> Result<u64, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        self.no_more(rest)?;
+        if word.is_empty() {
+            return Err(self.missing("an id"));
+        }
+        digits(word).ok_or_else(|| CommandError::Number { text: word.to_owned(), what: "id" })
+    }
+
+    fn peer_if_any(&self) -> Result<(Option<Name>, &str), CommandError> {
+        let (word, rest) = split_word(self.rest);
+        match word.strip_prefix('@') {
+            Some(peer) => Ok((Some(name(peer)?), rest)),
+            None => Ok((None, self.rest)),
+        }
+    }
+}
+
+/// The first word, and the rest without the space around it.
+fn split_word(text: &str) -> (&str, &str) {
+    text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
+}
+
+fn name(word: &str) -> Result<Name, CommandError> {
+    NameRef::new(word)
+        .map(|name| name.to_owned())
+        .map_err(|error| CommandError::Name { name: word.to_owned(), error })
+}
+
+fn text(said: &str) -> Result<Text, CommandError> {
+    Text::new(said).map_err(CommandError::Text)
+}
+
+fn at_least_one(word: &str, what: &'static str, max: u32) -> Result<u32, CommandError> {
+    digits(word)
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| (1..=max).contains(number))
+        .ok_or_else(|| CommandError::Number { text: word.to_owned(), what })
+}
+
+/// Digits only: `u64`'s own reader would take `+3`.
+fn digits(word: &str) -> Option<u64> {
+    word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests;

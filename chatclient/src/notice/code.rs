@@ -1,0 +1,139 @@
+//! Why something failed: the wire's codes, and those of this program.
+
+use chatproto::wire::ErrorCode;
+
+use crate::exit::ExitStatus;
+
+/// Why something failed. Its name is the `code` of the `error` event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// A code of the protocol, from the other side or found here.
+    Wire(ErrorCode),
+    /// The line or the argument is not understood.
+    Usage,
+    /// The server was never met, and nothing says which certificate it should show.
+    UnknownServer,
+    /// The server shows another certificate than the one it is pinned to.
+    ServerChanged,
+    /// The server cannot be reached.
+    Connect,
+    /// The connection ended before the answer came.
+    ConnectionLost,
+    /// There is no connection to the server now.
+    NotConnected,
+    /// Another client uses the state directory.
+    StateInUse,
+    /// The state directory cannot be used.
+    State,
+    /// No room is the current one.
+    NoRoom,
+    /// There is no link with this person, or none that could be meant.
+    NoPeer,
+    /// No list of this peer was shown yet.
+    NoList,
+    /// No transfer has this id.
+    NoSuchTransfer,
+    /// No request has this id.
+    NoSuchRequest,
+    /// None of the peer's addresses answered.
+    Unreachable,
+    /// The peer's device shows another key than before, or than the one introduced.
+    KeyMismatch,
+    /// The link ended in the middle.
+    LinkLost,
+}
+
+impl Code {
+    /// Lower case, words joined by `_`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wire(code) => code.name(),
+            Self::Usage => "usage",
+            Self::UnknownServer => "unknown_server",
+            Self::ServerChanged => "server_changed",
+            Self::Connect => "connect",
+            Self::ConnectionLost => "connection_lost",
+            Self::NotConnected => "not_connected",
+            Self::StateInUse => "state_in_use",
+            Self::State => "state",
+            Self::NoRoom => "no_room",
+            Self::NoPeer => "no_peer",
+            Self::NoList => "no_list",
+            Self::NoSuchTransfer => "no_such_transfer",
+            Self::NoSuchRequest => "no_such_request",
+            Self::Unreachable => "unreachable",
+            Self::KeyMismatch => "key_mismatch",
+            Self::LinkLost => "link_lost",
+        }
+    }
+
+    /// How the program ends when this is the first failure.
+    #[must_use]
+    pub const fn exit_status(self) -> ExitStatus {
+        match self {
+            Self::Wire(code) => wire_status(code),
+            Self::Usage => ExitStatus::Usage,
+            Self::UnknownServer | Self::ServerChanged | Self::Connect | Self::NotConnected => {
+                ExitStatus::Connect
+            }
+            Self::ConnectionLost | Self::StateInUse | Self::State | Self::LinkLost | Self::Unreachable => {
+                ExitStatus::Failure
+            }
+            Self::NoRoom | Self::NoPeer | Self::NoList | Self::NoSuchTransfer | Self::NoSuchRequest => {
+                ExitStatus::NotFound
+            }
+            Self::KeyMismatch => ExitStatus::Verification,
+        }
+    }
+}
+
+const fn wire_status(code: ErrorCode) -> ExitStatus {
+    use ErrorCode as E;
+    match code {
+        E::Version | E::UnknownMechanism => ExitStatus::Connect,
+        E::LoginRefused | E::AccountRemoved => ExitStatus::Login,
+        E::NoSuchRoom
+        | E::NoSuchUser
+        | E::Offline
+        | E::NoSuchPath
+        | E::NoSuchNumber
+        | E::NotAFile
+        | E::NoShare => ExitStatus::NotFound,
+        E::NotMember
+        | E::TooManyRooms
+        | E::TooManyRequests
+        | E::TooManyTransfers
+        | E::Flood
+        | E::Denied
+        | E::NoPeerPort
+        | E::SelfRequest
+        | E::BadTicket
+        | E::NotSupported => ExitStatus::Refused,
+        E::VerifyFailed => ExitStatus::Verification,
+        E::Timeout | E::Expired => ExitStatus::Timeout,
+        E::Malformed
+        | E::TooLarge
+        | E::UnknownFrame
+        | E::WrongState
+        | E::Internal
+        | E::ShuttingDown
+        | E::Busy
+        | E::Replaced
+        | E::NotStored
+        | E::Backlog
+        | E::Withdrawn
+        | E::AnsweredElsewhere
+        | E::NoAnnounce
+        | E::Changed
+        | E::Unreadable
+        | E::Cancelled
+        | E::Storage => ExitStatus::Failure,
+    }
+}
+
+impl From<ErrorCode> for Code {
+    fn from(code: ErrorCode) -> Self {
+        Self::Wire(code)
+    }
+}

@@ -1,0 +1,83 @@
+//! What one run is to do, checked and complete: the arguments without their syntax.
+
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use chatnet::Fingerprint;
+use chatproto::opaque::Password;
+use chatproto::wire::Name;
+
+/// Everything that the command line decides.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the server is.
+    pub server: ServerAddr,
+    /// The certificate that the server must show, if it is known beforehand.
+    pub fingerprint: Option<Fingerprint>,
+    /// Whether a server that was never met is believed, and pinned, without asking anybody.
+    pub trust_first: bool,
+    /// Whether, and how far, the connection to the server may go without TLS.
+    pub plaintext: Plaintext,
+    /// Who logs in.
+    pub user: Name,
+    /// The password; never sent.
+    pub password: Password,
+    /// The directory with the device key, pins, unacknowledged says and partial transfers.
+    pub state: PathBuf,
+    /// The folder that peers may see; nothing is shared without one.
+    pub share: Option<PathBuf>,
+    /// The folder that files from peers land in.
+    pub downloads: PathBuf,
+    /// Where peers may connect; port 0 lets the system choose. `None` announces no port.
+    pub peer_listen: Option<SocketAddr>,
+    /// What happens when a peer asks.
+    pub accept: AcceptPolicy,
+    /// Whether the client goes on after the end of its input.
+    pub stay: bool,
+}
+
+/// The default port of a server.
+pub const DEFAULT_PORT: u16 = 4848;
+
+/// A host and a port, not yet looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddr {
+    /// A name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+impl fmt::Display for ServerAddr {
+    /// `host:port`, IPv6 addresses in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.parse::<Ipv6Addr>().is_ok() {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Whether the connection to the server may go without TLS. Links between peers never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plaintext {
+    /// TLS always.
+    Off,
+    /// No TLS, to a loopback address only.
+    Loopback,
+    /// No TLS, to any address: somebody insisted.
+    Anywhere,
+}
+
+/// What happens when a peer asks for files or for a direct talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AcceptPolicy {
+    /// It is shown, and waits for `/accept` or `/deny`.
+    Ask,
+    /// Yes to everybody.
+    All,
+    /// No to everybody.
+    None,
+}

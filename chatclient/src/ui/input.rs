@@ -1,0 +1,87 @@
+//! What the user does, as the loop receives it.
+
+use serde::Deserialize;
+
+use super::Format;
+use crate::command::{CommandError, Request, parse};
+
+/// The longest line of input, in bytes without its end. Bounds the memory of a line that never ends; the longest text
+/// takes 4 KiB, six times that when all of it is escaped in JSON.
+pub const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// One thing that the user did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Asked for something.
+    Request(Request),
+    /// Wrote a line that asks for nothing: show an error with [`Code::Usage`](crate::notice::Code::Usage).
+    Malformed {
+        /// What is wrong with it.
+        error: InputError,
+        /// The `ref` of the JSON line.
+        reference: Option<String>,
+    },
+    /// Nothing more will come.
+    End,
+    /// Ctrl-C at the terminal.
+    Interrupt,
+}
+
+/// Why a line of input asks for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// No command.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Longer than [`MAX_LINE_BYTES`].
+    #[error("line {line} of the input has more than {MAX_LINE_BYTES} bytes and was skipped")]
+    TooLong {
+        /// Counted from 1.
+        line: u64,
+    },
+    /// Not UTF-8.
+    #[error("line {line} of the input is not UTF-8 from byte {byte} on")]
+    NotUtf8 {
+        /// Counted from 1.
+        line: u64,
+        /// Counted from 1.
+        byte: usize,
+    },
+    /// Begins with a brace and is not the JSON of a command.
+    #[error("not a JSON command like {{\"cmd\":\"/get 3\",\"ref\":\"x\"}}: {0}")]
+    Json(String),
+    /// The input itself failed.
+    #[error("cannot read the input: {0}")]
+    Failed(String),
+}
+
+/// Reads a line without its end; `None` for a blank one. In JSON a line that begins with a brace is an object.
+pub(super) fn read(format: Format, line: &str) -> Option<Input> {
+    let line = line.trim();
+    if format == Format::Text || !line.starts_with('{') {
+        return request(line, None);
+    }
+    match serde_json::from_str::<JsonCommand>(line) {
+        Ok(JsonCommand { cmd, reference }) => request(&cmd, reference),
+        Err(error) => Some(malformed(InputError::Json(error.to_string()), None)),
+    }
+}
+
+pub(super) fn malformed(error: InputError, reference: Option<String>) -> Input {
+    Input::Malformed { error, reference }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonCommand {
+    cmd: String,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+}
+
+fn request(line: &str, reference: Option<String>) -> Option<Input> {
+    match parse(line) {
+        Ok(command) => command.map(|command| Input::Request(Request { command, reference })),
+        Err(error) => Some(malformed(error.into(), reference)),
+    }
+}

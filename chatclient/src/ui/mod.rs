@@ -1,0 +1,99 @@
+//! Where input comes from and facts go to: a person at a terminal, a script on a pipe, or a program that reads JSON.
+//!
+//! Input is read by a thread of its own and arrives in a mailbox of the loop; output is written by the loop as it
+//! shows notices.
+
+mod input;
+mod json;
+mod lines;
+mod sink;
+mod terminal;
+mod text;
+
+pub use input::{Input, InputError, MAX_LINE_BYTES};
+
+use std::io::{self, IsTerminal as _};
+
+use chatnet::{Mailbox, Waker};
+
+use crate::notice::Notice;
+use sink::Sink;
+
+/// What the output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people: lines of text.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// The user, as the program sees them.
+#[derive(Debug)]
+pub struct Ui {
+    format: Format,
+    sink: Sink,
+}
+
+impl Ui {
+    /// A user interface on standard input and standard output. Nothing is read before [`listen`](Self::listen).
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        let person = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
+        Self { format, sink: Sink::new(format, person) }
+    }
+
+    /// Whether a person sits at a terminal and can be asked.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        self.sink.is_terminal()
+    }
+
+    /// Asks the person a question and waits for `yes` or `no`. Only before [`listen`](Self::listen), and not while
+    /// connections wait.
+    ///
+    /// # Errors
+    /// When nobody is there to ask, or the terminal fails.
+    pub fn confirm(&mut self, question: &str) -> io::Result<bool> {
+        if !self.is_interactive() {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "nobody is at a terminal to be asked"));
+        }
+        terminal::confirm(question)
+    }
+
+    /// Starts to read input. What is read waits in the mailbox, which wakes the loop; when it is full, reading waits.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used, or no thread can be started.
+    pub fn listen(&mut self, waker: Waker) -> io::Result<Mailbox<Input>> {
+        let (sender, mailbox) = Mailbox::new(waker, MAX_WAITING_INPUT);
+        if self.is_interactive() {
+            self.sink = Sink::Terminal(terminal::start(sender)?);
+        } else {
+            lines::start(self.format, sender)?;
+        }
+        Ok(mailbox)
+    }
+
+    /// Tells the user. `reference` is the `ref` of the JSON command that this answers.
+    ///
+    /// Output that fails is not an error here: see [`is_closed`](Self::is_closed).
+    pub fn show(&mut self, notice: &Notice, reference: Option<&str>) {
+        self.sink.show(notice, reference);
+    }
+
+    /// Changes what stands before the line being typed, as `lobby> `; from the next line on.
+    pub fn set_prompt(&mut self, prompt: &str) {
+        self.sink.set_prompt(prompt);
+    }
+
+    /// Whether nobody reads the output any more: end the program quietly, with
+    /// [`Failure`](crate::exit::ExitStatus::Failure).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sink.is_closed()
+    }
+}
+
+/// So many lines of input may wait for the loop. Bounds the memory of a script that is faster than the network.
+const MAX_WAITING_INPUT: usize = 16;

@@ -1,0 +1,77 @@
+//! Where facts go.
+
+use std::io::{self, Write as _};
+
+use super::terminal::Terminal;
+use super::text::Text;
+use super::{Format, json};
+use crate::notice::Notice;
+
+/// Where facts go.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// JSON lines on standard output.
+    Json(Output),
+    /// Lines of text on standard output.
+    Text(Output, Text),
+    /// A terminal, while nothing is typed yet.
+    Screen(Output, Text),
+    /// A terminal at which somebody may be typing.
+    Terminal(Terminal),
+}
+
+impl Sink {
+    pub(super) fn new(format: Format, person: bool) -> Self {
+        match format {
+            Format::Json => Self::Json(Output::default()),
+            Format::Text if person => Self::Screen(Output::default(), Text::new(true)),
+            Format::Text => Self::Text(Output::default(), Text::new(false)),
+        }
+    }
+
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Screen(..) | Self::Terminal(_))
+    }
+
+    pub(super) fn show(&mut self, notice: &Notice, reference: Option<&str>) {
+        match self {
+            Self::Json(output) => {
+                if let Some(line) = json::line(notice, reference) {
+                    output.write(&(line + "\n"));
+                }
+            }
+            Self::Text(output, text) | Self::Screen(output, text) => output.write(&text.render(notice)),
+            Self::Terminal(terminal) => terminal.show(notice),
+        }
+    }
+
+    pub(super) fn set_prompt(&mut self, prompt: &str) {
+        if let Self::Terminal(terminal) = self {
+            terminal.set_prompt(prompt);
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Json(output) | Self::Text(output, _) | Self::Screen(output, _) => output.closed,
+            Self::Terminal(terminal) => terminal.is_closed(),
+        }
+    }
+}
+
+/// Standard output; it may go away.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    closed: bool,
+}
+
+impl Output {
+    /// Writes at once, so that a script sees each line as it happens.
+    fn write(&mut self, lines: &str) {
+        if self.closed || lines.is_empty() {
+            return;
+        }
+        let mut out = io::stdout().lock();
+        self.closed = out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err();
+    }
+}
