@@ -58,12 +58,16 @@ impl Session {
 
     fn said_bye(&mut self, bye: &Bye<'_>, now: Instant) {
         let note = bye.note.to_owned();
-        let complaint = self.complaint.take();
+        // A complaint of long ago has nothing to do with a server that goes away.
+        let is_verdict = matches!(bye.reason, CloseReason::Violation | CloseReason::LoginRefused);
+        let complaint = self.complaint.take().filter(|_| is_verdict);
+        let advised = Duration::from_millis(bye.retry_after.into());
         let retry = match bye.reason {
-            CloseReason::LoginRefused => {
-                let (code, note) = complaint.unwrap_or((ErrorCode::LoginRefused, note));
-                return self.fail_login(code, note, now);
-            }
+            CloseReason::LoginRefused => match complaint {
+                Some((code, _)) if is_passing(code) => Retry::After(advised),
+                Some((code, note)) => return self.fail_login(code, note, now),
+                None => return self.fail_login(ErrorCode::LoginRefused, note, now),
+            },
             CloseReason::Replaced | CloseReason::Removed => Retry::Never,
             CloseReason::Done
             | CloseReason::Direct
@@ -74,7 +78,7 @@ impl Session {
             | CloseReason::Violation
             | CloseReason::TooSlow
             | CloseReason::Busy
-            | CloseReason::BadTicket => Retry::After(Duration::from_millis(bye.retry_after.into())),
+            | CloseReason::BadTicket => Retry::After(advised),
         };
         let error = complaint.as_ref().map(|(code, _)| *code);
         let note = match complaint {
@@ -190,6 +194,12 @@ impl Session {
             self.out.emit(Event::PeerRequestClosed { request: closed.request, refusal });
         }
     }
+}
+
+/// Whether the same login can succeed a little later.
+fn is_passing(code: ErrorCode) -> bool {
+    use ErrorCode::{Busy, Flood, Internal, ShuttingDown, Timeout};
+    matches!(code, Busy | Flood | Internal | ShuttingDown | Timeout)
 }
 
 fn chat_message(message: &PageMessage<'_>, room: RoomKey) -> ChatMessage {

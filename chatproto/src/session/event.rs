@@ -91,7 +91,7 @@ pub enum Event {
         topic: Note,
         /// Number of its last message, 0 for none.
         last: u64,
-        /// The `join` that it answers; `None` for a room of the configuration, a reconnect, or a new conversation.
+        /// The `join` that it answers; `None` for a room of the configuration, a reconnect, or a conversation.
         request: Option<RequestId>,
     },
     /// A room was not entered and is not tried again.
@@ -130,7 +130,7 @@ pub enum Event {
     CaughtUp {
         /// Which room.
         room: RoomKey,
-        /// Messages caught up since the room was entered, this device's own left out.
+        /// Messages that were caught up, this device's own left out.
         missed: u64,
     },
     /// Somebody entered or left a room.

@@ -119,19 +119,14 @@ impl Session {
     /// An error frame before the login stands.
     pub(super) fn login_error(&mut self, error: &Error<'_>, now: Instant) {
         let (code, note) = (error.code, error.note.to_owned());
-        match code {
-            ErrorCode::LoginRefused | ErrorCode::UnknownMechanism | ErrorCode::AccountRemoved => {
-                self.fail_login(code, note, now);
-            }
-            ErrorCode::Version => {
-                let reason = LostReason::Bye { reason: CloseReason::Violation, error: Some(code), note };
-                self.lose(reason, Retry::Never, now);
-            }
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "all others pass; the bye that follows says the rest"
-            )]
-            _ => self.complaint = Some((code, note)),
+        if code == ErrorCode::Version {
+            let reason = LostReason::Bye { reason: CloseReason::Violation, error: Some(code), note };
+            self.lose(reason, Retry::Never, now);
+        } else if is_final(code) {
+            self.fail_login(code, note, now);
+        } else {
+            // The bye that follows says what comes of it.
+            self.complaint = Some((code, note));
         }
     }
 
@@ -139,4 +134,9 @@ impl Session {
         self.end(Destination::Stopped, now);
         self.out.emit(Event::LoginFailed { code, note });
     }
+}
+
+/// Whether another attempt with the same ID, password and mechanism is of no use.
+fn is_final(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::LoginRefused | ErrorCode::UnknownMechanism | ErrorCode::AccountRemoved)
 }

@@ -21,6 +21,9 @@ const DIRECT_BACKLOG: u64 = 100;
 /// numbers for good, which would otherwise make both sides loop.
 const MAX_RESTARTS: u8 = 3;
 
+/// The request of a room that the server entered on its own: a conversation that has just begun.
+const UNASKED: RequestId = RequestId(0);
+
 /// All rooms.
 #[derive(Debug)]
 pub(super) struct Rooms {
@@ -80,7 +83,8 @@ impl Rooms {
     /// The server has another log: what was seen in the old one means nothing.
     pub(super) fn forget_cursors(&mut self) {
         self.known.values_mut().for_each(|room| room.cursor = None);
-        self.known.retain(|_, room| room.wanted);
+        // Which conversations exist there, the server will tell.
+        self.known.retain(|key, room| room.asked || (room.wanted && matches!(key, RoomKey::Room(_))));
     }
 
     /// Enters a room, now or with the next login.
@@ -183,9 +187,15 @@ impl Rooms {
         if self.by_id.get(&frame.room).is_some_and(|other| *other != key) {
             return Err(Violation::Content { frame: FRAME, what: "the number belongs to another room" });
         }
-        let asked = self.joins.remove(&frame.request);
-        let asked = asked.ok_or(Violation::NoSuchRequest { frame: FRAME, request: frame.request })?;
-        self.rename(&asked, &key);
+        if frame.request == UNASKED {
+            if self.known.len() >= self.max && !self.known.contains_key(&key) {
+                return Err(Violation::Content { frame: FRAME, what: "more rooms than this client keeps" });
+            }
+        } else {
+            let asked = self.joins.remove(&frame.request);
+            let asked = asked.ok_or(Violation::NoSuchRequest { frame: FRAME, request: frame.request })?;
+            self.rename(&asked, &key);
+        }
         let room = self.known.entry(key.clone()).or_default();
         room.wanted = true;
         let answered = room.join.take_if(|join| *join == frame.request);

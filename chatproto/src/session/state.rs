@@ -156,3 +156,55 @@ pub(super) enum Destination {
     /// Ended until the program starts it again.
     Stopped,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TURNS: [Turn; 9] = [
+        Turn::Dial,
+        Turn::Connected,
+        Turn::Greeted,
+        Turn::Begun,
+        Turn::Accepted,
+        Turn::Close,
+        Turn::Ended(Destination::Offline),
+        Turn::Ended(Destination::Away),
+        Turn::Ended(Destination::Stopped),
+    ];
+
+    /// The diagram, row by row in the order of [`State::ALL`], one letter per turn: where it leads, `.` for nowhere.
+    const TABLE: [(State, &str); 9] = [
+        (State::Offline, "c......as"),
+        (State::Connecting, ".h....oas"),
+        (State::Hello, "..l..xoas"),
+        (State::Choosing, "...p.xoas"),
+        (State::Proving, "....rxoas"),
+        (State::Ready, ".....xoas"),
+        (State::Closing, "......oas"),
+        (State::Away, "c......as"),
+        (State::Stopped, "c.......s"),
+    ];
+
+    #[test]
+    fn every_turn_in_every_state_leads_where_the_diagram_says() {
+        for ((state, row), &listed) in TABLE.into_iter().zip(State::ALL) {
+            assert_eq!(state, listed);
+            for (turn, letter) in TURNS.into_iter().zip(row.chars()) {
+                let expected = match letter {
+                    'c' => Some(State::Connecting),
+                    'h' => Some(State::Hello),
+                    'l' => Some(State::Choosing),
+                    'p' => Some(State::Proving),
+                    'r' => Some(State::Ready),
+                    'x' => Some(State::Closing),
+                    'o' => Some(State::Offline),
+                    'a' => Some(State::Away),
+                    's' => Some(State::Stopped),
+                    _ => None,
+                };
+                assert_eq!(state.after(turn), expected, "{turn:?} while {state}");
+            }
+        }
+    }
+}
