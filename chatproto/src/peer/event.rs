@@ -256,6 +256,14 @@ impl Event {
 }
 
 impl Closed {
+    /// Whether this end gave the link up.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Local | Self::Timeout(_) | Self::Violation(_) => true,
+            Self::Bye { .. } | Self::Eof { .. } => false,
+        }
+    }
+
     /// How a transfer that was open is said to have failed.
     pub(super) fn transfer_code(&self) -> ErrorCode {
         match self {

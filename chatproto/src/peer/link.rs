@@ -16,7 +16,7 @@ pub(super) enum Remote {
     Unknown,
     /// Was introduced and dialled, and must answer.
     Introduced { user: Name, device: DeviceId, purpose: Purpose },
-    /// Says hello; its program has not been believed yet.
+    /// Has said hello, and is not believed yet.
     Claimed(Claim),
 }
 

@@ -11,7 +11,8 @@
 //!
 //! What needs a disk leaves as an event ([`ListWanted`](Event::ListWanted), [`FileWanted`](Event::FileWanted),
 //! [`UnitWanted`](Event::UnitWanted), [`FileData`](Event::FileData), [`FileUnit`](Event::FileUnit)) and comes back as a
-//! verb whenever it is done; meanwhile the link goes on.
+//! verb whenever it is done; meanwhile the link goes on. A transfer may have ended by then, also between two polls: a verb
+//! that answers too late returns an error that says so, changes nothing, and the event that ended the transfer follows.
 //!
 //! # Example
 //!
@@ -73,21 +74,24 @@ mod lists;
 mod receive;
 mod send;
 mod state;
+#[cfg(test)]
+mod tests;
 mod unit;
+mod violation;
 
 use alloc::collections::VecDeque;
 use alloc::string::ToString as _;
 
 pub use config::{Config, Introduction};
 pub use error::{
-    FetchError, ListError, ListFault, NoHello, ProvideListError, SayError, SendFileError, TransferError,
-    TransferFault, UnitError, Violation,
+    FetchError, ListError, NoHello, ProvideListError, SayError, SendFileError, TransferError, UnitError,
 };
 pub use event::{Closed, Event};
 pub use lists::{Item, ListId, ListedEntry};
 pub use send::{FileInfo, UnitData, Wanted};
 pub use state::State;
 pub use unit::Resume;
+pub use violation::{ListFault, TransferFault, Violation};
 
 use chat::Chat;
 use link::Remote;
@@ -346,10 +350,9 @@ impl Peer {
         if self.state == State::Closed {
             return;
         }
-        let code = reason.transfer_code();
+        let (code, local) = (reason.transfer_code(), reason.is_local());
         let lists = self.asked.drain().map(|request| Event::ListRefused { request, code });
-        let downloads =
-            self.downloads.drain().map(|transfer| Event::FileFailed { transfer, code, local: false });
+        let downloads = self.downloads.drain().map(|transfer| Event::FileFailed { transfer, code, local });
         let uploads = self.uploads.drain().map(|transfer| Event::SendStopped { transfer, code });
         self.events.extend(lists.chain(downloads).chain(uploads));
         self.events.push_back(Event::Closed { reason });
