@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     session.respond(&proof)?;
                 }
                 Event::LoginFailed { code, .. } => return Err(code.meaning().into()),
-                Event::Ready { user, .. } => println!("{} is ready", user.as_str()),
+                Event::Joined { room, .. } => println!("{user} is in the {}", room.name().as_str()),
                 Event::Lost { .. } => socket = None,
                 Event::Message { message, missed: false } if message.text.as_str() == QUESTION => {
                     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use chatnet::{AcceptPause, CloseReason, Fingerprint, Signal};
-use chatproto::hub::{Ended, Event};
-use chatproto::wire::Purpose;
+use chatproto::hub::{Ended, Event, Hub, Label};
+use chatproto::wire::{Name, Purpose, RoomId};
 
 pub(super) fn listening(addr: SocketAddr, fingerprint: Option<Fingerprint>, data: &Path) {
     tracing::info!(%addr, data = %data.display(), "the server is up");
@@ -43,7 +43,7 @@ pub(super) fn connection_failed(reason: &CloseReason) {
 }
 
 /// One line for what a person wants to see; the rest is for `--log debug`.
-pub(super) fn event(event: &Event) {
+pub(super) fn event(hub: &Hub, event: &Event) {
     match event {
         Event::LoggedIn { conn, user, addr, .. } => {
             tracing::info!(%conn, %addr, "{} logged in", user.as_str())
@@ -75,7 +75,8 @@ pub(super) fn event(event: &Event) {
             tracing::info!(%room, "new {name}");
         }
         Event::Append { room, from, text, .. } => {
-            tracing::info!(%room, bytes = text.as_str().len(), "{} says something", from.as_str());
+            let bytes = text.as_str().len();
+            tracing::info!(bytes, "{} says something in {}", from.as_str(), room_name(hub, *room));
         }
         Event::PeerRequested { from, to, purpose, .. } => {
             let what = match purpose {
@@ -97,5 +98,21 @@ pub(super) fn event(event: &Event) {
         Event::Read { .. } | Event::History { .. } | Event::Search { .. } | Event::FindUser { .. } => {
             tracing::debug!(?event, "asked of the log");
         }
+    }
+}
+
+/// A login that the client gave up: the server's answer did not fit the password that was typed.
+pub(super) fn login_abandoned(user: &Name) {
+    tracing::warn!("a login as {} was given up by the client: most often a wrong password", user.as_str());
+}
+
+fn room_name(hub: &Hub, room: RoomId) -> String {
+    hub.router().info(room).map_or_else(|| format!("room {room}"), |(label, ..)| named(label))
+}
+
+fn named(label: &Label) -> String {
+    match label {
+        Label::Group(name) => format!("room {}", name.as_str()),
+        Label::Direct(first, second) => format!("conversation {} / {}", first.as_str(), second.as_str()),
     }
 }

@@ -8,6 +8,7 @@ use chatproto::hub::{Accept, ConnId, Hub};
 use chatproto::opaque::{OsRng, Record, ServerLogin, ServerSetup};
 use chatproto::wire::{ErrorCode, Name};
 
+use super::console;
 use super::links::Links;
 use crate::store::{Read, Reply, Store};
 
@@ -110,7 +111,9 @@ impl Logins {
 
     /// The connection has ended.
     pub(super) fn forget(&mut self, conn: ConnId) {
-        self.challenged.remove(&conn);
+        if let Some(challenged) = self.challenged.remove(&conn) {
+            console::login_abandoned(&challenged.user);
+        }
         self.started.retain(|_, started| started.conn != conn);
     }
 }

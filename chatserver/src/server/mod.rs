@@ -268,7 +268,7 @@ impl Server {
     }
 
     fn on_event(&mut self, event: Event) {
-        console::event(&event);
+        console::event(&self.hub, &event);
         match event {
             Event::LoginStarted { conn, user, data, .. } => {
                 self.logins.start(&mut self.hub, &self.store, conn, user, data);

@@ -1,0 +1,188 @@
+//! The real client, as a process that speaks JSON lines.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::Value;
+
+use super::{PASSWORD, PATIENCE, Scratch, Server, program, signal};
+
+/// How a client is started; begin with [`Options::new`].
+pub struct Options {
+    user: String,
+    server: String,
+    args: Vec<OsString>,
+    json: bool,
+}
+
+impl Options {
+    /// A client of `server` that pins its certificate and keeps its state, share and downloads in `scratch`.
+    pub fn new(user: &str, server: &Server, scratch: &Scratch) -> Self {
+        let mut options = Self::bare(user, &server.addr, scratch);
+        match &server.fingerprint {
+            Some(fingerprint) => options = options.arg("--fingerprint").arg(fingerprint),
+            None => options = options.arg("--insecure-plaintext"),
+        }
+        options
+            .arg("--share")
+            .arg(scratch.folder(&format!("{user}-share")))
+            .arg("--downloads")
+            .arg(scratch.path(&format!("{user}-downloads")))
+            .arg("--peer-listen")
+            .arg("127.0.0.1:0")
+            .arg("--stay")
+    }
+
+    /// A client with nothing but a server, a name, a state directory and a password.
+    pub fn bare(user: &str, server: &str, scratch: &Scratch) -> Self {
+        let password = scratch.path("password");
+        std::fs::write(&password, format!("{PASSWORD}\n")).expect("the password is written");
+        let options = Self { user: user.into(), server: server.into(), args: Vec::new(), json: true };
+        options
+            .arg("--password-file")
+            .arg(password)
+            .arg("--state")
+            .arg(scratch.path(&format!("{user}-state")))
+    }
+
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Another server address than the one in the options so far.
+    pub fn server(mut self, addr: impl Into<String>) -> Self {
+        self.server = addr.into();
+        self
+    }
+
+    /// Removes `flag`, which has no value.
+    pub fn without(mut self, flag: &str) -> Self {
+        self.args.retain(|arg| arg != flag);
+        self
+    }
+
+    pub fn start(self) -> Client {
+        let mut child = Command::new(program("chatclient"))
+            .args(["--server", &self.server, "--user", &self.user])
+            .args(&self.args)
+            .args(self.json.then_some("--json"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the client starts");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let (told, events) = channel();
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).try_for_each(|line| {
+                told.send(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}")))
+            })
+        });
+        let stdin = child.stdin.take();
+        Client { user: self.user, child, stdin, events, seen: Vec::new() }
+    }
+}
+
+pub struct Client {
+    pub user: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    events: Receiver<Value>,
+    /// What came and was not waited for yet.
+    seen: Vec<Value>,
+}
+
+impl Client {
+    /// Starts a client and waits until it is logged in and in the lobby.
+    pub fn ready(options: Options) -> Self {
+        let mut client = options.start();
+        client.expect("ready", |_| true);
+        client
+    }
+
+    /// Types a line.
+    pub fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("the input is open");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("the client reads");
+    }
+
+    /// Waits for an event of this name for which `wanted` holds. Others are kept for later.
+    pub fn expect(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let is_it = |event: &Value| event["event"] == name && wanted(event);
+        if let Some(at) = self.seen.iter().position(is_it) {
+            return self.seen.remove(at);
+        }
+        loop {
+            match self.events.recv_timeout(PATIENCE) {
+                Ok(event) if is_it(&event) => return event,
+                Ok(event) => self.seen.push(event),
+                Err(_) => panic!("{} never told `{name}` as expected, only: {:#?}", self.user, self.seen),
+            }
+        }
+    }
+
+    /// Waits for a message with this text.
+    pub fn expect_message(&mut self, from: &str, text: &str) -> Value {
+        self.expect("message", |event| event["from"] == from && event["text"] == text)
+    }
+
+    /// Everything that has come and was not waited for, without waiting.
+    pub fn others(&mut self) -> &[Value] {
+        self.seen.extend(self.events.try_iter());
+        &self.seen
+    }
+
+    /// Ends the input, as a script that has said everything does.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(mut self) -> ExitStatus {
+        self.stdin = None;
+        self.child.wait().expect("the client ends")
+    }
+
+    /// Waits for the end of the process, and for all that it said.
+    pub fn finish(mut self) -> (ExitStatus, Vec<Value>) {
+        self.stdin = None;
+        let status = self.child.wait().expect("the client ends");
+        let mut events = std::mem::take(&mut self.seen);
+        events.extend(self.events.iter());
+        (status, events)
+    }
+
+    /// Ends it the way a user does.
+    pub fn quit(mut self) {
+        self.type_line("/quit");
+        let status = self.wait();
+        assert!(status.success(), "the client ended with {status}");
+    }
+
+    /// Ends it the way a crash does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the client is killed");
+        self.child.wait().expect("the client ends");
+    }
+
+    pub fn terminate(&self) {
+        signal(&self.child, "-TERM");
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Ended already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where a client of `scratch` finds what it fetched.
+pub fn download(scratch: &Scratch, user: &str, name: &str) -> std::path::PathBuf {
+    scratch.path(&format!("{user}-downloads")).join(Path::new(name))
+}
