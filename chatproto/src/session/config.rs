@@ -45,7 +45,7 @@ pub struct Config {
     /// Introductions that wait for the other side to connect. Default 64; the one that expires first gives way.
     pub max_introductions: usize,
     /// Events above which [`Session::wants_read`](super::Session::wants_read) is false. Default 4,096.
-    /// Bounds what a fast server can make a slow program hold.
+    /// Bounds what a fast server can make a slow program hold, apart from the events of one more read.
     pub max_events: usize,
 }
 

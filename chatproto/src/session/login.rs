@@ -79,6 +79,7 @@ impl Session {
             return Err(Violation::Content { frame: FrameType::ServerHello, what });
         }
         self.turn(Turn::Greeted);
+        self.capabilities = self.config.capabilities.common(hello.capabilities);
         self.out.conn.deadlines.enter(Stage::Login, now);
         if self.server.replace(hello.server).is_some_and(|known| known != hello.server) {
             self.rooms.forget_cursors();

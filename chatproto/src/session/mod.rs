@@ -48,7 +48,6 @@ mod login;
 mod offers;
 mod outbox;
 mod requests;
-mod room;
 mod rooms;
 mod says;
 mod state;
@@ -77,7 +76,7 @@ use self::rooms::Rooms;
 use self::says::Says;
 use crate::Instant;
 use crate::conn::SendQueue;
-use crate::wire::{ErrorCode, MAX_FRAME, MIN_FRAME, Name, Note, ServerId};
+use crate::wire::{Capabilities, ErrorCode, MAX_FRAME, MIN_FRAME, Name, Note, ServerId};
 
 /// The client's side of a server connection. See the [module](self) for how to drive it.
 #[derive(Debug)]
@@ -95,6 +94,8 @@ pub struct Session {
     /// Whether any login of this session succeeded.
     was_ready: bool,
     server: Option<ServerId>,
+    /// What both sides can do, as of the last hello.
+    capabilities: Capabilities,
     /// What the server offers, while the program chooses.
     mechanisms: Vec<Note>,
     /// The last complaint of the server about the connection itself.
@@ -134,6 +135,7 @@ impl Session {
             ready_since: None,
             was_ready: false,
             server: restored.server,
+            capabilities: Capabilities::NONE,
             mechanisms: Vec::new(),
             complaint: None,
             pings: 0,
@@ -199,6 +201,12 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> &Name {
         &self.config.user
+    }
+
+    /// What this client and the server of the last hello can both do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
     }
 
     /// The rooms entered on the present connection, in the order of the server's numbers.

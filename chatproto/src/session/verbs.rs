@@ -89,7 +89,8 @@ impl Session {
         self.rooms.join(room, self.state == State::Ready, &mut self.out)
     }
 
-    /// Leaves a room and forgets what was seen there; [`Event::Left`] follows.
+    /// Leaves a room and forgets what was seen there; [`Event::Left`] follows. A conversation comes back with the next
+    /// login, because the server reports it anew.
     ///
     /// # Errors
     /// When the session is not in it and does not want to be.

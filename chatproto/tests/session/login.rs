@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chatproto::conn::Stage;
-use chatproto::session::{Event, LoginError, LostReason, State, Violation};
+use chatproto::session::{Config, Event, LoginError, LostReason, Restored, State, Violation};
 use chatproto::wire::{
-    Blob, Bye, CloseReason, Error, ErrorCode, FrameType, LoginChallenge, NoteRef, ServerHello, ToServer,
+    Blob, Bye, Capabilities, Capability, CloseReason, Error, ErrorCode, FrameType, LoginChallenge, NoteRef,
+    ServerHello, ToServer,
 };
 
 use crate::rig::{ALICE, LINK_KEY, Rig, SERVER, config, hello, login_ok};
@@ -51,6 +52,16 @@ fn a_login_goes_from_the_dial_to_ready() {
     assert_eq!((&*ticket, &*data, ticket_lifetime.as_secs()), (&b"ticket"[..], &b"four"[..], 3_600));
     assert_eq!(rig.joins()[0].1, "lobby");
     assert_eq!(rig.session.state(), State::Ready);
+}
+
+#[test]
+fn what_both_sides_can_do_is_known_after_the_hello() {
+    let ours = Capabilities::NONE.with(Capability::Search).with(Capability::Resume);
+    let theirs = Capabilities::NONE.with(Capability::Search).with(Capability::Relay);
+    let mut rig = Rig::with(Config { capabilities: ours, ..config() }, Restored::default());
+    rig.connect();
+    rig.receive(&ServerHello { capabilities: theirs, ..hello() });
+    assert_eq!(rig.session.capabilities(), Capabilities::NONE.with(Capability::Search));
 }
 
 #[test]

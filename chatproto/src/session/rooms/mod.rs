@@ -1,32 +1,25 @@
 //! The rooms that the session is in or wants to be in, and the last number seen in each.
-//!
-//! The cursor of a room is the promise of exactly once, in order: a message is delivered when its number follows the
-//! cursor, dropped when it does not exceed it, and asked for again when it is further ahead.
+
+mod delivery;
+mod room;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use self::room::Room;
 use super::outbox::Outbox;
-use super::room::Room;
-use super::{ChatMessage, Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
-use crate::wire::{
-    CaughtUp, DeviceId, DirectRoom, ErrorCode, FrameType, Gap, Join, Joined, Leave, Left, MESSAGE_MISSED,
-    Message, RequestId, RoomId, Target,
-};
+use super::{Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
+use crate::wire::{DeviceId, DirectRoom, ErrorCode, FrameType, Join, Joined, Leave, Left, RequestId, RoomId};
 
 /// How much of a conversation that this device has never seen is fetched when it is entered, in messages.
 const DIRECT_BACKLOG: u64 = 100;
-
-/// How often in a row a room is entered again for missing messages without getting one. Answers a server that skips
-/// numbers for good, which would otherwise make both sides loop.
-const MAX_RESTARTS: u8 = 3;
 
 /// The request of a room that the server entered on its own: a conversation that has just begun.
 const UNASKED: RequestId = RequestId(0);
 
 /// All rooms.
 #[derive(Debug)]
-pub(super) struct Rooms {
+pub(in crate::session) struct Rooms {
     known: BTreeMap<RoomKey, Room>,
     /// The rooms entered on the present connection.
     by_id: BTreeMap<RoomId, RoomKey>,
@@ -47,7 +40,7 @@ struct Return {
 }
 
 impl Rooms {
-    pub(super) fn new(device: DeviceId, max: usize) -> Self {
+    pub(in crate::session) fn new(device: DeviceId, max: usize) -> Self {
         Self {
             known: BTreeMap::new(),
             by_id: BTreeMap::new(),
@@ -59,36 +52,36 @@ impl Rooms {
         }
     }
 
-    pub(super) fn restore(&mut self, key: RoomKey, cursor: u64) {
+    pub(in crate::session) fn restore(&mut self, key: RoomKey, cursor: u64) {
         self.known.entry(key).or_default().cursor = Some(cursor);
     }
 
     /// A room to be in from the next login on.
-    pub(super) fn want(&mut self, key: RoomKey) {
+    pub(in crate::session) fn want(&mut self, key: RoomKey) {
         self.known.entry(key).or_default().wanted = true;
     }
 
-    pub(super) fn key(&self, id: RoomId) -> Option<&RoomKey> {
+    pub(in crate::session) fn key(&self, id: RoomId) -> Option<&RoomKey> {
         self.by_id.get(&id)
     }
 
-    pub(super) fn joined(&self) -> impl Iterator<Item = &RoomKey> {
+    pub(in crate::session) fn joined(&self) -> impl Iterator<Item = &RoomKey> {
         self.by_id.values()
     }
 
-    pub(super) fn cursors(&self) -> impl Iterator<Item = (&RoomKey, u64)> {
+    pub(in crate::session) fn cursors(&self) -> impl Iterator<Item = (&RoomKey, u64)> {
         self.known.iter().filter_map(|(key, room)| Some((key, room.cursor?)))
     }
 
     /// The server has another log: what was seen in the old one means nothing.
-    pub(super) fn forget_cursors(&mut self) {
+    pub(in crate::session) fn forget_cursors(&mut self) {
         self.known.values_mut().for_each(|room| room.cursor = None);
         // Which conversations exist there, the server will tell.
         self.known.retain(|key, room| room.asked || (room.wanted && matches!(key, RoomKey::Room(_))));
     }
 
     /// Enters a room, now or with the next login.
-    pub(super) fn join(
+    pub(in crate::session) fn join(
         &mut self,
         key: RoomKey,
         ready: bool,
@@ -113,7 +106,12 @@ impl Rooms {
         Ok(request)
     }
 
-    pub(super) fn leave(&mut self, key: &RoomKey, ready: bool, out: &mut Outbox) -> Result<(), LeaveError> {
+    pub(in crate::session) fn leave(
+        &mut self,
+        key: &RoomKey,
+        ready: bool,
+        out: &mut Outbox,
+    ) -> Result<(), LeaveError> {
         let room = self.known.get_mut(key).filter(|room| room.wanted && !room.leaving);
         let room = room.ok_or_else(|| LeaveError::NotIn(key.clone()))?;
         if !ready {
@@ -131,7 +129,7 @@ impl Rooms {
     }
 
     /// Logged in: enters every room that is wanted.
-    pub(super) fn ready(&mut self, resumed: bool, out: &mut Outbox) {
+    pub(in crate::session) fn ready(&mut self, resumed: bool, out: &mut Outbox) {
         self.return_trip = resumed.then(Return::default);
         let wanted: Vec<_> =
             self.known.iter().filter(|(_, room)| room.wanted).map(|(key, _)| key.clone()).collect();
@@ -160,7 +158,7 @@ impl Rooms {
     }
 
     /// A conversation exists: enters it unless that is under way.
-    pub(super) fn direct_room(&mut self, frame: &DirectRoom<'_>, out: &mut Outbox) {
+    pub(in crate::session) fn direct_room(&mut self, frame: &DirectRoom<'_>, out: &mut Outbox) {
         let key = RoomKey::User(frame.with.to_owned());
         let full = self.known.len() >= self.max;
         let Some(room) = self.known.get_mut(&key) else {
@@ -181,7 +179,11 @@ impl Rooms {
         self.enter(&key, out);
     }
 
-    pub(super) fn entered(&mut self, frame: &Joined<'_>, out: &mut Outbox) -> Result<(), Violation> {
+    pub(in crate::session) fn entered(
+        &mut self,
+        frame: &Joined<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Violation> {
         const FRAME: FrameType = FrameType::Joined;
         let key = RoomKey::of(frame.kind, frame.name);
         if self.by_id.get(&frame.room).is_some_and(|other| *other != key) {
@@ -240,7 +242,12 @@ impl Rooms {
     }
 
     /// A join was refused; `false` when no such join is on its way.
-    pub(super) fn refused(&mut self, request: RequestId, refusal: Refusal, out: &mut Outbox) -> bool {
+    pub(in crate::session) fn refused(
+        &mut self,
+        request: RequestId,
+        refusal: Refusal,
+        out: &mut Outbox,
+    ) -> bool {
         let Some(key) = self.joins.remove(&request) else { return false };
         self.caught_up(&key);
         let Some(room) = self.known.get_mut(&key) else { return true };
@@ -261,7 +268,7 @@ impl Rooms {
         true
     }
 
-    pub(super) fn left(&mut self, frame: &Left, out: &mut Outbox) -> Result<(), Violation> {
+    pub(in crate::session) fn left(&mut self, frame: &Left, out: &mut Outbox) -> Result<(), Violation> {
         let id = frame.room;
         let key = self.by_id.remove(&id).ok_or(Violation::NotIn { frame: FrameType::Left, room: id })?;
         self.caught_up(&key);
@@ -274,101 +281,13 @@ impl Rooms {
         Ok(())
     }
 
-    pub(super) fn message(&mut self, frame: &Message<'_>, out: &mut Outbox) -> Result<(), Violation> {
-        let (key, room) = self.entered_room(frame.room, FrameType::Message)?;
-        if room.leaving {
-            return Ok(());
-        }
-        if !room.follows(frame.seq) {
-            return self.skipped(frame.room, frame.seq, out);
-        }
-        room.cursor = Some(frame.seq);
-        room.restarts = 0;
-        let missed = frame.flags & MESSAGE_MISSED != 0;
-        let message = ChatMessage {
-            room: key.clone(),
-            seq: frame.seq,
-            time: frame.time,
-            from: frame.from.to_owned(),
-            device: frame.device,
-            counter: frame.counter,
-            text: frame.text.to_owned(),
-        };
-        out.emit(Event::Message { message, missed });
-        if missed && frame.device != self.device {
-            self.count_missed(frame.room);
-        }
-        Ok(())
-    }
-
-    pub(super) fn gap(&mut self, frame: &Gap, out: &mut Outbox) -> Result<(), Violation> {
-        if frame.to < frame.from {
-            return Err(Violation::Content { frame: FrameType::Gap, what: "it ends before it begins" });
-        }
-        let (key, room) = self.entered_room(frame.room, FrameType::Gap)?;
-        if room.leaving || room.cursor.is_some_and(|cursor| frame.to <= cursor) {
-            return Ok(());
-        }
-        let next = room.cursor.unwrap_or_default().saturating_add(1);
-        if frame.from > next {
-            return self.skipped(frame.room, frame.from, out);
-        }
-        room.cursor = Some(frame.to);
-        room.restarts = 0;
-        out.emit(Event::Gap { room: key.clone(), from: next, to: frame.to });
-        Ok(())
-    }
-
-    pub(super) fn end_of_missed(&mut self, frame: &CaughtUp, out: &mut Outbox) -> Result<(), Violation> {
-        let (key, room) = self.entered_room(frame.room, FrameType::CaughtUp)?;
-        // While the room is being entered once more, what this belongs to is about to begin again.
-        if room.leaving || room.join.is_some() {
-            return Ok(());
-        }
-        if room.cursor.is_some_and(|cursor| frame.seq > cursor) {
-            return self.skipped(frame.room, frame.seq.saturating_add(1), out);
-        }
-        let missed = core::mem::take(&mut room.missed);
-        let key = key.clone();
-        self.caught_up(&key);
-        out.emit(Event::CaughtUp { room: key, missed });
-        Ok(())
-    }
-
     /// The room of a frame that only comes for rooms that were entered.
-    pub(super) fn entered_key(&self, id: RoomId, frame: FrameType) -> Result<&RoomKey, Violation> {
+    pub(in crate::session) fn entered_key(
+        &self,
+        id: RoomId,
+        frame: FrameType,
+    ) -> Result<&RoomKey, Violation> {
         self.by_id.get(&id).ok_or(Violation::NotIn { frame, room: id })
-    }
-
-    fn entered_room(&mut self, id: RoomId, frame: FrameType) -> Result<(&RoomKey, &mut Room), Violation> {
-        let entered = self.by_id.get(&id).and_then(|key| Some((key, self.known.get_mut(key)?)));
-        entered.ok_or(Violation::NotIn { frame, room: id })
-    }
-
-    /// A number came that does not follow the cursor: seen before, or something is missing and is asked for once.
-    fn skipped(&mut self, id: RoomId, seq: u64, out: &mut Outbox) -> Result<(), Violation> {
-        let (key, room) = self.entered_room(id, FrameType::Message)?;
-        let key = key.clone();
-        if room.cursor.is_some_and(|cursor| seq <= cursor) || room.join.is_some() {
-            return Ok(());
-        }
-        if room.restarts >= MAX_RESTARTS {
-            let what = "numbers of the room are skipped again and again";
-            return Err(Violation::Content { frame: FrameType::Message, what });
-        }
-        room.restarts += 1;
-        let request = out.next_request();
-        room.join = Some(request);
-        out.send(&Join { request, target: Target::Id(id), cursor: room.cursor });
-        self.joins.insert(request, key);
-        Ok(())
-    }
-
-    fn count_missed(&mut self, id: RoomId) {
-        if let Some(room) = self.by_id.get(&id).and_then(|key| self.known.get_mut(key)) {
-            room.missed = room.missed.saturating_add(1);
-            self.missed = self.missed.saturating_add(u64::from(room.returning));
-        }
     }
 
     /// The room need not be waited for any more before everything is back.
@@ -380,14 +299,14 @@ impl Rooms {
     }
 
     /// Says once per reconnect that every room has caught up.
-    pub(super) fn tell_back(&mut self, out: &mut Outbox) {
+    pub(in crate::session) fn tell_back(&mut self, out: &mut Outbox) {
         if self.return_trip.take_if(|trip| trip.behind == 0).is_some() {
             out.emit(Event::Back { missed: core::mem::take(&mut self.missed) });
         }
     }
 
     /// The connection is gone: what was entered is wanted again, what was being left is left.
-    pub(super) fn lost(&mut self, out: &mut Outbox) {
+    pub(in crate::session) fn lost(&mut self, out: &mut Outbox) {
         self.by_id.clear();
         self.joins.clear();
         self.return_trip = None;
