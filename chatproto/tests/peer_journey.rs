@@ -13,7 +13,8 @@ mod peer_pair;
 
 use chatproto::peer::{Closed, Event, FetchError, ListError, Resume, State, Violation};
 use chatproto::wire::{
-    CloseReason, DeviceId, EntryKind, ErrorCode, Generation, Name, Note, Purpose, Source, Text, TransferId,
+    Body as _, Capabilities, Capability, CloseReason, DeviceId, EntryKind, ErrorCode, FileCancel,
+    FileRequest, Generation, Name, Note, Purpose, Source, Text, TransferId,
 };
 use peer_pair::{ALICE, BOB, Pair, START, config, content, digest, path};
 
@@ -25,7 +26,7 @@ fn both_ends_open_and_know_each_other() {
         device,
         purpose: Purpose::Files,
         agent: Note::new("test 1.0").unwrap(),
-        capabilities: chatproto::wire::Capabilities::NONE,
+        capabilities: Capabilities::NONE.with(Capability::Resume),
     };
     assert_eq!(pair.alice.seen, [opened("bob", BOB)]);
     assert!(
@@ -234,6 +235,26 @@ fn places_that_cannot_be_resumed_from_are_refused_at_once() {
         assert!(matches!(alice.fetch(source, at), Err(FetchError::Resume(_))), "{at:?}");
     }
     assert_eq!(alice.outgoing().len(), 0, "nothing was sent");
+}
+
+#[test]
+fn nothing_is_resumed_unless_both_ends_can() {
+    let at = Resume { unit_log2: 10, offset: 1024, held: Some(digest(b"")) };
+    let source = Source::Root(digest(b"f"));
+    let mut pair = Pair::new(config("alice", ALICE), config("bob", BOB));
+    pair.settle();
+    assert!(pair.alice.peer.fetch(source, at).is_ok());
+    let cannot = chatproto::peer::Config { capabilities: Capabilities::NONE, ..config("bob", BOB) };
+    let mut pair = Pair::new(config("alice", ALICE), cannot);
+    pair.settle();
+    assert_eq!(pair.alice.peer.fetch(source, at), Err(FetchError::NoResume));
+    // One that asks all the same is refused, and stays connected.
+    let Resume { unit_log2, offset, held } = at;
+    let request = FileRequest { transfer: TransferId(1), source, unit_log2, offset, held };
+    pair.bob.peer.handle_input(&request.to_bytes(), START);
+    assert!(!pair.bob.turn(), "the program is not bothered");
+    let cancel = FileCancel { transfer: TransferId(1), code: ErrorCode::NotSupported };
+    assert_eq!(peer_pair::take(&mut pair.bob.peer, usize::MAX), cancel.to_bytes());
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn transfer(file: &[u8], unit_log2: u8, damage: impl Fn(&mut Vec<u8>)) -> Vec<Ev
         if (alice, bob) == (seen_by_alice, seen_by_bob) {
             return pair.alice.seen;
         }
-        for event in pair.bob.seen[seen_by_bob..].to_vec() {
+        for event in pair.bob.seen[seen_by_bob..].iter().cloned() {
             match event {
                 Event::FileWanted { .. } => {
                     let info = FileInfo { size: file.len() as u64, mtime: 0, root: None };
@@ -61,7 +61,7 @@ fn transfer(file: &[u8], unit_log2: u8, damage: impl Fn(&mut Vec<u8>)) -> Vec<Ev
                 _ => {}
             }
         }
-        for event in pair.alice.seen[seen_by_alice..].to_vec() {
+        for event in pair.alice.seen[seen_by_alice..].iter().cloned() {
             match event {
                 Event::FileData { data, .. } => stored.extend_from_slice(&data),
                 Event::FileUnit { unit, .. } => {

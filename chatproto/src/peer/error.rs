@@ -86,6 +86,9 @@ pub enum FetchError {
     /// The other end would refuse the place to go on from.
     #[error("cannot go on from there: {0}")]
     Resume(TransferFault),
+    /// The ends have not agreed on [`Capability::Resume`](crate::wire::Capability::Resume).
+    #[error("the two ends cannot both go on with part of a file")]
+    NoResume,
     /// A link has two thousand million numbers for transfers in each direction.
     #[error("the numbers for transfers on this link are used up")]
     UsedUp,

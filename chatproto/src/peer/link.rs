@@ -141,6 +141,7 @@ impl Peer {
         self.max_frame_in = self.config.limits.max_frame;
         self.conn.reader.set_max_frame(self.max_frame_in);
         let capabilities = self.config.capabilities.common(capabilities);
+        self.capabilities = capabilities;
         self.events.push_back(Event::Open { user, device, purpose, agent, capabilities });
     }
 }

@@ -103,8 +103,8 @@ use state::Step;
 use crate::Instant;
 use crate::conn::{Conn, Due, FrameReader, SendQueue, Stage};
 use crate::wire::{
-    Bye, CloseReason, Error, ErrorCode, FrameType, MAX_HELLO_FRAME, MIN_FRAME, MIN_UNIT_LOG2, Note, Ping,
-    Pong, RawFrame, ToPeer,
+    Bye, Capabilities, CloseReason, Error, ErrorCode, FrameType, MAX_HELLO_FRAME, MIN_FRAME, MIN_UNIT_LOG2,
+    Note, Ping, Pong, RawFrame, ToPeer,
 };
 
 /// One end of a direct link.
@@ -114,6 +114,8 @@ pub struct Peer {
     state: State,
     conn: Conn,
     remote: Remote,
+    /// What both ends can do, once the link stands.
+    capabilities: Capabilities,
     /// Longest frame that this end accepts now.
     max_frame_in: u32,
     /// Longest frame that the other end accepts.
@@ -153,6 +155,7 @@ impl Peer {
             config,
             state,
             remote: Remote::Unknown,
+            capabilities: Capabilities::NONE,
             max_frame_in: MAX_HELLO_FRAME,
             max_frame_out: usize::try_from(MIN_FRAME).unwrap_or(usize::MAX),
             chat: Chat::default(),

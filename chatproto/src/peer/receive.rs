@@ -14,8 +14,8 @@ use bytes::Bytes;
 use super::unit::Units;
 use super::{Event, FetchError, Peer, Resume, TransferError, TransferFault, Violation};
 use crate::wire::{
-    ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest, FileUnit,
-    FrameType, Hash, Source, TransferId,
+    Capability, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest,
+    FileUnit, FrameType, Hash, Source, TransferId,
 };
 
 /// The files that this end fetches.
@@ -120,6 +120,9 @@ impl Peer {
     pub fn fetch(&mut self, source: Source, at: Resume) -> Result<TransferId, FetchError> {
         self.check_open().map_err(FetchError::NotOpen)?;
         at.check().map_err(FetchError::Resume)?;
+        if at.offset > 0 && !self.capabilities.has(Capability::Resume) {
+            return Err(FetchError::NoResume);
+        }
         if self.downloads.open.len() >= self.config.max_transfers {
             return Err(FetchError::TooMany { max: self.config.max_transfers });
         }

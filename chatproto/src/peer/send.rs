@@ -16,9 +16,9 @@ use super::unit::{EMPTY_ROOT, Units};
 use super::{Event, Peer, Resume, SendFileError, TransferFault, UnitError, Violation};
 use crate::conn::Lane;
 use crate::wire::{
-    Body as _, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest,
-    FileUnit, FrameType, Generation, HEADER_LEN, Hash, MAX_FILE_DATA, Rest, SafeRelPath, Source, TransferId,
-    encode_header,
+    Body as _, Capability, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued,
+    FileRequest, FileUnit, FrameType, Generation, HEADER_LEN, Hash, MAX_FILE_DATA, Rest, SafeRelPath, Source,
+    TransferId, encode_header,
 };
 
 /// Units of one transfer that may be wanted and not yet provided: one is read while another is sent.
@@ -286,7 +286,7 @@ impl Peer {
             .and_then(|()| at.check())
             .map_err(|fault| fault.of(FrameType::FileRequest, transfer))?;
         self.uploads.last = transfer.0;
-        let wanted = match self.find_file(source) {
+        let wanted = match self.find_file(source, at) {
             Ok(wanted) => wanted,
             Err(code) => {
                 self.conn.send(&FileCancel { transfer, code });
@@ -303,7 +303,10 @@ impl Peer {
     }
 
     /// What `source` names, if another file may be sent at all.
-    fn find_file(&self, source: Source) -> Result<Wanted, ErrorCode> {
+    fn find_file(&self, source: Source, at: Resume) -> Result<Wanted, ErrorCode> {
+        if at.offset > 0 && !self.capabilities.has(Capability::Resume) {
+            return Err(ErrorCode::NotSupported);
+        }
         if self.uploads.open.len() >= self.config.max_transfers {
             return Err(ErrorCode::TooManyTransfers);
         }

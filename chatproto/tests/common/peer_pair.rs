@@ -8,8 +8,8 @@ use chatproto::peer::{
     Config, Event, FileInfo, Introduction, Item, Peer, Resume, SendFileError, TransferError, UnitData, Wanted,
 };
 use chatproto::wire::{
-    DeviceId, EntryKind, ErrorCode, Hash, LinkTicket, Name, Note, OfferId, Purpose, SafeName, SafeRelPath,
-    TransferId,
+    Capabilities, Capability, DeviceId, EntryKind, ErrorCode, Hash, LinkTicket, Name, Note, OfferId, Purpose,
+    SafeName, SafeRelPath, TransferId,
 };
 
 pub(crate) const START: Instant = Instant::from_millis(1_000);
@@ -32,7 +32,8 @@ pub(crate) fn digest(bytes: &[u8]) -> Hash {
 }
 
 pub(crate) fn config(name: &str, device: DeviceId) -> Config {
-    Config::new(Name::new(name).unwrap(), device, Note::new("test 1.0").unwrap())
+    let config = Config::new(Name::new(name).unwrap(), device, Note::new("test 1.0").unwrap());
+    Config { capabilities: Capabilities::NONE.with(Capability::Resume), ..config }
 }
 
 pub(crate) fn introduction() -> Introduction {
