@@ -1,0 +1,254 @@
+//! The log in memory: commits in batches, forgets what was not committed when it crashes.
+
+use core::time::Duration;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::Instant;
+use crate::hub::{AppendId, Event, Hub, Label, QueryId, Record, RoomRecord, Stored};
+use crate::wire::{Anchor, DeviceId, Name, NoteRef, RoomId};
+
+/// What virtual time 0 is in the times of messages: 2026-01-01 UTC, in milliseconds since 1970-01-01 UTC.
+pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
+
+/// What stores messages behind a hub in a test: the seam that a database fills in a program.
+///
+/// Everything that waits when a batch begins is committed together after the delay, in the order it came, and answered
+/// then. A (person, device, counter) is stored once for good. Questions are answered from what is committed.
+#[derive(Debug, Clone)]
+pub struct MemoryLog {
+    delay: Duration,
+    rooms: BTreeMap<RoomId, Room>,
+    known: BTreeMap<(Name, DeviceId, u64), (RoomId, u64, u64)>,
+    users: Option<BTreeSet<Name>>,
+    waiting: VecDeque<Change>,
+    batch: VecDeque<Change>,
+    batch_done: Option<Instant>,
+    answers: VecDeque<Answer>,
+    fails: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Room {
+    label: Label,
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Room { room: RoomId, label: Label },
+    Append { id: AppendId, record: Record },
+}
+
+#[derive(Debug, Clone)]
+enum Answer {
+    Stored(AppendId, Stored),
+    Records(QueryId, Vec<Record>),
+    User(QueryId, bool),
+}
+
+impl MemoryLog {
+    /// An empty log whose commits take `delay`.
+    #[must_use]
+    pub fn new(delay: Duration) -> Self {
+        Self {
+            delay,
+            rooms: BTreeMap::new(),
+            known: BTreeMap::new(),
+            users: None,
+            waiting: VecDeque::new(),
+            batch: VecDeque::new(),
+            batch_done: None,
+            answers: VecDeque::new(),
+            fails: false,
+        }
+    }
+
+    /// Says who has an account. Without it everybody has.
+    pub fn set_users(&mut self, users: impl IntoIterator<Item = Name>) {
+        self.users = Some(users.into_iter().collect());
+    }
+
+    /// From now on nothing can be stored, or it can again: a full disk.
+    pub fn set_failing(&mut self, fails: bool) {
+        self.fails = fails;
+    }
+
+    /// Takes an event that asks for the log; hands back any other.
+    pub fn take(&mut self, event: Event, now: Instant) -> Option<Event> {
+        match event {
+            Event::RoomCreated { room, label } => self.waiting.push_back(Change::Room { room, label }),
+            Event::Append { id, room, from, device, counter, text } => {
+                // The number and the time are given when it is committed.
+                let record = Record { room, seq: 0, time: 0, from, device, counter, text };
+                self.waiting.push_back(Change::Append { id, record });
+            }
+            Event::Read { id, room, after, limit } => {
+                let found = self.history(room, Anchor::After, after, limit);
+                self.answers.push_back(Answer::Records(id, found));
+            }
+            Event::History { id, room, anchor, seq, limit } => {
+                let found = self.history(room, anchor, seq, limit);
+                self.answers.push_back(Answer::Records(id, found));
+            }
+            Event::Search { id, rooms, words, limit } => {
+                let found = self.search(&rooms, words.as_str(), limit);
+                self.answers.push_back(Answer::Records(id, found));
+            }
+            Event::FindUser { id, name } => {
+                let is_known = self.users.as_ref().is_none_or(|users| users.contains(&name));
+                self.answers.push_back(Answer::User(id, is_known));
+            }
+            Event::LoginStarted { .. }
+            | Event::LoginResponse { .. }
+            | Event::LoggedIn { .. }
+            | Event::Closed { .. }
+            | Event::PeerRequested { .. }
+            | Event::PeerIntroduced { .. }
+            | Event::PeerRefused { .. } => return Some(event),
+        }
+        self.begin_batch(now);
+        None
+    }
+
+    /// When something is committed next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.batch_done
+    }
+
+    /// Commits what is due and gives the answers to `hub`. Returns whether there was any.
+    ///
+    /// # Panics
+    /// When the hub refuses an answer: log and hub disagree, and the test has found an error.
+    pub fn answer(&mut self, hub: &mut Hub, now: Instant) -> bool {
+        if self.batch_done.is_some_and(|done| done <= now) {
+            self.commit(now);
+            self.begin_batch(now);
+        }
+        let mut any = false;
+        while let Some(answer) = self.answers.pop_front() {
+            any = true;
+            let was_asked = match &answer {
+                Answer::Stored(id, stored) => hub.stored(*id, *stored),
+                Answer::Records(id, records) => hub.records(*id, Some(records)),
+                Answer::User(id, is_known) => hub.user_known(*id, *is_known),
+            };
+            assert!(was_asked, "the hub refuses {answer:?}");
+        }
+        any
+    }
+
+    /// The process dies: what was not committed is gone, and nobody is answered any more.
+    pub fn crash(&mut self) {
+        self.waiting.clear();
+        self.batch.clear();
+        self.batch_done = None;
+        self.answers.clear();
+    }
+
+    /// The rooms, for a hub that starts.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomRecord> {
+        let topic = NoteRef::EMPTY.to_owned();
+        self.rooms.iter().map(move |(id, room)| RoomRecord {
+            room: *id,
+            label: room.label.clone(),
+            last: last(room),
+            topic: topic.clone(),
+        })
+    }
+
+    /// Everything committed in a room, by its label.
+    #[must_use]
+    pub fn records(&self, label: &Label) -> &[Record] {
+        self.rooms.values().find(|room| room.label == *label).map_or(&[], |room| &room.records)
+    }
+
+    /// How many messages are committed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether no message is committed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Drops the messages of a room up to a number, as retention would.
+    pub fn forget(&mut self, label: &Label, up_to: u64) {
+        if let Some(room) = self.rooms.values_mut().find(|room| room.label == *label) {
+            room.records.retain(|record| record.seq > up_to);
+        }
+    }
+
+    fn begin_batch(&mut self, now: Instant) {
+        if self.batch_done.is_none() && !self.waiting.is_empty() {
+            self.batch = core::mem::take(&mut self.waiting);
+            self.batch_done = Some(now + self.delay);
+        }
+    }
+
+    fn commit(&mut self, now: Instant) {
+        self.batch_done = None;
+        let time = LOG_EPOCH_MS.saturating_add(now.as_millis());
+        for change in core::mem::take(&mut self.batch) {
+            match change {
+                Change::Room { room, label } => {
+                    self.rooms.entry(room).or_insert(Room { label, records: Vec::new() });
+                }
+                Change::Append { id, record } => {
+                    let stored = self.append(Record { time, ..record });
+                    self.answers.push_back(Answer::Stored(id, stored));
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, record: Record) -> Stored {
+        let key = (record.from.clone(), record.device, record.counter);
+        if let Some(&(room, seq, time)) = self.known.get(&key) {
+            return Stored::Duplicate { room, seq, time };
+        }
+        let Some(room) = self.rooms.get_mut(&record.room).filter(|_| !self.fails) else {
+            return Stored::Failed;
+        };
+        let (seq, time) = (last(room).saturating_add(1), record.time);
+        self.known.insert(key, (record.room, seq, time));
+        room.records.push(Record { seq, ..record });
+        Stored::Committed { seq, time }
+    }
+
+    fn history(&self, room: RoomId, anchor: Anchor, seq: u64, limit: u16) -> Vec<Record> {
+        let records = self.rooms.get(&room).map_or(&[][..], |room| &room.records);
+        let limit = usize::from(limit);
+        let at = match anchor {
+            Anchor::After => records.partition_point(|record| record.seq <= seq),
+            Anchor::Before | Anchor::Around => records.partition_point(|record| record.seq < seq),
+        };
+        let from = match anchor {
+            Anchor::After => at,
+            Anchor::Before => at.saturating_sub(limit),
+            Anchor::Around => at.saturating_sub(limit / 2),
+        };
+        let end = if anchor == Anchor::Before { at } else { from.saturating_add(limit) };
+        records.get(from..end.min(records.len())).unwrap_or_default().to_vec()
+    }
+
+    fn search(&self, rooms: &[RoomId], words: &str, limit: u16) -> Vec<Record> {
+        let has_all = |record: &&Record| words.split(' ').all(|word| record.text.as_str().contains(word));
+        let rooms = rooms.iter().filter_map(|room| self.rooms.get(room));
+        let mut found: Vec<Record> =
+            rooms.flat_map(|room| room.records.iter().filter(has_all)).cloned().collect();
+        found.sort_by_key(|record| core::cmp::Reverse((record.time, record.room, record.seq)));
+        found.truncate(limit.into());
+        found
+    }
+}
+
+/// Number of the last message of a room; what retention dropped counts.
+fn last(room: &Room) -> u64 {
+    room.records.last().map_or(0, |record| record.seq)
+}
