@@ -18,3 +18,4 @@ mod rig;
 mod rooms;
 mod says;
 mod states;
+mod with_hub;
