@@ -44,6 +44,9 @@ pub struct RunArgs {
     /// Together with --insecure-plaintext: yes, also on addresses that others can reach.
     #[arg(long, requires = "insecure_plaintext")]
     pub insecure_plaintext_anywhere: bool,
+    /// Devices that one account may have connected at once.
+    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES", default_value_t = 16)]
+    pub max_devices: usize,
     /// What an acknowledged message survives.
     #[arg(long, value_enum, env = "CHATSERVER_DURABILITY", default_value_t = DurabilityArg::Full)]
     pub durability: DurabilityArg,

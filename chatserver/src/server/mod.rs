@@ -42,6 +42,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let _logs = logging::start(&args.log, args.log_format)?;
     check_plaintext(args)?;
+    raise_descriptor_limit();
     let mut server = Server::start(args)?;
     server.serve()?;
     server.finish()
@@ -57,6 +58,15 @@ fn check_plaintext(args: &RunArgs) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Each connection is a descriptor: the soft limit of most systems is far below what the server can carry.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open connections stays as it is");
+    }
 }
 
 struct Server {
@@ -115,7 +125,8 @@ impl Server {
         let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
         let store = Store::start(lock, &config, on_write, on_read).map_err(Failure::said)?;
         let rooms = seam::room_records(store.rooms())?;
-        let hub = Hub::new(hub_config(server)?, rooms, |bytes: &mut [u8]| fill_random(bytes));
+        let config = hub_config(server, args)?;
+        let hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
 
         announce(addr, fingerprint)?;
         console::listening(addr, fingerprint, &args.data.dir);
@@ -306,12 +317,13 @@ impl Server {
     }
 }
 
-fn hub_config(server: ServerId) -> Result<Config, Failure> {
+fn hub_config(server: ServerId, args: &RunArgs) -> Result<Config, Failure> {
     let text = |error| Failure::new("the server's own settings", error);
     let agent = Note::new(concat!("chatserver ", env!("CARGO_PKG_VERSION"))).map_err(text)?;
     let mechanisms = Note::new(MECHANISM).map_err(text)?;
     let mut config = Config::new(server, agent, mechanisms, Name::new(DEFAULT_ROOM).map_err(text)?);
     config.capabilities = Capabilities::NONE.with(Capability::Search);
+    config.max_devices = args.max_devices;
     Ok(config)
 }
 
