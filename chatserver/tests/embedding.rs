@@ -7,12 +7,14 @@
     reason = "a test stops at what it did not expect"
 )]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+mod support;
+
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-const PASSWORD: &str = "correct horse";
+use support::{PASSWORD, Server, add_user};
 
 /// The path of an example, built if it is not there or not fresh.
 fn example(name: &str) -> PathBuf {
@@ -31,54 +33,23 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// A server on loopback, in plaintext, with accounts.
-struct Server {
-    child: Child,
-    addr: String,
+struct Plain {
+    server: Server,
     _data: tempfile::TempDir,
 }
 
-impl Server {
+impl Plain {
     fn start(users: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a data directory");
-        for user in users {
-            add_user(data.path(), user);
-        }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chatserver"))
-            .args(["--listen", "127.0.0.1:0", "--insecure-plaintext", "--log", "warn", "--data"])
-            .arg(data.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
-        out.read_line(&mut line).expect("the server says where it listens");
-        let addr = line.trim_end().strip_prefix("listening on ").expect("the first line").to_owned();
-        Self { child, addr, _data: data }
+        users.iter().for_each(|user| add_user(data.path(), user));
+        let server = Server::start(data.path(), &["--insecure-plaintext"]);
+        Self { server, _data: data }
     }
 
     fn client(&self, args: &[&str]) -> Output {
         let mut command = Command::new(example("blocking_client"));
-        command.arg(&self.addr).args(args).output().expect("the client runs")
+        command.arg(&self.server.addr).args(args).output().expect("the client runs")
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn add_user(data: &Path, user: &str) {
-    let mut add = Command::new(env!("CARGO_BIN_EXE_chatserver"))
-        .args(["user", "add", user, "--password-stdin", "--stretch", "light", "--data"])
-        .arg(data)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the command starts");
-    writeln!(add.stdin.take().expect("piped"), "{PASSWORD}").expect("the password is taken");
-    assert!(add.wait().expect("the command ends").success());
 }
 
 fn stdout(output: &Output) -> String {
@@ -87,7 +58,7 @@ fn stdout(output: &Output) -> String {
 
 #[test]
 fn a_blocking_client_talks_to_the_server() {
-    let server = Server::start(&["alice"]);
+    let server = Plain::start(&["alice"]);
     let output = server.client(&["alice", PASSWORD, "1", "hello from std::net"]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(stdout(&output), "alice: hello from std::net\n");
@@ -95,7 +66,7 @@ fn a_blocking_client_talks_to_the_server() {
 
 #[test]
 fn a_blocking_client_is_refused_with_a_wrong_password() {
-    let server = Server::start(&["alice"]);
+    let server = Plain::start(&["alice"]);
     for user in ["alice", "nobody"] {
         let output = server.client(&[user, "wrong", "1", "hello"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -105,9 +76,9 @@ fn a_blocking_client_is_refused_with_a_wrong_password() {
 
 #[test]
 fn a_bot_on_another_runtime_answers() {
-    let server = Server::start(&["alice", "bot"]);
+    let server = Plain::start(&["alice", "bot"]);
     let mut bot = Command::new(example("time_bot"))
-        .args([&server.addr, "bot", PASSWORD])
+        .args([&server.server.addr, "bot", PASSWORD])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the bot starts");

@@ -10,11 +10,10 @@
 )]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a program looks at the events that it cares about")]
 
+mod support;
+
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant as Clock};
 
 use chatnet::{ClientTls, ConnToken, ConnectOptions, Fingerprint, Net, NetConfig, NetEvent, Read, Security};
@@ -22,11 +21,11 @@ use chatproto::Instant;
 use chatproto::opaque::{ClientLogin, MECHANISM, OsRng, Password};
 use chatproto::session::{Config, Event, Restored, RoomKey, Session};
 use chatproto::wire::{DeviceId, Name, Text};
+use support::{PASSWORD, Server, add_user};
 
 const CLIENTS: usize = 1_000;
 const SENDERS: usize = 10;
 const EACH: usize = 10;
-const PASSWORD: &str = "correct horse";
 
 /// How long the crowd may take for one step before the test counts as failed.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -38,20 +37,22 @@ fn a_thousand_clients_get_everything_in_one_order_across_a_restart() {
     for account in &accounts {
         add_user(data.path(), account);
     }
-    let server = Server::start(data.path(), "127.0.0.1:0", CLIENTS / SENDERS);
-    let mut crowd = Crowd::new(&accounts, server.addr, server.fingerprint);
+    let devices = (CLIENTS / SENDERS).to_string();
+    let args = ["--max-devices", devices.as_str()];
+    let server = Server::start(data.path(), &args);
+    let mut crowd = Crowd::new(&accounts, &server);
     crowd.until("everybody is in the lobby", |crowd| crowd.members.iter().all(|member| member.in_lobby));
 
     crowd.say_round("first");
     crowd.until("everybody has the first hundred", |crowd| crowd.all_have(SENDERS * EACH));
     crowd.check_order();
 
-    let addr = server.addr.to_string();
+    let addr = server.addr.clone();
     server.stop();
     crowd.until("everybody has noticed", |crowd| crowd.members.iter().all(|member| !member.in_lobby));
     // Said while the server is away: it waits with its sender.
     crowd.say_round("second");
-    let server = Server::start(data.path(), &addr, CLIENTS / SENDERS);
+    let server = Server::start_on(data.path(), &addr, &args);
     crowd.until("everybody has all two hundred", |crowd| crowd.all_have(2 * SENDERS * EACH));
     crowd.check_order();
     server.stop();
@@ -78,7 +79,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(accounts: &[String], server: SocketAddr, fingerprint: Fingerprint) -> Self {
+    fn new(accounts: &[String], server: &Server) -> Self {
         let member = |number: usize| {
             let user = accounts[number % accounts.len()].clone();
             let mut device = [0; 16];
@@ -90,8 +91,8 @@ impl Crowd {
         };
         Self {
             net: Net::new(NetConfig::default()).expect("a loop"),
-            server,
-            fingerprint,
+            server: server.addr.parse().expect("an address"),
+            fingerprint: server.fingerprint.as_deref().expect("TLS").parse().expect("a fingerprint"),
             members: (0..CLIENTS).map(member).collect(),
             by_token: HashMap::new(),
             started: Clock::now(),
@@ -242,55 +243,4 @@ impl Crowd {
             self.net.write(token, member.session.outgoing());
         }
     }
-}
-
-struct Server {
-    child: Child,
-    addr: SocketAddr,
-    fingerprint: Fingerprint,
-}
-
-impl Server {
-    fn start(data: &Path, listen: &str, devices: usize) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chatserver"))
-            .args(["--log", "warn", "--listen", listen, "--max-devices", &devices.to_string(), "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
-        out.read_line(&mut line).expect("the server says where it listens");
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, _, addr, _, fingerprint] = words[..] else { panic!("first line: {line:?}") };
-        let (addr, fingerprint) =
-            (addr.parse().expect("an address"), fingerprint.parse().expect("a fingerprint"));
-        Self { child, addr, fingerprint }
-    }
-
-    fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
-        // The crowd is not driven meanwhile: the server must not wait for it for ever.
-        assert!(self.child.wait().expect("the server ends").success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn add_user(data: &Path, user: &str) {
-    let mut add = Command::new(env!("CARGO_BIN_EXE_chatserver"))
-        .args(["user", "add", user, "--password-stdin", "--stretch", "light", "--data"])
-        .arg(data)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the command starts");
-    writeln!(add.stdin.take().expect("piped"), "{PASSWORD}").expect("the password is taken");
-    assert!(add.wait().expect("the command ends").success());
 }
