@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::query::{Query, fitting};
 use super::router::{CatchUp, encode_missed};
 use super::{ConnId, Event, Hub, Record, Standing};
-use crate::wire::{CaughtUp, CloseReason, Gap, RoomId};
+use crate::wire::{CaughtUp, CloseReason, Gap, RequestId, RoomId};
 
 impl Hub {
     /// Lets a member that is behind in `room` go on at the end of this turn.
@@ -56,10 +56,10 @@ impl Hub {
         let Some(Standing::Behind(cursor)) = self.router.standing(room, id) else { return };
         match self.router.catch_up(room, id, cursor) {
             CatchUp::Gone => {}
-            CatchUp::Live { seq } => self.send(id, &CaughtUp { room, seq }),
+            CatchUp::Live { seq } => self.turn_live(id, room, seq),
             CatchUp::Recent { frames, seq } => {
                 self.send_bytes(id, frames);
-                self.send(id, &CaughtUp { room, seq });
+                self.turn_live(id, room, seq);
             }
             CatchUp::Read { .. } if is_reading => self.wait_in(id, room),
             CatchUp::Read { after } => {
@@ -69,6 +69,15 @@ impl Hub {
                 self.events.push_back(Event::Read { id: query, room, after, limit });
             }
         }
+    }
+
+    /// From here on the member gets every batch. Who came and went while it was behind is told as who is there now.
+    fn turn_live(&mut self, id: ConnId, room: RoomId, seq: u64) {
+        let client = self.clients.get_mut(&id);
+        if client.is_some_and(|client| client.missed_presence.remove(&room)) {
+            self.send_members(id, RequestId(0), room);
+        }
+        self.send(id, &CaughtUp { room, seq });
     }
 
     fn wait_in(&mut self, id: ConnId, room: RoomId) {

@@ -35,6 +35,8 @@ pub(super) struct Client {
     pub(super) waiting: VecDeque<RoomId>,
     /// Whether a page of what it misses was asked for: one at a time, whatever the number of rooms.
     pub(super) is_reading: bool,
+    /// Rooms in which it missed presence: one snapshot makes up for it.
+    pub(super) missed_presence: BTreeSet<RoomId>,
     /// Messages on their way into the log.
     pub(super) appends: u32,
     /// Bytes of their texts.
@@ -64,6 +66,7 @@ impl Client {
             rooms: BTreeSet::new(),
             waiting: VecDeque::new(),
             is_reading: false,
+            missed_presence: BTreeSet::new(),
             appends: 0,
             append_bytes: 0,
             requests: 0,

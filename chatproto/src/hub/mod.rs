@@ -385,6 +385,7 @@ impl Hub {
                 if client.conn.queue.len() >= self.config.limits.max_queue {
                     self.router.fall_behind(batch.room, id, batch.before);
                     client.wait_in(batch.room);
+                    client.missed_presence.insert(batch.room);
                 } else {
                     client.conn.send_shared(batch.frames.clone());
                     self.mark_writable(id);
@@ -483,6 +484,7 @@ impl Hub {
         let addr = client.addr;
         let rooms = core::mem::take(&mut client.rooms);
         client.waiting.clear();
+        client.missed_presence.clear();
         if let Some(user) = &user {
             for room in rooms {
                 self.router.leave(room, id, user, device);

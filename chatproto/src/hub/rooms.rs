@@ -85,6 +85,7 @@ impl Hub {
         let Some((user, device)) = self.identity(id) else { return };
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.waiting.retain(|waiting| *waiting != room);
+        client.missed_presence.remove(&room);
         if !client.rooms.remove(&room) {
             return self.send_error(id, ErrorCode::NotMember, &Leave { room }, 0, "not in this room");
         }
@@ -127,6 +128,11 @@ impl Hub {
         let Some(room) = self.find_room(&user, who.target) else {
             return self.send_error(id, ErrorCode::NoSuchRoom, who, request.into(), "no such room");
         };
+        self.send_members(id, request, room);
+    }
+
+    /// Sends who is in a room; with request 0, as the present state that nobody asked for.
+    pub(super) fn send_members(&mut self, id: ConnId, request: RequestId, room: RoomId) {
         let people =
             self.router.people(room).map(|(name, devices)| (name.clone(), devices)).collect::<Vec<_>>();
         let members = people.iter().map(|(name, devices)| Member { user: name.borrow(), devices: *devices });
