@@ -1,0 +1,258 @@
+//! The hello and the login: an exchange that the program answers, within its deadlines.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use chatproto::hub::{Ended, Event};
+use chatproto::wire::*;
+
+use crate::desk::*;
+
+#[test]
+fn login_goes_from_hello_over_challenge_to_ok() {
+    let mut desk = Desk::new();
+    let conn = desk.connect("192.0.2.1");
+    desk.hello(conn);
+    let frames = desk.frames(conn);
+    let [ToClient::ServerHello(hello)] = frames.as_slice() else { panic!("{frames:?}") };
+    assert_eq!(hello.mechanisms.as_str(), "none other");
+    assert_eq!(hello.server, ServerId([7; 16]));
+
+    desk.start_login(conn, "alice", 1);
+    let events = desk.take_events();
+    let [Event::LoginStarted { user, mechanism, data, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((user.as_str(), mechanism.as_str(), &data[..]), ("alice", "none", &b"start"[..]));
+
+    assert!(desk.hub.login_challenge(conn, b"prove it"));
+    let challenge = LoginChallenge { data: Blob::new(b"prove it").unwrap() };
+    assert_eq!(desk.frames(conn), [ToClient::LoginChallenge(challenge)]);
+    desk.send(conn, &LoginResponse { data: Blob::new(b"proof").unwrap() });
+    assert_eq!(desk.take_events(), [Event::LoginResponse { conn, data: Bytes::from_static(b"proof") }]);
+
+    assert!(desk.hub.login_accept(conn, &accept("Alice")));
+    let frames = desk.frames(conn);
+    let [ToClient::LoginOk(ok)] = frames.as_slice() else { panic!("{frames:?}") };
+    assert_eq!((ok.user.as_str(), ok.default_room.as_str()), ("Alice", "lobby"));
+    assert_eq!(ok.observed.ip().to_string(), "192.0.2.1");
+    assert_eq!((ok.ticket.as_bytes(), ok.ticket_lifetime), (&b"ticket"[..], 60));
+    assert!(matches!(&desk.take_events()[..], [Event::LoggedIn { user, .. }] if *user == name("Alice")));
+    assert_eq!(desk.hub.connections(), (1, 1));
+}
+
+#[test]
+fn refused_login_says_so_and_ends_the_connection() {
+    let mut desk = Desk::new();
+    let conn = desk.connect("192.0.2.1");
+    desk.hello(conn);
+    desk.start_login(conn, "alice", 1);
+    desk.skip(conn);
+    assert!(desk.hub.login_refuse(conn, ErrorCode::LoginRefused, "wrong ID or password"));
+    let frames = desk.frames(conn);
+    assert_eq!(errors(&frames), [(ErrorCode::LoginRefused, 0, "wrong ID or password")]);
+    assert_eq!(bye(&frames), Some(CloseReason::LoginRefused));
+    assert!(desk.hub.is_finished(conn));
+}
+
+#[test]
+fn answers_that_come_too_late_or_twice_are_ignored() {
+    let mut desk = Desk::new();
+    let conn = desk.connect("192.0.2.1");
+    assert!(!desk.hub.login_accept(conn, &accept("alice")), "nobody asked yet");
+    desk.hello(conn);
+    assert!(!desk.hub.login_challenge(conn, b"x"), "nobody asked yet");
+    desk.start_login(conn, "alice", 1);
+    assert!(desk.hub.login_challenge(conn, b"x"));
+    assert!(!desk.hub.login_challenge(conn, b"x"), "it is the client's turn");
+    assert!(!desk.hub.login_accept(conn, &accept("alice")), "it is the client's turn");
+    desk.send(conn, &LoginResponse { data: Blob::new(b"y").unwrap() });
+    assert!(desk.hub.login_accept(conn, &accept("alice")));
+    assert!(!desk.hub.login_accept(conn, &accept("alice")), "accepted already");
+    assert!(!desk.hub.login_refuse(conn, ErrorCode::LoginRefused, ""), "accepted already");
+
+    let gone = desk.connect("192.0.2.1");
+    desk.hello(gone);
+    desk.start_login(gone, "bob", 1);
+    desk.hub.handle_eof(gone, desk.now);
+    assert!(!desk.hub.login_accept(gone, &accept("bob")), "it has gone");
+    assert!(!desk.hub.login_refuse(gone, ErrorCode::LoginRefused, ""), "it has gone");
+}
+
+#[test]
+fn oversized_mechanism_bytes_of_the_program_are_refused() {
+    let mut desk = Desk::new();
+    let conn = desk.connect("192.0.2.1");
+    desk.hello(conn);
+    desk.start_login(conn, "alice", 1);
+    assert!(!desk.hub.login_challenge(conn, &[0; Blob::MAX_LEN + 1]));
+    assert!(desk.hub.login_challenge(conn, &[0; Blob::MAX_LEN]));
+}
+
+#[test]
+fn mechanism_that_is_not_offered_is_refused() {
+    let mut desk = Desk::new();
+    for mechanism in ["plain", "non", "", "none other"] {
+        let conn = desk.connect("192.0.2.1");
+        desk.hello(conn);
+        desk.skip(conn);
+        let (user, mechanism) = (name("alice"), note(mechanism));
+        desk.send(
+            conn,
+            &LoginStart {
+                user: user.borrow(),
+                device: DeviceId([1; 16]),
+                mechanism: mechanism.borrow(),
+                data: Blob::default(),
+            },
+        );
+        let frames = desk.frames(conn);
+        assert_eq!(errors(&frames)[0].0, ErrorCode::UnknownMechanism, "{mechanism:?}");
+        assert_eq!(bye(&frames), Some(CloseReason::LoginRefused));
+    }
+}
+
+#[test]
+fn hello_of_another_protocol_or_version_is_refused() {
+    let cases = [
+        (ClientHello { magic: *b"http", ..client_hello() }, ErrorCode::Malformed),
+        (ClientHello { version_min: VERSION + 1, version_max: 9, ..client_hello() }, ErrorCode::Version),
+        (ClientHello { version_min: 0, version_max: 0, ..client_hello() }, ErrorCode::Version),
+        (ClientHello { max_frame: MIN_FRAME - 1, ..client_hello() }, ErrorCode::Malformed),
+    ];
+    for (hello, code) in cases {
+        let mut desk = Desk::new();
+        let conn = desk.connect("192.0.2.1");
+        desk.send(conn, &hello);
+        let frames = desk.frames(conn);
+        assert_eq!(errors(&frames)[0].0, code, "{hello:?}");
+        assert_eq!(bye(&frames), Some(CloseReason::Violation));
+    }
+}
+
+#[test]
+fn silence_before_the_hello_and_before_the_login_ends_the_connection() {
+    let mut desk = Desk::new();
+    let silent = desk.connect("192.0.2.1");
+    let slow = desk.connect("192.0.2.1");
+    desk.hello(slow);
+    desk.skip(slow);
+    assert_eq!(desk.hub.poll_timeout(), Some(desk.now + Duration::from_secs(10)));
+    desk.pass(9_999);
+    assert_eq!(bye(&desk.frames(silent)), None);
+    desk.pass(1);
+    assert_eq!(bye(&desk.frames(silent)), Some(CloseReason::HandshakeTimeout));
+    assert_eq!(bye(&desk.frames(slow)), None);
+    desk.start_login(slow, "alice", 1);
+    desk.pass(19_999);
+    assert_eq!(bye(&desk.frames(slow)), None);
+    desk.pass(1);
+    assert_eq!(bye(&desk.frames(slow)), Some(CloseReason::LoginTimeout));
+    assert!(!desk.hub.login_accept(slow, &accept("alice")), "too late");
+    assert_eq!(desk.hub.connections().1, 0);
+}
+
+#[test]
+fn strangers_past_the_limit_are_told_to_come_back() {
+    let mut desk = Desk::with(|config| config.max_strangers = 2);
+    let (first, second) = (desk.connect("192.0.2.1"), desk.connect("192.0.2.1"));
+    let third = desk.connect("192.0.2.1");
+    let frames = desk.frames(third);
+    let [ToClient::Bye(busy)] = frames.as_slice() else { panic!("{frames:?}") };
+    assert_eq!(busy.reason, CloseReason::Busy);
+    assert!(busy.retry_after > 0);
+    assert_eq!(desk.hub.connections(), (3, 0));
+    desk.hub.handle_eof(third, desk.now);
+
+    // Whoever logs in is a stranger no more, and whoever goes makes room.
+    desk.hello(first);
+    desk.start_login(first, "alice", 1);
+    assert!(desk.hub.login_accept(first, &accept("alice")));
+    let fourth = desk.connect("192.0.2.1");
+    assert_eq!(desk.frames(fourth), []);
+    desk.hub.handle_eof(second, desk.now);
+    let fifth = desk.connect("192.0.2.1");
+    assert_eq!(desk.frames(fifth), []);
+    let sixth = desk.connect("192.0.2.1");
+    assert_eq!(bye(&desk.frames(sixth)), Some(CloseReason::Busy));
+}
+
+#[test]
+fn same_device_of_the_same_account_replaces_its_older_connection() {
+    let mut desk = Desk::new();
+    let old = desk.member("alice", 1);
+    let other_device = desk.member("alice", 2);
+    let other_person = desk.member("bob", 1);
+    desk.skip(old);
+    let new = desk.login("alice", 1);
+    assert_eq!(bye(&desk.frames(old)), Some(CloseReason::Replaced));
+    for conn in [other_device, other_person, new] {
+        assert_eq!(bye(&desk.frames(conn)), None);
+    }
+    assert_eq!(desk.hub.connections(), (4, 3));
+}
+
+#[test]
+fn one_device_too_many_is_refused_and_never_was_logged_in() {
+    let mut desk = Desk::with(|config| config.max_devices = 2);
+    desk.login("alice", 1);
+    desk.login("alice", 2);
+    desk.take_events();
+    let conn = desk.connect("192.0.2.1");
+    desk.hello(conn);
+    desk.start_login(conn, "alice", 3);
+    desk.take_events();
+    assert!(desk.hub.login_accept(conn, &accept("alice")));
+    assert_eq!(bye(&desk.frames(conn)), Some(CloseReason::Busy));
+    let events = desk.take_events();
+    assert!(
+        matches!(
+            &events[..],
+            [Event::Closed { user: None, reason: Ended::Closed(CloseReason::Busy, _), .. }]
+        ),
+        "{events:?}"
+    );
+    // The same device again is not one more.
+    let again = desk.login("alice", 2);
+    assert_eq!(bye(&desk.frames(again)), None);
+    assert_eq!(desk.hub.connections().1, 2);
+}
+
+#[test]
+fn end_of_a_connection_is_told_once_with_its_reason() {
+    let mut desk = Desk::new();
+    let conn = desk.login("alice", 1);
+    desk.take_events();
+    desk.send(conn, &Bye { reason: CloseReason::Direct, retry_after: 0, note: NoteRef::EMPTY });
+    let events = desk.take_events();
+    assert!(
+        matches!(&events[..], [Event::Closed { user: Some(_), reason: Ended::Bye(CloseReason::Direct), .. }]),
+        "{events:?}"
+    );
+    desk.skip(conn);
+    assert!(desk.hub.is_finished(conn));
+    desk.hub.handle_eof(conn, desk.now);
+    desk.hub.handle_eof(conn, desk.now);
+    assert_eq!(desk.take_events(), []);
+
+    let conn = desk.login("alice", 1);
+    desk.take_events();
+    let half = &Ping { nonce: 1 }.to_bytes()[..7];
+    desk.hub.handle_input(conn, half, desk.now);
+    desk.hub.handle_eof(conn, desk.now);
+    let events = desk.take_events();
+    assert!(matches!(&events[..], [Event::Closed { reason: Ended::Lost { partial: 7 }, .. }]), "{events:?}");
+    assert_eq!(desk.hub.connections(), (0, 0));
+    assert_eq!(desk.hub.poll_timeout(), None, "nothing is left of connections that have gone");
+}
+
+#[test]
+fn removed_account_and_shutdown_end_connections_with_their_reason() {
+    let mut desk = Desk::new();
+    let (alice, bob) = (desk.member("alice", 1), desk.member("bob", 2));
+    desk.skip(alice);
+    desk.hub.remove_user(&name("alice"), desk.now);
+    assert_eq!(bye(&desk.frames(alice)), Some(CloseReason::Removed));
+    assert_eq!(presence(&desk.frames(bob)), [(Change::Departed, "alice")]);
+    desk.hub.shut_down(desk.now);
+    assert_eq!(bye(&desk.frames(bob)), Some(CloseReason::ShuttingDown));
+    assert_eq!(desk.hub.connections().1, 0);
+}

@@ -1,0 +1,26 @@
+//! The hub as its connections see it: every promise of the server's side, one frame at a time.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    reason = "a test stops at the first surprise"
+)]
+
+mod desk;
+
+mod bounds;
+mod catch_up;
+mod directs;
+mod introductions;
+mod login;
+mod paging;
+mod presence;
+mod properties;
+mod rooms;
+mod says;
+mod slow_readers;
+mod states;

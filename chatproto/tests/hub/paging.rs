@@ -1,0 +1,177 @@
+//! Answers in pages: none longer than the client's frames, none larger than its bound.
+
+use chatproto::hub::ConnId;
+use chatproto::wire::*;
+
+use crate::desk::*;
+
+fn small_frames(desk: &mut Desk, user: &str, device: u8) -> ConnId {
+    let conn = desk.connect("192.0.2.1");
+    desk.send(conn, &ClientHello { max_frame: MIN_FRAME, ..client_hello() });
+    desk.start_login(conn, user, device);
+    assert!(desk.hub.login_accept(conn, &accept(user)));
+    desk.join(conn, "lobby", None);
+    desk.skip(conn);
+    conn
+}
+
+fn check_lengths(frames: &[ToClient<'_>]) {
+    for frame in frames {
+        assert!(frame.frame_len() - 4 <= MIN_FRAME as usize, "{} bytes", frame.frame_len());
+    }
+}
+
+fn history(desk: &mut Desk, conn: ConnId, anchor: Anchor, seq: u64, limit: u16) -> Vec<u64> {
+    let lobby = name("lobby");
+    let target = Target::Room(lobby.borrow());
+    desk.send(conn, &History { request: RequestId(8), target, anchor, seq, limit });
+    pages(&desk.frames(conn))
+}
+
+/// The numbers on all pages; only the last says that none follows.
+fn pages(frames: &[ToClient<'_>]) -> Vec<u64> {
+    let pages: Vec<MessagePage<'_>> = frames
+        .iter()
+        .map(|frame| match frame {
+            ToClient::MessagePage(page) => *page,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let (last, others) = pages.split_last().expect("there is always a page");
+    assert!(!last.more && others.iter().all(|page| page.more));
+    pages.iter().flat_map(|page| page.messages.iter()).map(|message| message.seq).collect()
+}
+
+#[test]
+fn history_before_after_and_around() {
+    let mut desk = Desk::new();
+    let alice = desk.member("alice", 1);
+    assert_eq!(history(&mut desk, alice, Anchor::Before, 0, 10), []);
+    desk.fill(alice, 1, 50, 10);
+    desk.skip(alice);
+    let mut ask = |anchor, seq, limit| history(&mut desk, alice, anchor, seq, limit);
+    assert_eq!(ask(Anchor::Before, 0, 3), [48, 49, 50]);
+    assert_eq!(ask(Anchor::Before, 10, 3), [7, 8, 9]);
+    assert_eq!(ask(Anchor::After, 10, 3), [11, 12, 13]);
+    assert_eq!(ask(Anchor::Around, 10, 4), [8, 9, 10, 11]);
+    assert_eq!(ask(Anchor::After, 50, 3), []);
+    assert_eq!(ask(Anchor::Before, 0, 0), [50], "one at least");
+    assert_eq!(ask(Anchor::After, 0, u16::MAX).len(), 50);
+}
+
+#[test]
+fn large_history_keeps_to_the_frames_and_to_what_is_nearest() {
+    let mut desk = Desk::new();
+    let alice = desk.member("alice", 1);
+    desk.fill(alice, 1, 100, 4096);
+    let bob = small_frames(&mut desk, "bob", 2);
+    let lobby = name("lobby");
+    for (anchor, seq) in [(Anchor::Before, 0), (Anchor::After, 0), (Anchor::Around, 50)] {
+        let target = Target::Room(lobby.borrow());
+        desk.send(bob, &History { request: RequestId(8), target, anchor, seq, limit: 100 });
+        let frames = desk.frames(bob);
+        check_lengths(&frames);
+        assert!(frames.len() > 2, "several pages");
+        let seqs = pages(&frames);
+        assert!(seqs.len() >= 10 && seqs.len() < 20, "about 64 KiB: {}", seqs.len());
+        assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+        match anchor {
+            Anchor::Before => assert_eq!(seqs.last(), Some(&100)),
+            Anchor::After => assert_eq!(seqs[0], 1),
+            Anchor::Around => assert!(seqs.contains(&50) && seqs.contains(&49)),
+        }
+    }
+}
+
+#[test]
+fn search_finds_in_rooms_one_is_in_newest_first() {
+    let mut desk = Desk::new();
+    let (alice, bob) = (desk.member("alice", 1), desk.member("bob", 2));
+    desk.join(bob, "secret", None);
+    desk.say(alice, 1, "lobby", "red apple");
+    desk.say(bob, 1, "secret", "red herring");
+    desk.commit();
+    desk.say(alice, 2, "lobby", "green apple");
+    desk.say(alice, 3, "lobby", "apple red");
+    desk.commit();
+    desk.skip(alice);
+    let search = |words, target| Search {
+        request: RequestId(3),
+        target,
+        limit: 10,
+        words: TextRef::new(words).unwrap(),
+    };
+    desk.send(alice, &search("apple", None));
+    assert_eq!(pages(&desk.frames(alice)), [3, 2, 1]);
+    desk.send(alice, &search("red", None));
+    assert_eq!(pages(&desk.frames(alice)), [3, 1], "not what was said in rooms she is not in");
+    let secret = name("secret");
+    desk.send(alice, &search("red", Some(Target::Room(secret.borrow()))));
+    assert_eq!(errors(&desk.frames(alice))[0].0, ErrorCode::NoSuchRoom);
+}
+
+#[test]
+fn questions_past_the_limit_are_refused() {
+    let mut desk = Desk::with(|config| config.max_requests = 2);
+    let alice = desk.member("alice", 1);
+    let lobby = name("lobby");
+    let ask = |request| {
+        let target = Target::Room(lobby.borrow());
+        History { request: RequestId(request), target, anchor: Anchor::Before, seq: 0, limit: 1 }.to_bytes()
+    };
+    let bytes: Vec<u8> = (1..=3).flat_map(ask).collect();
+    desk.hub.handle_input(alice, &bytes, desk.now);
+    assert!(!desk.hub.wants_read(alice));
+    let frames = desk.frames(alice);
+    let refused = errors(&frames);
+    assert_eq!(refused, [(ErrorCode::TooManyRequests, 3, "too many requests are open")]);
+    assert!(desk.hub.wants_read(alice));
+    assert_eq!(history(&mut desk, alice, Anchor::Before, 0, 1), []);
+}
+
+#[test]
+fn room_list_and_members_are_cut_into_pages() {
+    let mut desk = Desk::new();
+    let names: Vec<String> = (0..900).map(|at| format!("room-with-a-long-name-{at:04}")).collect();
+    let mut filled = 0;
+    for chunk in names.chunks(200) {
+        let conn = desk.login(&format!("maker{filled}"), 1);
+        chunk.iter().for_each(|room| desk.join(conn, room, None));
+        desk.skip(conn);
+        filled += 1;
+    }
+    let alice = small_frames(&mut desk, "alice", 2);
+    desk.send(alice, &Rooms { request: RequestId(5) });
+    let frames = desk.frames(alice);
+    check_lengths(&frames);
+    assert!(frames.len() > 2);
+    let mut listed = Vec::new();
+    for (at, frame) in frames.iter().enumerate() {
+        let ToClient::RoomList(page) = frame else { panic!("{frame:?}") };
+        assert_eq!((page.request, page.more), (RequestId(5), at + 1 < frames.len()));
+        listed.extend(page.rooms.iter().map(|room| room.name.as_str().to_owned()));
+    }
+    let mut expected = names.clone();
+    expected.push("lobby".to_owned());
+    expected.sort();
+    assert_eq!(listed, expected);
+
+    for at in 0..800 {
+        let conn = desk.login(&format!("somebody-with-a-name-{at:04}"), 1);
+        desk.join(conn, "lobby", None);
+    }
+    desk.skip(alice);
+    let lobby = name("lobby");
+    desk.send(alice, &Who { request: RequestId(6), target: Target::Room(lobby.borrow()) });
+    let frames = desk.frames(alice);
+    check_lengths(&frames);
+    assert!(frames.len() > 1);
+    let people: usize = frames
+        .iter()
+        .map(|frame| match frame {
+            ToClient::Members(page) => page.members.iter().count(),
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(people, 801);
+}
