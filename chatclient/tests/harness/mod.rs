@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use client::{Client, Options};
+pub use client::{Client, Options, download};
 pub use proxy::Proxy;
 pub use server::Server;
 
