@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use support::{PASSWORD, Server, add_user};
+use support::{PASSWORD, Server, add_user, command, text};
 
 /// The path of an example, built if it is not there or not fresh.
 fn example(name: &str) -> PathBuf {
@@ -35,7 +35,7 @@ fn example(name: &str) -> PathBuf {
 /// A server on loopback, in plaintext, with accounts.
 struct Plain {
     server: Server,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Plain {
@@ -43,7 +43,7 @@ impl Plain {
         let data = tempfile::tempdir().expect("a data directory");
         users.iter().for_each(|user| add_user(data.path(), user));
         let server = Server::start(data.path(), &["--insecure-plaintext"]);
-        Self { server, _data: data }
+        Self { server, data }
     }
 
     fn client(&self, args: &[&str]) -> Output {
@@ -53,7 +53,7 @@ impl Plain {
 }
 
 fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    text(&output.stdout)
 }
 
 #[test]
@@ -72,6 +72,23 @@ fn a_blocking_client_is_refused_with_a_wrong_password() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert_eq!(stdout(&output), "");
     }
+}
+
+#[test]
+fn a_removed_account_is_disconnected() {
+    let plain = Plain::start(&["alice"]);
+    let mut client = Command::new(example("blocking_client"))
+        .args([&plain.server.addr, "alice", PASSWORD, "2", "one message, and waiting for another"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the client runs");
+    let mut line = String::new();
+    BufReader::new(client.stdout.take().expect("piped")).read_line(&mut line).expect("it hears itself");
+    let output = command(&["user", "remove", "alice"], plain.data.path(), "");
+    assert!(output.status.success(), "{output:?}");
+    let output = client.wait_with_output().expect("the client ends");
+    assert!(text(&output.stderr).contains("Removed"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Crowd {
     }
 
     fn now(&self) -> Instant {
-        Instant::from_millis(self.started.elapsed().as_millis() as u64)
+        Instant::from_millis(self.started.elapsed().as_millis().try_into().expect("a time"))
     }
 
     /// The first members of each account say their messages.

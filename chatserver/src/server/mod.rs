@@ -4,6 +4,7 @@
 mod console;
 mod links;
 mod logins;
+mod removals;
 mod seam;
 
 use std::io::{self, Write as _};
@@ -21,6 +22,7 @@ use crate::{logging, users};
 
 use links::Links;
 use logins::Logins;
+use removals::Removals;
 use seam::Seam;
 
 /// The room that everybody is in unless they choose otherwise.
@@ -75,6 +77,7 @@ struct Server {
     store: Store,
     links: Links,
     logins: Logins,
+    removals: Removals,
     seam: Seam,
     outcomes: Mailbox<Vec<Outcome>>,
     replies: Mailbox<Reply>,
@@ -136,6 +139,7 @@ impl Server {
             store,
             links: Links::default(),
             logins: Logins::new(setup),
+            removals: Removals::default(),
             seam: Seam::default(),
             outcomes,
             replies,
@@ -158,6 +162,7 @@ impl Server {
             }
             self.take_answers();
             self.hub.handle_timeout(self.now());
+            self.removals.look(&self.store);
             self.run_hub();
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -187,7 +192,7 @@ impl Server {
 
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
-        [hub, self.stop_at].into_iter().flatten().min()
+        [hub, self.stop_at, self.removals.deadline()].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -252,7 +257,11 @@ impl Server {
             }
         }
         let replies = self.replies.drain().collect::<Vec<_>>();
+        let now = self.now();
         for reply in replies {
+            if self.removals.on_reply(&mut self.hub, &reply, now) {
+                continue;
+            }
             match Logins::lookup_of(&reply) {
                 Some(conn) => self.logins.on_account(&mut self.hub, conn, reply, &self.links),
                 None => seam::on_reply(&mut self.hub, reply),
@@ -285,11 +294,12 @@ impl Server {
                 self.logins.start(&mut self.hub, &self.store, conn, user, data);
             }
             Event::LoginResponse { conn, data } => self.logins.respond(&mut self.hub, conn, &data),
-            Event::Closed { conn, .. } => self.logins.forget(conn),
-            Event::LoggedIn { .. }
-            | Event::PeerRequested { .. }
-            | Event::PeerIntroduced { .. }
-            | Event::PeerRefused { .. } => {}
+            Event::Closed { conn, user, .. } => {
+                self.logins.forget(conn);
+                user.iter().for_each(|user| self.removals.closed(user));
+            }
+            Event::LoggedIn { user, .. } => self.removals.logged_in(&user),
+            Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
             | Event::Append { .. }
             | Event::Read { .. }
