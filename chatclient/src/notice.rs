@@ -56,8 +56,8 @@ pub enum Notice {
     },
     /// These messages are gone for good.
     Gap {
-        /// Where.
-        #[serde(flatten)]
+        /// Where; `To` is the other person of a conversation, whoever it was said to.
+        #[serde(flatten, serialize_with = "json::conversation")]
         place: Place,
         /// First number missing.
         from: u64,
@@ -294,9 +294,9 @@ pub struct MessageId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkPath {
-    /// This side dialled.
+    /// Who asked for it dialled.
     Direct,
-    /// The other side dialled.
+    /// Who was asked dialled.
     Reverse,
     /// Both dialled at once.
     Punched,

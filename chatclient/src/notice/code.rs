@@ -25,6 +25,8 @@ pub enum Code {
     StateInUse,
     /// The state directory cannot be used.
     State,
+    /// The address for peers cannot be listened on.
+    PeerListen,
     /// No room is the current one.
     NoRoom,
     /// There is no link with this person, or none that could be meant.
@@ -51,12 +53,13 @@ impl Code {
             Self::Wire(code) => code.name(),
             Self::Usage => "usage",
             Self::UnknownServer => "unknown_server",
-            Self::ServerChanged => "server_changed",
+            Self::ServerChanged => "server_key_changed",
             Self::Connect => "connect",
             Self::ConnectionLost => "connection_lost",
             Self::NotConnected => "not_connected",
             Self::StateInUse => "state_in_use",
             Self::State => "state",
+            Self::PeerListen => "peer_listen",
             Self::NoRoom => "no_room",
             Self::NoPeer => "no_peer",
             Self::NoList => "no_list",
@@ -65,6 +68,31 @@ impl Code {
             Self::Unreachable => "unreachable",
             Self::KeyMismatch => "key_mismatch",
             Self::LinkLost => "link_lost",
+        }
+    }
+
+    /// What happened, in one sentence without its full stop.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Wire(code) => code.meaning().trim_end_matches('.'),
+            Self::Usage => "the command is not understood",
+            Self::UnknownServer => "the server is not known",
+            Self::ServerChanged => "the server shows another certificate than before",
+            Self::Connect => "the server cannot be reached",
+            Self::ConnectionLost => "the connection ended before the answer came",
+            Self::NotConnected => "there is no connection to the server now",
+            Self::StateInUse => "another client uses the state directory",
+            Self::State => "the state directory cannot be used",
+            Self::PeerListen => "the address for peers cannot be listened on",
+            Self::NoRoom => "no room is the current one",
+            Self::NoPeer => "there is no link with this person",
+            Self::NoList => "no list of this peer was shown yet",
+            Self::NoSuchTransfer => "no transfer has this id",
+            Self::NoSuchRequest => "no request has this id",
+            Self::Unreachable => "none of the peer's addresses answered",
+            Self::KeyMismatch => "the peer's device shows another key than it should",
+            Self::LinkLost => "the link ended in the middle",
         }
     }
 
@@ -77,9 +105,12 @@ impl Code {
             Self::UnknownServer | Self::ServerChanged | Self::Connect | Self::NotConnected => {
                 ExitStatus::Connect
             }
-            Self::ConnectionLost | Self::StateInUse | Self::State | Self::LinkLost | Self::Unreachable => {
-                ExitStatus::Failure
-            }
+            Self::ConnectionLost
+            | Self::StateInUse
+            | Self::State
+            | Self::PeerListen
+            | Self::LinkLost
+            | Self::Unreachable => ExitStatus::Failure,
             Self::NoRoom | Self::NoPeer | Self::NoList | Self::NoSuchTransfer | Self::NoSuchRequest => {
                 ExitStatus::NotFound
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chatproto::wire::{Name, Note, Purpose, SafeName, SafeRelPath, Text};
 use serde::{Serialize, Serializer};
 
-use super::{Code, MessageId};
+use super::{Code, MessageId, Place};
 
 pub(super) fn name<S: Serializer>(name: &Name, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(name.as_str())
@@ -30,6 +30,15 @@ pub(super) fn path<S: Serializer>(path: &SafeRelPath, out: S) -> Result<S::Ok, S
 
 pub(super) fn purpose<S: Serializer>(purpose: &Purpose, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(purpose.name())
+}
+
+/// `room`, or `with`: a gap says `to` for its last number.
+pub(super) fn conversation<S: Serializer>(place: &Place, out: S) -> Result<S::Ok, S::Error> {
+    let (key, name) = match place {
+        Place::Room(name) => ("room", name),
+        Place::To(name) => ("with", name),
+    };
+    out.collect_map([(key, name.as_str())])
 }
 
 /// As it prints: decimal or hex digits.

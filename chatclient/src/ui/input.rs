@@ -58,12 +58,23 @@ pub enum InputError {
 /// Reads a line without its end; `None` for a blank one. In JSON a line that begins with a brace is an object.
 pub(super) fn read(format: Format, line: &str) -> Option<Input> {
     let line = line.trim();
-    if format == Format::Text || !line.starts_with('{') {
-        return request(line, None);
+    match format {
+        Format::Json if line.starts_with('{') => Some(read_json(line)),
+        Format::Json | Format::Text => request(line, None),
     }
-    match serde_json::from_str::<JsonCommand>(line) {
-        Ok(JsonCommand { cmd, reference }) => request(&cmd, reference),
-        Err(error) => Some(malformed(InputError::Json(error.to_string()), None)),
+}
+
+fn read_json(line: &str) -> Input {
+    // In two steps, so that also the answer to a wrong command carries its `ref`.
+    let value: serde_json::Value = match serde_json::from_str(line) {
+        Ok(value) => value,
+        Err(error) => return malformed(InputError::Json(error.to_string()), None),
+    };
+    let reference = value.get("ref").and_then(serde_json::Value::as_str).map(str::to_owned);
+    match serde_json::from_value(value) {
+        Ok(JsonCommand { cmd, reference }) => request(&cmd, reference.clone())
+            .unwrap_or_else(|| malformed(InputError::Json("cmd is empty".to_owned()), reference)),
+        Err(error) => malformed(InputError::Json(error.to_string()), reference),
     }
 }
 

@@ -12,7 +12,7 @@ mod text;
 
 pub use input::{Input, InputError, MAX_LINE_BYTES};
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use chatnet::{Mailbox, Waker};
 
@@ -39,7 +39,7 @@ impl Ui {
     /// A user interface on standard input and standard output. Nothing is read before [`listen`](Self::listen).
     #[must_use]
     pub fn new(format: Format) -> Self {
-        let person = format == Format::Text && io::stdin().is_terminal() && io::stdout().is_terminal();
+        let person = format == Format::Text && terminal::is_there();
         Self { format, sink: Sink::new(format, person) }
     }
 
@@ -68,7 +68,7 @@ impl Ui {
     pub fn listen(&mut self, waker: Waker) -> io::Result<Mailbox<Input>> {
         let (sender, mailbox) = Mailbox::new(waker, MAX_WAITING_INPUT);
         if self.is_interactive() {
-            self.sink = Sink::Terminal(terminal::start(sender)?);
+            self.sink.edit_lines(sender)?;
         } else {
             lines::start(self.format, sender)?;
         }

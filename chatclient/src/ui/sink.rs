@@ -1,9 +1,14 @@
 //! Where facts go.
 
 use std::io::{self, Write as _};
+use std::mem;
+use std::time::Instant;
 
+use chatnet::MailSender;
+
+use super::input::Input;
 use super::terminal::Terminal;
-use super::text::Text;
+use super::text::{Audience, Text};
 use super::{Format, json};
 use crate::notice::Notice;
 
@@ -24,13 +29,22 @@ impl Sink {
     pub(super) fn new(format: Format, person: bool) -> Self {
         match format {
             Format::Json => Self::Json(Output::default()),
-            Format::Text if person => Self::Screen(Output::default(), Text::new(true)),
-            Format::Text => Self::Text(Output::default(), Text::new(false)),
+            Format::Text if person => Self::Screen(Output::default(), Text::new(Audience::Person)),
+            Format::Text => Self::Text(Output::default(), Text::new(Audience::Script)),
         }
     }
 
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Screen(..) | Self::Terminal(_))
+    }
+
+    /// From a terminal on which nothing is typed yet to one on which lines are edited.
+    pub(super) fn edit_lines(&mut self, sender: MailSender<Input>) -> io::Result<()> {
+        if let Self::Screen(_, text) = self {
+            let text = mem::replace(text, Text::new(Audience::Person));
+            *self = Self::Terminal(Terminal::start(text, sender)?);
+        }
+        Ok(())
     }
 
     pub(super) fn show(&mut self, notice: &Notice, reference: Option<&str>) {
@@ -40,7 +54,16 @@ impl Sink {
                     output.write(&(line + "\n"));
                 }
             }
-            Self::Text(output, text) | Self::Screen(output, text) => output.write(&text.render(notice)),
+            Self::Text(output, text) => {
+                let lines = text.render(notice, Instant::now());
+                if matches!(notice, Notice::Error { .. }) {
+                    // Facts are for whoever reads the output; what went wrong is for whoever started the program.
+                    let _ = io::stderr().lock().write_all(lines.as_bytes());
+                } else {
+                    output.write(&lines);
+                }
+            }
+            Self::Screen(output, text) => output.write(&text.render(notice, Instant::now())),
             Self::Terminal(terminal) => terminal.show(notice),
         }
     }

@@ -1,1 +1,159 @@
+use super::*;
 
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn text(said: &str) -> Text {
+    Text::new(said).unwrap()
+}
+
+fn ls(peer: Option<&str>, path: &str, page: Option<u32>) -> Command {
+    Command::Ls { peer: peer.map(name), path: SafeRelPath::new(path).unwrap(), page }
+}
+
+fn get(peer: Option<&str>, numbers: &[u32]) -> Command {
+    Command::Get { peer: peer.map(name), numbers: numbers.to_vec() }
+}
+
+#[test]
+fn every_command_is_read() {
+    let bob = || name("bob");
+    let table = [
+        ("/join games", Command::Join { room: name("games") }),
+        ("  /join\tgames  ", Command::Join { room: name("games") }),
+        ("/leave", Command::Leave { room: None }),
+        ("/leave games", Command::Leave { room: Some(name("games")) }),
+        ("/rooms", Command::Rooms),
+        ("/who", Command::Who { room: None }),
+        ("/who games", Command::Who { room: Some(name("games")) }),
+        ("/msg bob  hi there", Command::Msg { user: bob(), text: text("hi there") }),
+        ("/history", Command::History { count: None }),
+        ("/history 50", Command::History { count: Some(50) }),
+        ("/search two words", Command::Search { words: text("two words") }),
+        ("[FILE] bob", Command::File { user: bob() }),
+        (" [FILE]  bob ", Command::File { user: bob() }),
+        ("/file bob", Command::File { user: bob() }),
+        ("/ls", ls(None, "", None)),
+        ("/ls .", ls(None, "", None)),
+        ("/ls /", ls(None, "", None)),
+        ("/ls @bob", ls(Some("bob"), "", None)),
+        ("/ls docs/", ls(None, "docs", None)),
+        ("/ls my docs/a  b", ls(None, "my docs/a  b", None)),
+        ("/ls --page 2", ls(None, "", Some(2))),
+        ("/ls @bob my docs --page 3", ls(Some("bob"), "my docs", Some(3))),
+        ("/ls x--page 3", ls(None, "x--page 3", None)),
+        ("/ls x --pages", ls(None, "x --pages", None)),
+        ("/get 3", get(None, &[3])),
+        ("/get 3 5 2", get(None, &[3, 5, 2])),
+        ("/get @bob 2-5 4 9-9", get(Some("bob"), &[2, 3, 4, 5, 9])),
+        ("/get 4294967295", get(None, &[u32::MAX])),
+        ("/get 4294967294-4294967295", get(None, &[u32::MAX - 1, u32::MAX])),
+        ("/peer bob over the link", Command::PeerSay { user: bob(), text: text("over the link") }),
+        ("/transfers", Command::Transfers),
+        ("/cancel 7", Command::Cancel { id: 7 }),
+        ("/accept 18446744073709551615", Command::Accept { id: u64::MAX }),
+        ("/deny 0", Command::Deny { id: 0 }),
+        ("/peers", Command::Peers),
+        ("/hangup bob", Command::Hangup { user: bob() }),
+        ("/direct bob", Command::Direct { user: bob() }),
+        ("/server", Command::Server),
+        ("/help", Command::Help),
+        ("/quit", Command::Quit),
+    ];
+    for (line, command) in &table {
+        assert_eq!(parse(line).as_ref(), Ok(&Some(command.clone())), "{line:?}");
+    }
+    for help in COMMANDS {
+        assert!(
+            table.iter().any(|(line, _)| line.trim().starts_with(help.word)),
+            "{} is not tried",
+            help.word
+        );
+        assert!(help.usage.starts_with(help.word), "{}", help.usage);
+    }
+}
+
+#[test]
+fn everything_else_is_said() {
+    for (line, said) in [
+        ("hello", "hello"),
+        ("  hello  there ", "hello  there"),
+        ("//shrug", "/shrug"),
+        ("//", "/"),
+        ("///", "//"),
+        ("look at [FILE] bob", "look at [FILE] bob"),
+        ("[FILE]bob", "[FILE]bob"),
+        ("[file] bob", "[file] bob"),
+        ("a/b", "a/b"),
+        ("{\"cmd\":\"/quit\"}", "{\"cmd\":\"/quit\"}"),
+        ("日本語 👨\u{200d}👩\u{200d}👧", "日本語 👨\u{200d}👩\u{200d}👧"),
+    ] {
+        assert_eq!(parse(line), Ok(Some(Command::Say { text: text(said) })), "{line:?}");
+    }
+    for blank in ["", " ", "\t", "\r"] {
+        assert_eq!(parse(blank), Ok(None), "{blank:?}");
+    }
+}
+
+#[test]
+fn wrong_lines_say_what_is_wrong() {
+    let shown = |line: &str| parse(line).expect_err(line).to_string();
+    for (line, message) in [
+        ("/frobnicate now", r#"there is no command "/frobnicate"; /help shows them all, and //x says /x"#),
+        ("/", r#"there is no command "/"; /help shows them all, and //x says /x"#),
+        ("/Join x", r#"there is no command "/Join"; /help shows them all, and //x says /x"#),
+        ("/\u{1b}[2J", r#"there is no command "/\u{1b}[2J"; /help shows them all, and //x says /x"#),
+        ("/join", "/join needs the name of a room: /join ROOM"),
+        ("/join a b", r#"/join takes no "b": /join ROOM"#),
+        ("/leave a b", r#"/leave takes no "b": /leave [ROOM]"#),
+        ("/rooms a", r#"/rooms takes no "a": /rooms"#),
+        ("/msg", "/msg needs the name of a person: /msg USER TEXT"),
+        ("/msg bob", "/msg needs a text: /msg USER TEXT"),
+        ("/msg b@b hi", r#""b@b" is no name: `name` carries the forbidden character U+0040"#),
+        ("/history 0", r#""0" is no number of messages from 1 to 10000"#),
+        ("/history 10001", r#""10001" is no number of messages from 1 to 10000"#),
+        ("/history x", r#""x" is no number of messages from 1 to 10000"#),
+        ("/search", "/search needs words to search for: /search WORDS"),
+        ("[FILE]", "[FILE] needs the name of a person: [FILE] USER"),
+        ("[FILE] bob and more", r#"[FILE] takes no "and": [FILE] USER"#),
+        ("/ls @", r#""" is no name: `name` is empty"#),
+        ("/ls --page", "/ls needs a number after --page: /ls [@USER] [PATH] [--page N]"),
+        ("/ls --page 0", r#""0" is no page number"#),
+        ("/ls --page 1 2", r#""1 2" is no page number"#),
+        ("/get", "/get needs the number of a file: /get [@USER] NUMBER..."),
+        ("/get @bob", "/get needs the number of a file: /get [@USER] NUMBER..."),
+        ("/get 0", r#""0" is no file number"#),
+        ("/get +1", r#""+1" is no file number"#),
+        ("/get 4294967296", r#""4294967296" is no file number"#),
+        ("/get 99999999999999999999", r#""99999999999999999999" is no file number"#),
+        ("/get -3", r#""" is no file number"#),
+        ("/get 1-", r#""" is no file number"#),
+        ("/get 5-2", r#"the range "5-2" ends before it starts"#),
+        ("/get 1-1001", "at most 1000 files can be asked for at once"),
+        ("/get 1-4294967295", "at most 1000 files can be asked for at once"),
+        ("/peer bob", "/peer needs a text: /peer USER TEXT"),
+        ("/cancel", "/cancel needs an id: /cancel ID"),
+        ("/cancel x", r#""x" is no id"#),
+        ("/accept 18446744073709551616", r#""18446744073709551616" is no id"#),
+        ("/deny 1 2", r#"/deny takes no "2": /deny ID"#),
+        ("/direct", "/direct needs the name of a person: /direct USER"),
+        ("/quit now", r#"/quit takes no "now": /quit"#),
+        ("a\tb", "the text cannot be sent: `text` carries the forbidden character U+0009"),
+        ("exe\u{202e}gpj", "the text cannot be sent: `text` carries the forbidden character U+202E"),
+    ] {
+        assert_eq!(shown(line), message, "{line:?}");
+    }
+    assert!(shown("/ls ../secret").starts_with(r#""../secret" is no path of a list: name 1 of the path"#));
+    assert!(shown("/ls //etc").contains("is no path of a list"));
+    let long = "x".repeat(4097);
+    assert_eq!(shown(&long), "the text cannot be sent: `text` is 4097 bytes long, at most 4096 are allowed");
+    let shouted = format!("/join {}", "x".repeat(33));
+    assert!(shown(&shouted).ends_with("`name` is 33 bytes long, at most 32 are allowed"));
+}
+
+#[test]
+fn a_thousand_files_can_be_asked_for_at_once() {
+    let Ok(Some(Command::Get { numbers, .. })) = parse("/get 1-1000 500-600") else { panic!("not read") };
+    assert_eq!(numbers.len(), MAX_GET_NUMBERS);
+}

@@ -1,0 +1,215 @@
+//! The command line: its syntax, and how it becomes [`Settings`].
+
+mod password;
+mod server;
+
+pub use password::PasswordFileError;
+pub use server::{Server, ServerError};
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use chatnet::Fingerprint;
+use chatproto::opaque::{Password, PasswordError};
+use chatproto::wire::{Name, WireError};
+use clap::Parser;
+
+use crate::settings::{AcceptPolicy, Plaintext, Settings};
+use crate::state::{self, StateError};
+use crate::ui::Format;
+
+/// Group chat, and files straight from peer to peer.
+///
+/// Lines on standard input are commands: /help shows them. What is no command is said in the current room.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub struct Args {
+    /// The server: HOST, HOST:PORT, or the chat:// invite that the server prints.
+    #[arg(long, env = "CHATCLIENT_SERVER", value_name = "HOST:PORT|chat://...")]
+    pub server: Server,
+
+    /// Your ID at the server.
+    #[arg(long, env = "CHATCLIENT_USER", value_name = "NAME", value_parser = name)]
+    pub user: Name,
+
+    /// A file whose first line is the password; without it, the terminal asks.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Where this client remembers its device, known keys and unfinished work [default: a directory of the
+    /// server and user below the XDG state directory].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// The folder that peers may see after you said yes; without it, none.
+    #[arg(long, value_name = "DIR")]
+    pub share: Option<PathBuf>,
+
+    /// Where files from peers land.
+    #[arg(long, value_name = "DIR", default_value = "downloads")]
+    pub downloads: PathBuf,
+
+    /// Where peers may connect to this client: an address with a port (0 lets the system choose), or none.
+    #[arg(long, value_name = "ADDR|none", default_value = "0.0.0.0:0")]
+    pub peer_listen: PeerListen,
+
+    /// What happens when a peer asks for files, or to talk directly.
+    #[arg(long, value_enum, default_value_t = AcceptPolicy::Ask)]
+    pub accept: AcceptPolicy,
+
+    /// The certificate that the server must show.
+    #[arg(long, value_name = "sha256:HEX", conflicts_with = "insecure_plaintext")]
+    pub fingerprint: Option<Fingerprint>,
+
+    /// Believe a server that was never met before, and remember its certificate.
+    #[arg(long, conflicts_with = "insecure_plaintext")]
+    pub trust_first: bool,
+
+    /// No TLS to the server: everybody on the way can read. Loopback addresses only.
+    #[arg(long)]
+    pub insecure_plaintext: bool,
+
+    /// With --insecure-plaintext: to any address.
+    #[arg(long, requires = "insecure_plaintext")]
+    pub insecure_plaintext_anywhere: bool,
+
+    /// One JSON object a line, for programs.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Go on after the end of the input, until a signal.
+    #[arg(long)]
+    pub stay: bool,
+
+    /// What is logged to standard error, as `info` or `chatclient=debug`.
+    #[arg(long, env = "CHATCLIENT_LOG", value_name = "FILTER", default_value = "warn")]
+    pub log: String,
+}
+
+/// The value of `--peer-listen`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerListen {
+    /// Peers may connect here.
+    At(SocketAddr),
+    /// No peer can connect.
+    None,
+}
+
+/// Why the arguments do not make [`Settings`].
+#[derive(Debug, thiserror::Error)]
+pub enum ArgsError {
+    /// Two fingerprints that differ.
+    #[error("--fingerprint and the invite name different certificates")]
+    Fingerprints,
+    /// An invite with a fingerprint, and no TLS to show a certificate with.
+    #[error("the invite names a certificate, which --insecure-plaintext never sees")]
+    PlaintextInvite,
+    /// No password, and nobody to ask.
+    #[error("no terminal to ask for the password at; name a file with --password-file")]
+    NoPassword,
+    /// The terminal failed.
+    #[error("cannot ask for the password: {0}")]
+    Ask(io::Error),
+    /// The password file cannot be used.
+    #[error(transparent)]
+    PasswordFile(#[from] PasswordFileError),
+    /// What was typed is no password.
+    #[error("{0}")]
+    Password(#[from] PasswordError),
+    /// There is no place for the state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Args {
+    /// What the output is for.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+
+    /// Checks what the syntax alone does not tell, reads the password file, and asks at the terminal when there is none.
+    ///
+    /// # Errors
+    /// [`ArgsError`]: all of them are errors of usage.
+    pub fn into_settings(self) -> Result<Settings, ArgsError> {
+        let fingerprint = match (self.fingerprint, self.server.fingerprint) {
+            (Some(argument), Some(invite)) if argument != invite => return Err(ArgsError::Fingerprints),
+            (argument, invite) => argument.or(invite),
+        };
+        let plaintext = match (self.insecure_plaintext, self.insecure_plaintext_anywhere) {
+            (false, _) => Plaintext::Off,
+            (true, false) => Plaintext::Loopback,
+            (true, true) => Plaintext::Anywhere,
+        };
+        if fingerprint.is_some() && plaintext != Plaintext::Off {
+            return Err(ArgsError::PlaintextInvite);
+        }
+        let server = self.server.addr;
+        let state = match self.state {
+            Some(path) => path,
+            None => state::default_path(&server.to_string(), self.user.as_str())?,
+        };
+        let password = match &self.password_file {
+            Some(path) => password::from_file(path)?,
+            None => password::from_terminal(&self.user, &server)?,
+        };
+        Ok(Settings {
+            server,
+            fingerprint,
+            trust_first: self.trust_first,
+            plaintext,
+            user: self.user,
+            password: Password::new(&password)?,
+            state,
+            share: self.share,
+            downloads: self.downloads,
+            peer_listen: match self.peer_listen {
+                PeerListen::At(addr) => Some(addr),
+                PeerListen::None => None,
+            },
+            accept: self.accept,
+            stay: self.stay,
+        })
+    }
+}
+
+impl FromStr for PeerListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self::None);
+        }
+        let addr: SocketAddr = text
+            .parse()
+            .map_err(|_| "write an address with a port, as 0.0.0.0:0 or [::]:4900, or none".to_owned())?;
+        match addr.port() {
+            0 | LOWEST_PEER_PORT.. => Ok(Self::At(addr)),
+            port => {
+                Err(format!("port {port} is below {LOWEST_PEER_PORT}, and peers connect to none of those"))
+            }
+        }
+    }
+}
+
+fn name(text: &str) -> Result<Name, WireError> {
+    Name::new(text)
+}
+
+/// Peers refuse to dial lower ports: otherwise a network of clients could be turned against mail or name servers.
+const LOWEST_PEER_PORT: u16 = 1024;
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0 done, 1 failure, 2 usage, 3 no connection or an unknown server, 4 login refused, 5 not found,
+  6 refused by the peer or by policy, 7 verification failed, 8 timeout, 130 interrupted.
+  It is that of the first command that failed.
+
+Without a terminal, a server is accepted only by --fingerprint, by an invite, when it is known from before, or
+with --trust-first. Without a terminal, whoever asks for files waits for an /accept on standard input.";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! The thread that edits lines.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use chatnet::MailSender;
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor};
+
+use super::completion::Commands;
+use super::prompt::Prompt;
+use crate::command::{Command, Request};
+use crate::ui::Format;
+use crate::ui::input::{Input, InputError, MAX_LINE_BYTES, malformed, read};
+
+/// An editor whose history lives in memory.
+pub(super) type LineEditor = Editor<Commands, MemHistory>;
+
+/// So many lines can be called back with the arrow keys.
+const MAX_HISTORY_LINES: usize = 500;
+
+pub(super) fn editor() -> io::Result<LineEditor> {
+    let config = Config::builder()
+        .max_history_size(MAX_HISTORY_LINES)
+        .map_err(io::Error::other)?
+        .auto_add_history(true)
+        .bracketed_paste(false)
+        .build();
+    let mut editor =
+        Editor::with_history(config.clone(), MemHistory::with_config(&config)).map_err(io::Error::other)?;
+    editor.set_helper(Some(Commands));
+    Ok(editor)
+}
+
+/// Starts to read lines, until the person leaves or nobody wants more.
+pub(super) fn start(
+    mut editor: LineEditor,
+    prompt: Arc<Prompt>,
+    editing: Arc<AtomicBool>,
+    sender: MailSender<Input>,
+) -> io::Result<()> {
+    let read_all = move || {
+        let mut line_number = 0;
+        loop {
+            let (text, seen) = prompt.now();
+            line_number += 1;
+            editing.store(true, Ordering::SeqCst);
+            let line = editor.readline(&text);
+            editing.store(false, Ordering::SeqCst);
+            let Some(input) = input(line, line_number) else { continue };
+            let (last, wait) = (is_last(&input), may_change_prompt(&input));
+            // After the last line the terminal is as it was, and must stay so.
+            if sender.send(input).is_err() || last {
+                return;
+            }
+            if wait {
+                prompt.wait(seen);
+            }
+        }
+    };
+    thread::Builder::new().name("terminal".to_owned()).spawn(read_all).map(drop)
+}
+
+fn input(line: Result<String, ReadlineError>, number: u64) -> Option<Input> {
+    match line {
+        Ok(line) if line.len() > MAX_LINE_BYTES => {
+            Some(malformed(InputError::TooLong { line: number }, None))
+        }
+        Ok(line) => read(Format::Text, &line),
+        // At a terminal the end of input is a wish to leave.
+        Err(ReadlineError::Eof) => Some(Input::Request(Request { command: Command::Quit, reference: None })),
+        Err(ReadlineError::Interrupted) => Some(Input::Interrupt),
+        Err(ReadlineError::Signal(_)) => None,
+        Err(_) => Some(Input::End),
+    }
+}
+
+fn is_last(input: &Input) -> bool {
+    match input {
+        Input::Request(request) => request.command == Command::Quit,
+        Input::Malformed { .. } => false,
+        Input::End | Input::Interrupt => true,
+    }
+}
+
+fn may_change_prompt(input: &Input) -> bool {
+    let Input::Request(request) = input else { return false };
+    matches!(request.command, Command::Join { .. } | Command::Leave { .. } | Command::Server)
+}

@@ -1,0 +1,119 @@
+//! Answers that are lists.
+
+use chatproto::wire::{Name, SafeRelPath};
+
+use super::{progress, units};
+use crate::command::COMMANDS;
+use crate::notice::{FileEntry, FileKind, Peer, PeerState, Person, Room, Transfer};
+
+/// A page of a numbered list; `place` is its page, the pages, and the entries on all of them.
+pub(super) fn files(
+    peer: &Name,
+    path: &SafeRelPath,
+    place: (u32, u32, u32),
+    entries: &[FileEntry],
+) -> Vec<String> {
+    let (page, pages, total) = place;
+    let folder = format!("{}:/{}", peer.as_str(), path.as_str());
+    if total == 0 {
+        return vec![format!("{folder} is empty")];
+    }
+    let mut lines = vec![if pages > 1 {
+        format!("{folder} - {}, page {page} of {pages}", count(total.into(), "entry", "entries"))
+    } else {
+        format!("{folder} - {}", count(total.into(), "entry", "entries"))
+    }];
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            let size = entry.size.map_or_else(String::new, units::size);
+            let (size, slash) = match entry.kind {
+                FileKind::File => (size, ""),
+                FileKind::Dir => ("folder".to_owned(), "/"),
+            };
+            (entry.number.to_string(), size, format!("{}{slash}", entry.name.as_str()))
+        })
+        .collect();
+    let numbers = rows.iter().map(|(number, ..)| number.len()).max().unwrap_or(0);
+    let sizes = rows.iter().map(|(_, size, _)| size.len()).max().unwrap_or(0);
+    // The name comes last: nobody knows how wide it is.
+    lines.extend(
+        rows.iter().map(|(number, size, name)| format!("  {number:>numbers$}  {size:>sizes$}  {name}")),
+    );
+    if page < pages {
+        let path = if path.as_str().is_empty() { String::new() } else { format!(" {}", path.as_str()) };
+        lines.push(format!("more: /ls @{}{path} --page {}", peer.as_str(), page + 1));
+    }
+    lines
+}
+
+pub(super) fn rooms(rooms: &[Room]) -> Vec<String> {
+    if rooms.is_empty() {
+        return vec!["no rooms".to_owned()];
+    }
+    rooms
+        .iter()
+        .map(|room| {
+            let here = if room.joined { "*" } else { " " };
+            let people = count(room.people.into(), "person", "people");
+            let topic =
+                room.topic.as_ref().map_or_else(String::new, |topic| format!(" - {}", topic.as_str()));
+            format!(
+                "{here} {} ({people}, {}){topic}",
+                room.room.as_str(),
+                count(room.last, "message", "messages")
+            )
+        })
+        .collect()
+}
+
+pub(super) fn people(room: &Name, people: &[Person]) -> Vec<String> {
+    let names: Vec<_> = people
+        .iter()
+        .map(|person| match person.devices {
+            0 | 1 => person.user.as_str().to_owned(),
+            more => format!("{} ({more} devices)", person.user.as_str()),
+        })
+        .collect();
+    if names.is_empty() {
+        return vec![format!("nobody is in {}", room.as_str())];
+    }
+    vec![format!("in {}: {}", room.as_str(), names.join(", "))]
+}
+
+pub(super) fn transfers(transfers: &[Transfer]) -> Vec<String> {
+    if transfers.is_empty() {
+        return vec!["no transfers".to_owned()];
+    }
+    transfers.iter().map(progress::summary).collect()
+}
+
+pub(super) fn peers(peers: &[Peer]) -> Vec<String> {
+    if peers.is_empty() {
+        return vec!["no direct links".to_owned()];
+    }
+    peers.iter().map(|peer| format!("{}: {}", peer.peer.as_str(), peer_state(peer))).collect()
+}
+
+fn peer_state(peer: &Peer) -> String {
+    let path = peer.path.map_or_else(String::new, |path| format!(" ({})", super::link_path(path)));
+    match (peer.state, peer.id) {
+        (PeerState::Waiting, Some(id)) => format!("asks - /accept {id} or /deny {id}"),
+        (PeerState::Waiting, None) => "asks".to_owned(),
+        (PeerState::Asked, _) => "was asked".to_owned(),
+        (PeerState::Connecting, _) => "connecting".to_owned(),
+        (PeerState::Connected, _) => format!("connected{path}"),
+        (PeerState::Direct, _) => format!("connected{path}, without the server"),
+    }
+}
+
+pub(super) fn help() -> Vec<String> {
+    let width = COMMANDS.iter().map(|command| command.usage.len()).max().unwrap_or(0);
+    let commands = COMMANDS.iter().map(|command| format!("{:width$}  {}", command.usage, command.meaning));
+    let rest = "Anything else is said in the current room, or over the link in direct mode; //x says /x.";
+    commands.chain([rest.to_owned()]).collect()
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
