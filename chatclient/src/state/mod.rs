@@ -7,6 +7,7 @@
 //! | `lock` | the pid of the client that holds the lock | at open |
 //! | `device.json` | the device id and the mark up to which its counters may be used | flushed, once in 1,000 says |
 //! | `known_server` | the fingerprint to which the server is pinned | flushed, at first contact |
+//! | `server_log` | which log of the server the cursors belong to | flushed, when it is another one |
 //! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
 //!
@@ -21,6 +22,7 @@ mod hex;
 mod journal;
 mod line;
 mod location;
+mod log_id;
 mod peers;
 mod pin;
 
@@ -28,6 +30,7 @@ pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
 pub use error::StateError;
 pub use journal::{Journal, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, Replay, SayTarget};
 pub use location::default_path;
+pub use log_id::LOG_ID_BYTES;
 pub use peers::{KeyCheck, KnownPeers, LINK_KEY_BYTES, MAX_KNOWN_DEVICES};
 pub use pin::FINGERPRINT_BYTES;
 
@@ -88,6 +91,24 @@ impl StateDir {
     /// [`StateError::Io`] when it cannot be written.
     pub fn pin_server(&self, fingerprint: &[u8; FINGERPRINT_BYTES]) -> Result<(), StateError> {
         pin::store(&self.folder, fingerprint)
+    }
+
+    /// The log of the server that the cursors in the journal belong to, if it was met before.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and names no log.
+    pub fn known_log(&self) -> Result<Option<[u8; LOG_ID_BYTES]>, StateError> {
+        log_id::load(&self.folder)
+    }
+
+    /// Remembers the log of the server, in place of an earlier one. Forget the cursors of the earlier one first.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when it cannot be written.
+    pub fn remember_log(&self, log: &[u8; LOG_ID_BYTES]) -> Result<(), StateError> {
+        log_id::store(&self.folder, log)
     }
 
     /// The link keys of the devices met so far.

@@ -1,0 +1,253 @@
+//! What the user asks for, done or begun.
+
+use super::App;
+use super::errand::Errand;
+use super::memory::NotSaid;
+use super::rooms::{Answer, Question};
+use crate::command::{Command, Request};
+use crate::exit::ExitStatus;
+use crate::notice::{Code, Notice, Peer, PeerState};
+use crate::ui::Input;
+use chatproto::session::{JoinError, LeaveError, RequestError, RoomKey, SayError, State};
+use chatproto::wire::{Anchor, CloseReason, ErrorCode, Name, Purpose, RequestId, Text};
+
+/// Messages that `/history` and `/search` show when no number is given.
+const DEFAULT_COUNT: u16 = 20;
+
+impl App {
+    pub(super) fn on_input(&mut self, input: Input) {
+        match input {
+            Input::Request(Request { command, reference }) => {
+                let errand = self.errands.begin(reference);
+                // What is held keeps its order; only what others wait for may overtake.
+                if self.must_wait(&command) {
+                    self.held.push_back((command, errand));
+                } else {
+                    self.run_command(command, errand);
+                }
+            }
+            Input::Malformed { error, reference } => {
+                let errand = self.errands.begin(reference);
+                self.voice.fail(Some(&errand), Code::Usage, error.to_string());
+            }
+            Input::End => self.end_of_input(),
+            Input::Interrupt => {
+                self.voice.note_status(ExitStatus::Interrupted);
+                self.quit();
+            }
+        }
+    }
+
+    /// Does what had to wait, as far as it need not any more.
+    pub(super) fn run_held(&mut self) {
+        for _ in 0..self.held.len() {
+            let Some((command, errand)) = self.held.pop_front() else { return };
+            if self.must_wait(&command) {
+                self.held.push_back((command, errand));
+            } else {
+                self.run_command(command, errand);
+            }
+        }
+    }
+
+    /// Whether a command can only be understood once something that is under way has come to its end: the first login,
+    /// the way back to the server, or a link and its list.
+    fn must_wait(&self, command: &Command) -> bool {
+        let link = |peer: Option<&Name>| {
+            self.linking.is_busy(peer) || self.links.is_opening(peer) || self.lists.is_busy(peer)
+        };
+        match command {
+            Command::Help
+            | Command::Quit
+            | Command::Cancel { .. }
+            | Command::Accept { .. }
+            | Command::Deny { .. }
+            | Command::Hangup { .. }
+            | Command::Transfers
+            | Command::Peers
+            | Command::Server => false,
+            Command::Ls { peer, .. } | Command::Get { peer, .. } => {
+                !self.server.told_ready || link(peer.as_ref())
+            }
+            Command::PeerSay { user, .. } => !self.server.told_ready || link(Some(user)),
+            Command::Rooms
+            | Command::Who { .. }
+            | Command::History { .. }
+            | Command::Search { .. }
+            | Command::File { .. }
+            | Command::Direct { .. }
+            | Command::Join { .. }
+            | Command::Leave { .. } => !self.server.told_ready || self.server.returning.is_some(),
+            Command::Say { .. } | Command::Msg { .. } => !self.server.told_ready,
+        }
+    }
+
+    fn run_command(&mut self, command: Command, errand: Errand) {
+        match command {
+            Command::Say { text } => self.say_here(errand, &text),
+            Command::Msg { user, text } => self.say(errand, RoomKey::User(user), &text),
+            Command::Join { room } => self.join(errand, room),
+            Command::Leave { room } => self.leave(errand, room),
+            Command::Rooms => {
+                let asked = self.server.session.rooms();
+                self.ask(errand, asked, Answer::Rooms(Vec::new()));
+            }
+            Command::Who { room } => {
+                if let Some(room) = self.room_or_current(&errand, room) {
+                    let asked = self.server.session.who(&room);
+                    self.ask(errand, asked, Answer::People(room.name().clone(), Vec::new()));
+                }
+            }
+            Command::History { count } => {
+                if let Some(room) = self.room_or_current(&errand, None) {
+                    let limit = count.map_or(DEFAULT_COUNT, |count| u16::try_from(count).unwrap_or(u16::MAX));
+                    let asked = self.server.session.history(&room, Anchor::Before, 0, limit);
+                    self.ask(errand, asked, Answer::History(Vec::new()));
+                }
+            }
+            Command::Search { words } => {
+                let asked = self.server.session.search(None, &words, DEFAULT_COUNT);
+                self.ask(errand, asked, Answer::Found(Vec::new()));
+            }
+            Command::File { user } => match self.links.with(&user) {
+                Some(link) => self.list_root(errand, link),
+                None => self.ask_peer(errand, user, Purpose::Files),
+            },
+            Command::Ls { peer, path, page } => self.list_folder(errand, peer, path, page),
+            Command::Get { peer, numbers } => self.get(&errand, peer, &numbers),
+            Command::PeerSay { user, text } => self.say_on_link(errand, &user, &text),
+            Command::Transfers => self.show_transfers(&errand),
+            Command::Cancel { id } => self.cancel_transfer(&errand, id),
+            Command::Accept { id } => self.answer_by_user(&errand, id, true),
+            Command::Deny { id } => self.answer_by_user(&errand, id, false),
+            Command::Peers => self.show_peers(&errand),
+            Command::Hangup { user } => self.hang_up(&errand, &user),
+            Command::Direct { user } => self.ask_peer(errand, user, Purpose::Direct),
+            Command::Server => self.come_back(errand),
+            Command::Help => self.voice.show(&Notice::Help, Some(&errand)),
+            Command::Quit => self.quit(),
+        }
+    }
+
+    /// Plain words: over the link in direct mode, else in the current room.
+    fn say_here(&mut self, errand: Errand, text: &Text) {
+        if let Some(direct) = &self.direct
+            && self.server.session.state() == State::Away
+        {
+            let peer = direct.peer.clone();
+            return self.say_on_link(errand, &peer, text);
+        }
+        match self.room.clone() {
+            Some(room) => self.say(errand, RoomKey::Room(room), text),
+            None => {
+                self.voice.fail(Some(&errand), Code::NoRoom, "no room is the current one; try /join ROOM")
+            }
+        }
+    }
+
+    fn say(&mut self, errand: Errand, room: RoomKey, text: &Text) {
+        match self.memory.say(&mut self.server.session, room, text) {
+            Ok(counter) => drop(self.says.insert(counter, errand)),
+            Err(error) => {
+                let code = match &error {
+                    NotSaid::State(_) => Code::State,
+                    NotSaid::Session(SayError::Stopped) => Code::NotConnected,
+                    NotSaid::Session(SayError::TooMany { .. } | SayError::TooManyBytes { .. }) => {
+                        ErrorCode::Backlog.into()
+                    }
+                };
+                self.voice.fail(Some(&errand), code, format!("not said: {error}"));
+            }
+        }
+    }
+
+    fn join(&mut self, errand: Errand, room: Name) {
+        if self.is_in(&room) {
+            self.room = Some(room);
+            return self.refresh_prompt();
+        }
+        match self.server.session.join(RoomKey::Room(room)) {
+            Ok(request) => drop(self.joins.insert(request, errand)),
+            Err(error @ JoinError::Stopped) => {
+                self.voice.fail(Some(&errand), Code::NotConnected, error.to_string());
+            }
+            Err(error @ JoinError::TooMany { .. }) => {
+                self.voice.fail(Some(&errand), ErrorCode::TooManyRooms, error.to_string());
+            }
+        }
+    }
+
+    fn leave(&mut self, errand: Errand, room: Option<Name>) {
+        let Some(room) = self.room_or_current(&errand, room) else { return };
+        match self.server.session.leave(&room) {
+            Ok(()) => drop(self.leaves.insert(room, errand)),
+            Err(error @ LeaveError::NotIn(_)) => {
+                self.voice.fail(Some(&errand), ErrorCode::NotMember, error.to_string());
+            }
+        }
+    }
+
+    fn room_or_current(&mut self, errand: &Errand, room: Option<Name>) -> Option<RoomKey> {
+        let room = room.or_else(|| self.room.clone());
+        if room.is_none() {
+            self.voice.fail(Some(errand), Code::NoRoom, "no room is the current one; try /join ROOM");
+        }
+        room.map(RoomKey::Room)
+    }
+
+    fn ask(&mut self, errand: Errand, asked: Result<RequestId, RequestError>, answer: Answer) {
+        match asked {
+            Ok(request) => drop(self.questions.insert(request, Question::new(errand, answer))),
+            Err(error) => self.refuse_request(&errand, &error),
+        }
+    }
+
+    pub(super) fn refuse_request(&mut self, errand: &Errand, error: &RequestError) {
+        let (code, text) = match error {
+            RequestError::NotReady { state: State::Away } => {
+                (Code::NotConnected, "the server was left for the direct link; /server goes back".to_owned())
+            }
+            RequestError::NotReady { .. } => (Code::NotConnected, error.to_string()),
+            RequestError::TooMany { .. } => (ErrorCode::TooManyRequests.into(), error.to_string()),
+            RequestError::NoAnnouncement => (ErrorCode::NoAnnounce.into(), error.to_string()),
+        };
+        self.voice.fail(Some(errand), code, text);
+    }
+
+    fn show_peers(&mut self, errand: &Errand) {
+        let none =
+            |peer: &Name, state| Peer { peer: peer.clone(), state, device: None, path: None, id: None };
+        let mut peers = Vec::new();
+        for link in self.links.iter() {
+            let Some(with) = &link.with else { continue };
+            let is_direct = self.direct.as_ref().is_some_and(|direct| direct.peer == with.peer);
+            let state = match (link.stands(), is_direct && self.server.session.state() == State::Away) {
+                (true, true) => PeerState::Direct,
+                (true, false) => PeerState::Connected,
+                (false, _) => PeerState::Connecting,
+            };
+            let path = link.stands().then_some(with.path);
+            peers.push(Peer { peer: with.peer.clone(), state, device: Some(with.device), path, id: None });
+        }
+        peers.extend(self.linking.connecting().map(|peer| none(peer, PeerState::Connecting)));
+        peers.extend(self.linking.asked.values().map(|asked| none(&asked.peer, PeerState::Asked)));
+        for (id, offer) in self.linking.offers.iter().filter(|(_, offer)| offer.waits) {
+            peers.push(Peer { id: Some(id.0), ..none(&offer.from, PeerState::Waiting) });
+        }
+        self.voice.show(&Notice::Peers { peers }, Some(errand));
+    }
+
+    fn hang_up(&mut self, errand: &Errand, user: &Name) {
+        let now = self.clock.now();
+        let links = self.links.all_with(user);
+        if links.is_empty() {
+            let text = format!("there is no link with {}", user.as_str());
+            return self.voice.fail(Some(errand), Code::NoPeer, text);
+        }
+        for id in links {
+            if let Some(link) = self.links.get_mut(id) {
+                link.peer.close(CloseReason::Done, now);
+            }
+        }
+    }
+}

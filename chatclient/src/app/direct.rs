@@ -1,0 +1,69 @@
+//! Direct mode: both have left the server, and the link alone goes on.
+
+use super::App;
+use super::errand::Errand;
+use crate::notice::{Code, Notice};
+use chatproto::peer;
+use chatproto::session::State;
+use chatproto::wire::{ErrorCode, Name, Text};
+
+/// With whom, and the command that asked for it until it is answered.
+#[derive(Debug)]
+pub(super) struct Direct {
+    pub(super) peer: Name,
+    errand: Option<Errand>,
+}
+
+impl App {
+    /// The link for it stands: leave the server.
+    pub(super) fn go_direct(&mut self, peer: Name, errand: Option<Errand>) {
+        self.direct = Some(Direct { peer, errand });
+        if self.server.session.state() == State::Away {
+            return self.on_away();
+        }
+        self.server.session.leave_for_direct(self.clock.now());
+    }
+
+    /// The server was left.
+    pub(super) fn on_away(&mut self) {
+        let Some(direct) = &mut self.direct else { return };
+        let errand = direct.errand.take();
+        let peer = direct.peer.clone();
+        self.voice.show(&Notice::Direct { peer }, errand.as_ref());
+        self.refresh_prompt();
+    }
+
+    /// Says something over a link.
+    pub(super) fn say_on_link(&mut self, errand: Errand, peer: &Name, text: &Text) {
+        let Some(id) = self.links.with(peer) else {
+            let message = format!("there is no link with {}; try [FILE] {0}", peer.as_str());
+            return self.voice.fail(Some(&errand), Code::NoPeer, message);
+        };
+        let Some(link) = self.links.get_mut(id) else { return };
+        match link.peer.say(text) {
+            Ok(counter) => drop(link.says.insert(counter, errand)),
+            Err(peer::SayError::Backlog { .. }) => {
+                let message = format!("{} does not read what was said before", peer.as_str());
+                self.voice.fail(Some(&errand), ErrorCode::Backlog, message);
+            }
+            Err(peer::SayError::NotOpen(_)) => {
+                let message = format!("the link with {} has just ended", peer.as_str());
+                self.voice.fail(Some(&errand), Code::LinkLost, message);
+            }
+        }
+    }
+
+    /// The last link with somebody is gone; if it was what the server was left for, the server is there again.
+    pub(super) fn end_direct_with(&mut self, peer: &Name) {
+        if self.links.with(peer).is_some() {
+            return;
+        }
+        let Some(direct) = self.direct.take_if(|direct| direct.peer == *peer) else { return };
+        drop(direct);
+        if self.ending.is_none() {
+            self.voice.info(format!("the link with {} is gone; going back to the server", peer.as_str()));
+            self.server.session.come_back(self.clock.now());
+            self.refresh_prompt();
+        }
+    }
+}

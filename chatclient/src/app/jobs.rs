@@ -1,0 +1,156 @@
+//! Work that would hold the loop up: name lookup, key stretching, disks. It runs on a few threads, between bounded
+//! queues; whatever must stay in order has one job at a time.
+
+use super::receiving::{self, Stored};
+use super::sending;
+use crate::downloads::{Downloads, Incoming};
+use crate::share::{Outgoing, Seen, Share};
+use bytes::Bytes;
+use chatnet::{PoolFull, Waker, WorkerPool};
+use chatproto::opaque::{ClientLogin, ClientLoginError, OsRng};
+use chatproto::peer::{Item, ListId, UnitData};
+use chatproto::verify::UnitLog2;
+use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath, TransferId};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use super::links::LinkId;
+
+/// One stretches a password or looks a name up, the others read, hash and write files.
+const THREADS: usize = 3;
+
+/// Jobs in the pool's own queue; what is more waits in the loop's, which the links' limits bound.
+const QUEUE: usize = 64;
+
+/// A transfer on one of the links.
+pub(super) type LinkTransfer = (LinkId, TransferId);
+
+/// What a worker is to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Find the addresses of the server.
+    Resolve { host: String, port: u16 },
+    /// Check the server's answer and prove the password.
+    FinishLogin { attempt: u64, login: Box<ClientLogin>, response: Bytes, user: String, binding: Bytes },
+    /// Look into a shared folder.
+    List { link: LinkId, id: ListId, share: Share, path: SafeRelPath },
+    /// Open a shared file.
+    Open { at: LinkTransfer, share: Share, path: SafeRelPath, seen: Seen, unit: UnitLog2 },
+    /// Read and hash the next unit of a shared file.
+    Read { at: LinkTransfer, outgoing: Box<Outgoing> },
+    /// Begin a file that comes.
+    Begin { id: u64, folder: Folder, name: SafeName, size: u64, unit: UnitLog2 },
+    /// Write and hash one unit of a file that comes.
+    Store { id: u64, incoming: Box<Incoming>, unit: u64, offset: u64, pieces: Vec<Bytes> },
+    /// Compare the whole, and give the file its name.
+    Finish { id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64 },
+    /// Remove what came.
+    Discard { incoming: Box<Incoming> },
+}
+
+/// The download folder: named, or open already.
+#[derive(Debug, Clone)]
+pub(super) enum Folder {
+    Named(PathBuf),
+    Open(Downloads),
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) enum Done {
+    Resolved(io::Result<Vec<SocketAddr>>),
+    LoginFinished { attempt: u64, proof: Result<Vec<u8>, ClientLoginError> },
+    Listed { link: LinkId, id: ListId, listed: Result<Vec<Item>, ErrorCode> },
+    Opened { at: LinkTransfer, opened: Result<Box<Outgoing>, ErrorCode> },
+    Read { at: LinkTransfer, outgoing: Box<Outgoing>, read: Result<UnitData, ErrorCode> },
+    Begun { id: u64, begun: Result<(Downloads, Box<Incoming>), receiving::Failure> },
+    Stored { id: u64, incoming: Box<Incoming>, stored: Result<Stored, receiving::Failure> },
+    Finished { id: u64, finished: Result<crate::downloads::Finished, receiving::Failure> },
+    Discarded,
+}
+
+/// The workers, and the jobs that their queue has no room for.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    pool: WorkerPool<Job, Done>,
+    waiting: VecDeque<Job>,
+    under_way: usize,
+}
+
+impl Jobs {
+    pub(super) fn start(waker: &Waker) -> io::Result<Self> {
+        let pool = WorkerPool::new("chatclient worker", THREADS, QUEUE, waker, work)?;
+        Ok(Self { pool, waiting: VecDeque::new(), under_way: 0 })
+    }
+
+    pub(super) fn submit(&mut self, job: Job) {
+        self.waiting.push_back(job);
+        self.under_way += 1;
+        self.refill();
+    }
+
+    /// Takes what is done.
+    pub(super) fn drain(&mut self) -> Vec<Done> {
+        let done = self.pool.drain().collect::<Vec<_>>();
+        self.under_way = self.under_way.saturating_sub(done.len());
+        self.refill();
+        done
+    }
+
+    /// Whether nothing is being worked on, or will be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way == 0
+    }
+
+    /// Whether a job died of a mistake in this program, so that somebody waits for it in vain.
+    pub(super) fn is_broken(&self) -> bool {
+        self.pool.panics() > 0
+    }
+
+    fn refill(&mut self) {
+        while let Some(job) = self.waiting.pop_front() {
+            if let Err(PoolFull(job)) = self.pool.submit(job) {
+                return self.waiting.push_front(job);
+            }
+        }
+    }
+}
+
+fn work(job: Job) -> Done {
+    match job {
+        Job::Resolve { host, port } => {
+            Done::Resolved((host.as_str(), port).to_socket_addrs().map(Iterator::collect))
+        }
+        Job::FinishLogin { attempt, login, response, user, binding } => {
+            let proof = login.finish(&response, &user, &binding, &mut OsRng).map(|(proof, _key)| proof);
+            Done::LoginFinished { attempt, proof }
+        }
+        Job::List { link, id, share, path } => {
+            Done::Listed { link, id, listed: sending::list(&share, &path) }
+        }
+        Job::Open { at, share, path, seen, unit } => {
+            Done::Opened { at, opened: sending::open(&share, &path, seen, unit) }
+        }
+        Job::Read { at, mut outgoing } => {
+            let read = sending::read(&mut outgoing);
+            Done::Read { at, outgoing, read }
+        }
+        Job::Begin { id, folder, name, size, unit } => {
+            Done::Begun { id, begun: receiving::begin(folder, &name, size, unit) }
+        }
+        Job::Store { id, mut incoming, unit, offset, pieces } => {
+            let stored = receiving::store(&mut incoming, unit, offset, &pieces);
+            Done::Stored { id, incoming, stored }
+        }
+        Job::Finish { id, incoming, root, mtime } => {
+            Done::Finished { id, finished: receiving::finish(*incoming, root, mtime) }
+        }
+        Job::Discard { incoming } => {
+            // Its name says that it is unfinished, so nothing is lost when it cannot be removed.
+            let _ = incoming.discard();
+            Done::Discarded
+        }
+    }
+}

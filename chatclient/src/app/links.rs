@@ -1,0 +1,125 @@
+//! Direct links to peers: each is a socket and a machine.
+
+use super::errand::Errand;
+use crate::notice::LinkPath;
+use chatnet::ConnToken;
+use chatproto::peer::{Peer, State};
+use chatproto::wire::{DeviceId, LinkKey, Name, Purpose};
+use std::collections::{BTreeMap, HashMap};
+
+/// Names a link for as long as the program runs; newer ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct LinkId(u64);
+
+/// One link, from the end of its TLS handshake on.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) token: ConnToken,
+    pub(super) peer: Peer,
+    /// The key that the other side proved to have.
+    pub(super) key: LinkKey,
+    /// Who it is with; unknown until a caller has shown a good ticket.
+    pub(super) with: Option<With>,
+    /// The socket is not read for now.
+    pub(super) paused: bool,
+    /// Says that the peer has not confirmed, by their numbers.
+    pub(super) says: BTreeMap<u64, Errand>,
+}
+
+/// Who a link is with, and how it came about.
+#[derive(Debug, Clone)]
+pub(super) struct With {
+    pub(super) peer: Name,
+    pub(super) device: DeviceId,
+    pub(super) purpose: Purpose,
+    pub(super) path: LinkPath,
+    /// The command that asked for it, on the side that did, until it is answered.
+    pub(super) errand: Option<Errand>,
+    /// The peer was told to be connected.
+    pub(super) told: bool,
+}
+
+/// All links.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: BTreeMap<LinkId, Link>,
+    tokens: HashMap<ConnToken, LinkId>,
+    last: u64,
+}
+
+impl Links {
+    pub(super) fn insert(
+        &mut self,
+        token: ConnToken,
+        peer: Peer,
+        key: LinkKey,
+        with: Option<With>,
+    ) -> LinkId {
+        self.last += 1;
+        let id = LinkId(self.last);
+        self.tokens.insert(token, id);
+        self.links.insert(id, Link { token, peer, key, with, paused: false, says: BTreeMap::new() });
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
+        let link = self.links.remove(&id)?;
+        self.tokens.remove(&link.token);
+        Some(link)
+    }
+
+    pub(super) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&id)
+    }
+
+    pub(super) fn by_token(&self, token: ConnToken) -> Option<LinkId> {
+        self.tokens.get(&token).copied()
+    }
+
+    pub(super) fn ids(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// The newest link that stands with somebody.
+    pub(super) fn with(&self, peer: &Name) -> Option<LinkId> {
+        let stands = |(_, link): &(&LinkId, &Link)| link.stands() && link.name() == Some(peer);
+        self.links.iter().rfind(stands).map(|(id, _)| *id)
+    }
+
+    /// Every link with somebody, whether it stands or is on its way.
+    pub(super) fn all_with(&self, peer: &Name) -> Vec<LinkId> {
+        let with = self.links.iter().filter(|(_, link)| link.name() == Some(peer));
+        with.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a link with somebody is being opened; with anybody, for `None`.
+    pub(super) fn is_opening(&self, peer: Option<&Name>) -> bool {
+        let opening = |link: &&Link| !link.stands() && link.peer.state() != State::Closed;
+        let meant = |link: &Link| peer.is_none() || link.name() == peer;
+        self.links.values().filter(opening).any(|link| link.with.is_some() && meant(link))
+    }
+}
+
+impl Link {
+    /// Who it is with, once that is known.
+    pub(super) fn name(&self) -> Option<&Name> {
+        self.with.as_ref().map(|with| &with.peer)
+    }
+
+    /// Whether lists, files and words can be exchanged.
+    pub(super) fn stands(&self) -> bool {
+        self.peer.state() == State::Open
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<chatproto::Instant> {
+        self.peer.poll_timeout()
+    }
+}

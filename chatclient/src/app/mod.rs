@@ -1,0 +1,284 @@
+//! The client itself: one loop over the connections, the machines above them, the workers and the user.
+//!
+//! Everything happens on the loop's thread. The machines ([`Session`], one [`Peer`](chatproto::peer::Peer) for each
+//! link) decide what the protocol says; the files beside this one connect their events with sockets, disks and the
+//! user, each one idea of it. What blocks is a job for the workers.
+
+mod clock;
+mod commands;
+mod direct;
+mod errand;
+mod facts;
+mod jobs;
+mod linking;
+mod links;
+mod lists;
+mod memory;
+mod pump;
+mod receiving;
+mod rooms;
+mod sending;
+mod server;
+mod start;
+mod transfers;
+mod voice;
+
+use crate::command::Command;
+use crate::downloads::Downloads;
+use crate::exit::ExitStatus;
+use crate::notice::{Code, Notice};
+use crate::settings::Settings;
+use crate::share::Share;
+use crate::state::StateError;
+use crate::ui::{Input, Ui};
+use chatnet::{Identity, Mailbox, Net, NetEvent, Signal};
+use chatproto::session::{RoomKey, State};
+use chatproto::wire::{CloseReason, ErrorCode, Name, RequestId};
+use clock::Clock;
+use direct::Direct;
+use errand::{Errand, Errands};
+use jobs::Jobs;
+use linking::Linking;
+use links::Links;
+use lists::Lists;
+use memory::Memory;
+use rooms::Question;
+use sending::Uploads;
+use server::Server;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+use transfers::Transfers;
+use voice::Voice;
+
+/// Commands that may wait for something; while there are more, no input is read.
+const MAX_HELD: usize = 256;
+
+/// Says that may wait for the server; while there are more, no input is read, so that a long script is not refused.
+const MAX_SAYS: usize = 256;
+
+/// Time that the last bytes, on all connections, have to leave at the end.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time that a server which is gone has to come back once the input has ended. What was not said is kept.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the client until the user, a signal or a failure ends it.
+#[must_use]
+pub fn run(settings: Settings, ui: Ui) -> ExitStatus {
+    let mut voice = Voice::new(ui);
+    match App::start(settings, &mut voice) {
+        Ok(start) => App::new(start, voice).serve(),
+        Err(failure) => {
+            voice.fatal(&Notice::error(failure.code, failure.message), failure.code);
+            voice.status()
+        }
+    }
+}
+
+#[derive(Debug)]
+struct App {
+    settings: Settings,
+    voice: Voice,
+    clock: Clock,
+    net: Net,
+    jobs: Jobs,
+    /// None until the server is known to be the right one: until then the terminal belongs to that question.
+    input: Option<Mailbox<Input>>,
+    /// No input will come any more: since when.
+    input_ended: Option<Instant>,
+    errands: Errands,
+    /// Commands that wait for something that is under way.
+    held: VecDeque<(Command, Errand)>,
+
+    memory: Memory,
+    identity: Identity,
+    server: Server,
+    /// How many rooms the first login enters.
+    rooms_at_start: usize,
+    /// The current room.
+    room: Option<Name>,
+    says: BTreeMap<u64, Errand>,
+    joins: BTreeMap<RequestId, Errand>,
+    leaves: BTreeMap<RoomKey, Errand>,
+    questions: BTreeMap<RequestId, Question>,
+
+    linking: Linking,
+    links: Links,
+    direct: Option<Direct>,
+    lists: Lists,
+    share: Option<Share>,
+    downloads: Option<Downloads>,
+    transfers: Transfers,
+    uploads: Uploads,
+
+    /// Since the end began: until when the last bytes may leave.
+    ending: Option<Instant>,
+}
+
+impl App {
+    fn serve(mut self) -> ExitStatus {
+        let mut events = Vec::new();
+        loop {
+            self.settle();
+            if self.is_over() {
+                return self.voice.status();
+            }
+            if let Err(error) = self.net.turn(self.deadline(), &mut events) {
+                self.voice.fatal(
+                    &Notice::error(ErrorCode::Internal, error.to_string()),
+                    ErrorCode::Internal.into(),
+                );
+                return self.voice.status();
+            }
+            events.drain(..).for_each(|event| self.on_net(event));
+            self.take_input();
+            self.take_results();
+            self.tick();
+        }
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        match event {
+            // The listener's own; who it is, the handshake and the hello will tell.
+            NetEvent::Accepted { .. } | NetEvent::AcceptPaused { .. } | NetEvent::Woken => {}
+            NetEvent::Connected { token, tls } => {
+                let tls = tls.as_deref();
+                if self.server.token == Some(token) {
+                    self.on_server_connected(token, tls);
+                } else if !self.on_dialled(token, tls) {
+                    self.on_called(token, tls);
+                }
+            }
+            NetEvent::Readable { token } => self.read(token),
+            // Everything that waits is written before the next turn.
+            NetEvent::Writable { .. } => {}
+            NetEvent::Closed { token, reason } => {
+                if self.server.token == Some(token) {
+                    self.on_server_closed(&reason);
+                } else if let Some(link) = self.links.by_token(token) {
+                    self.on_link_gone(link);
+                } else {
+                    self.on_dial_failed(token, &reason);
+                }
+            }
+            NetEvent::Signal(signal) => self.on_signal(signal),
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal) {
+        let is_usual_end = self.settings.stay && signal != Signal::Interrupt;
+        self.voice.note_status(if is_usual_end { ExitStatus::Done } else { ExitStatus::Interrupted });
+        if self.ending.is_some() {
+            // Whoever asks twice does not want to wait.
+            self.ending = Some(Instant::now());
+        }
+        self.quit();
+    }
+
+    fn take_input(&mut self) {
+        while self.ending.is_none()
+            && self.held.len() < MAX_HELD
+            && self.says.len() < MAX_SAYS
+            && let Some(input) = self.input.as_mut().and_then(|mailbox| mailbox.drain().next())
+        {
+            self.on_input(input);
+        }
+    }
+
+    fn end_of_input(&mut self) {
+        self.input_ended = Some(Instant::now());
+    }
+
+    /// Starts to read what the user types.
+    fn start_input(&mut self) {
+        if self.input.is_some() {
+            return;
+        }
+        match self.voice.ui.listen(self.net.waker()) {
+            Ok(mailbox) => self.input = Some(mailbox),
+            Err(error) => {
+                let notice = Notice::error(ErrorCode::Internal, format!("cannot read the input: {error}"));
+                self.voice.fatal(&notice, ErrorCode::Internal.into());
+                self.quit();
+            }
+        }
+    }
+
+    /// Begins the end: says goodbye everywhere.
+    fn quit(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(Instant::now() + END_TIMEOUT);
+        let now = self.clock.now();
+        self.held.clear();
+        let downloads = self.transfers.downloads.keys().copied().collect::<Vec<_>>();
+        downloads.into_iter().for_each(|id| self.drop_download(id));
+        for id in self.links.ids() {
+            if let Some(link) = self.links.get_mut(id) {
+                link.peer.close(CloseReason::Done, now);
+            }
+        }
+        self.server.session.quit(now);
+    }
+
+    /// The server is out of reach for good; a link is worth staying for.
+    fn quit_unless_linked(&mut self) {
+        if self.links.iter().any(links::Link::stands) {
+            return self.fail_waiting();
+        }
+        self.quit();
+    }
+
+    /// Whatever waits for the server waits in vain.
+    fn fail_waiting(&mut self) {
+        self.server.returning = None;
+        self.says.clear();
+        self.joins.clear();
+        self.leaves.clear();
+    }
+
+    /// Whether everything is done that was asked for, so that the end can begin.
+    fn is_done(&self) -> bool {
+        self.input_ended.is_some()
+            && !self.settings.stay
+            && self.errands.is_empty()
+            && self.uploads.is_empty()
+    }
+
+    /// Whether the server was waited for long enough after the end of the input.
+    fn is_drained(&self) -> bool {
+        let waited = self.input_ended.is_some_and(|since| since.elapsed() >= DRAIN_TIMEOUT);
+        waited
+            && !self.settings.stay
+            && self.server.session.state() == State::Offline
+            && self.links.is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(until) = self.ending else { return false };
+        let is_quiet = self.server.session.state() == State::Stopped
+            && self.links.is_empty()
+            && self.net.connections() == 0
+            && self.jobs.is_idle();
+        is_quiet || Instant::now() >= until
+    }
+
+    /// Tells that the state directory fails; the client goes on with what it has in memory.
+    fn report(&mut self, outcome: Result<(), StateError>) {
+        if let Err(error) = outcome {
+            self.voice.note(Code::State);
+            self.voice.fail(None, Code::State, error.to_string());
+        }
+    }
+
+    fn refresh_prompt(&mut self) {
+        let away = self.server.session.state() == State::Away;
+        let prompt = match (&self.direct, &self.room) {
+            (Some(direct), _) if away => format!("{} (direct)> ", direct.peer.as_str()),
+            (_, Some(room)) => format!("{}> ", room.as_str()),
+            (_, None) => "> ".to_owned(),
+        };
+        self.voice.ui.set_prompt(&prompt);
+    }
+}

@@ -1,0 +1,218 @@
+//! Serving the shared folder: lists and files that peers ask for.
+
+use super::App;
+use super::jobs::{Job, LinkTransfer};
+use super::links::LinkId;
+use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
+use crate::share::{Listed, Outgoing, Seen, Share, ShareError};
+use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
+use chatproto::verify::UnitLog2;
+use chatproto::wire::{ErrorCode, Hash, SafeRelPath};
+use std::collections::BTreeMap;
+
+/// Most entries of a folder that are served, as the link's own limit has it.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Files on their way to peers. The links bound how many there are.
+pub(super) type Uploads = BTreeMap<LinkTransfer, Upload>;
+
+/// A file on its way to a peer.
+#[derive(Debug)]
+pub(super) struct Upload {
+    fact: Transfer,
+    /// None while a worker has it.
+    outgoing: Option<Box<Outgoing>>,
+    /// Units wanted and not yet being read.
+    wanted: u64,
+}
+
+impl Upload {
+    pub(super) fn id(&self) -> u64 {
+        self.fact.id
+    }
+
+    pub(super) fn fact(&self) -> Transfer {
+        self.fact.clone()
+    }
+}
+
+impl App {
+    pub(super) fn on_list_wanted(&mut self, link: LinkId, id: ListId, path: SafeRelPath) {
+        match self.share.clone() {
+            Some(share) => self.jobs.submit(Job::List { link, id, share, path }),
+            None => self.on_listed(link, id, Err(ErrorCode::NoShare)),
+        }
+    }
+
+    pub(super) fn on_listed(&mut self, link: LinkId, id: ListId, listed: Result<Vec<Item>, ErrorCode>) {
+        let Some(link) = self.links.get_mut(link) else { return };
+        // When nobody waits any more, the link is on its way out.
+        let _ = match listed {
+            Ok(items) => link.peer.provide_list(id, items).map(drop),
+            Err(code) => link.peer.refuse_list(id, code),
+        };
+    }
+
+    pub(super) fn on_file_wanted(&mut self, at: LinkTransfer, wanted: Wanted, unit_log2: u8, offset: u64) {
+        let request = match (wanted, UnitLog2::new(unit_log2), self.share.clone()) {
+            (_, _, None) => Err(ErrorCode::NoShare),
+            // Neither was offered in the hello: files are sent by their numbers and from their beginning.
+            (Wanted::Root(_), _, _) | (_, Err(_), _) => Err(ErrorCode::NotSupported),
+            (Wanted::Listed { .. }, _, _) if offset > 0 => Err(ErrorCode::NotSupported),
+            (Wanted::Listed { path, size, mtime, .. }, Ok(unit), Some(share)) => {
+                Ok((path, Seen { size, mtime_ms: mtime }, unit, share))
+            }
+        };
+        let peer = self.links.get_mut(at.0).and_then(|link| link.name().cloned());
+        match (request, peer) {
+            (Ok((path, seen, unit, share)), Some(peer)) => {
+                // A file that was listed has a name.
+                let Some(name) = path.borrow().file_name().map(|name| name.to_owned()) else { return };
+                let fact = Transfer {
+                    id: self.transfers.next_id(),
+                    peer,
+                    direction: Direction::Out,
+                    name,
+                    size: Some(seen.size),
+                    bytes: 0,
+                    state: TransferState::Queued,
+                    path: None,
+                    blake3: None,
+                    position: None,
+                    error: None,
+                };
+                self.uploads.insert(at, Upload { fact, outgoing: None, wanted: 0 });
+                self.jobs.submit(Job::Open { at, share, path, seen, unit });
+            }
+            (Ok(_), None) => {}
+            (Err(code), _) => self.refuse_file(at, code),
+        }
+    }
+
+    pub(super) fn on_opened(&mut self, at: LinkTransfer, opened: Result<Box<Outgoing>, ErrorCode>) {
+        // The peer may have lost interest, or the link may have ended.
+        let Some(upload) = self.uploads.get_mut(&at) else { return };
+        match opened {
+            Ok(outgoing) => {
+                let file = outgoing.file();
+                let info = FileInfo { size: file.size(), mtime: file.mtime_ms(), root: None };
+                upload.outgoing = Some(outgoing);
+                let Some(link) = self.links.get_mut(at.0) else { return };
+                if link.peer.send_file(at.1, info).is_ok() {
+                    upload.fact.state = TransferState::Active;
+                    self.voice.show(&Notice::Transfer(upload.fact()), None);
+                }
+            }
+            Err(code) => {
+                self.uploads.remove(&at);
+                self.refuse_file(at, code);
+            }
+        }
+    }
+
+    pub(super) fn on_unit_wanted(&mut self, at: LinkTransfer) {
+        if let Some(upload) = self.uploads.get_mut(&at) {
+            upload.wanted += 1;
+            self.read_next(at);
+        }
+    }
+
+    pub(super) fn on_read(
+        &mut self,
+        at: LinkTransfer,
+        outgoing: Box<Outgoing>,
+        read: Result<UnitData, ErrorCode>,
+    ) {
+        let Some(upload) = self.uploads.get_mut(&at) else { return };
+        upload.outgoing = Some(outgoing);
+        let Some(link) = self.links.get_mut(at.0) else { return };
+        let provided = read.and_then(|data| {
+            upload.fact.bytes += data.bytes.len() as u64;
+            if data.root.is_some() {
+                upload.fact.blake3 = data.root;
+            }
+            link.peer.provide_unit(at.1, data).map_err(|_| ErrorCode::Changed)
+        });
+        match provided {
+            Ok(()) => self.read_next(at),
+            Err(code) => {
+                // It has ended already when this fails.
+                let _ = link.peer.cancel(at.1, code);
+                self.on_upload_over(at, Some(code));
+            }
+        }
+    }
+
+    /// The peer has the file, or will not get it.
+    pub(super) fn on_upload_over(&mut self, at: LinkTransfer, failed: Option<ErrorCode>) {
+        let Some(mut upload) = self.uploads.remove(&at) else { return };
+        let fact = &mut upload.fact;
+        // That is how a link's end is said of its transfers.
+        fact.error = failed.map(|code| if code == ErrorCode::Offline { Code::LinkLost } else { code.into() });
+        fact.state = match failed {
+            None => TransferState::Done,
+            Some(ErrorCode::Cancelled) => TransferState::Cancelled,
+            Some(_) => TransferState::Failed,
+        };
+        self.voice.show(&Notice::Transfer(upload.fact), None);
+    }
+
+    fn read_next(&mut self, at: LinkTransfer) {
+        let Some(upload) = self.uploads.get_mut(&at).filter(|upload| upload.wanted > 0) else { return };
+        if let Some(outgoing) = upload.outgoing.take() {
+            upload.wanted -= 1;
+            self.jobs.submit(Job::Read { at, outgoing });
+        }
+    }
+
+    fn refuse_file(&mut self, at: LinkTransfer, code: ErrorCode) {
+        if let Some(link) = self.links.get_mut(at.0) {
+            // It has ended already when this fails.
+            let _ = link.peer.refuse_file(at.1, code);
+        }
+    }
+}
+
+/// Looks into a shared folder; on a worker.
+pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Vec<Item>, ErrorCode> {
+    let listing = share.list(path.borrow()).map_err(|error| code_of(&error))?;
+    let items = listing.into_entries().into_iter().take(MAX_ENTRIES);
+    Ok(items
+        .map(|Listed { kind, name, size, mtime_ms }| Item { kind, name, size, mtime: mtime_ms, root: None })
+        .collect())
+}
+
+/// Opens a shared file that was listed; on a worker.
+pub(super) fn open(
+    share: &Share,
+    path: &SafeRelPath,
+    seen: Seen,
+    unit: UnitLog2,
+) -> Result<Box<Outgoing>, ErrorCode> {
+    match share.open_file(path.borrow(), Some(seen)) {
+        Ok(file) => Ok(Box::new(Outgoing::new(file, unit))),
+        // It was there when it was listed.
+        Err(ShareError::NotFound { .. } | ShareError::NotAFile { .. } | ShareError::NotAFolder { .. }) => {
+            Err(ErrorCode::Changed)
+        }
+        Err(error) => Err(code_of(&error)),
+    }
+}
+
+/// Reads and hashes the next unit; on a worker.
+pub(super) fn read(outgoing: &mut Outgoing) -> Result<UnitData, ErrorCode> {
+    // The machine wants no unit past the last.
+    let unit = outgoing.next_unit().map_err(|error| code_of(&error))?.ok_or(ErrorCode::Changed)?;
+    let root = outgoing.root().map(Hash);
+    Ok(UnitData { unit: unit.index, bytes: unit.bytes, value: Hash(unit.value), root })
+}
+
+/// What a peer is told: the kind of failure and no path of this machine.
+fn code_of(error: &ShareError) -> ErrorCode {
+    match error {
+        ShareError::NotFound { .. } | ShareError::NotAFolder { .. } => ErrorCode::NoSuchPath,
+        ShareError::NotAFile { .. } => ErrorCode::NotAFile,
+        ShareError::Changed { .. } | ShareError::NoSuchUnit { .. } => ErrorCode::Changed,
+        ShareError::Denied { .. } | ShareError::Io { .. } => ErrorCode::Unreadable,
+    }
+}

@@ -1,0 +1,369 @@
+//! The connection to the server: dialled, checked against its pin, logged in, and made again when it is lost.
+
+use super::App;
+use super::errand::Errand;
+use super::jobs::Job;
+use crate::exit::ExitStatus;
+use crate::notice::{Code, Notice};
+use crate::settings::Plaintext;
+use bytes::Bytes;
+use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Fingerprint, Security, TlsInfo};
+use chatproto::opaque::{ClientLogin, ClientLoginError, MECHANISM, OsRng};
+use chatproto::session::{LostReason, Session, State};
+use chatproto::wire::{ErrorCode, Name, Note};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Time for one address of the server, with the TLS handshake; the next one is tried then.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The session and what its connection is made of.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) session: Session,
+    /// The present socket; older ones are of no use any more.
+    pub(super) token: Option<ConnToken>,
+    pub(super) paused: bool,
+    /// Addresses that were not tried yet in this attempt.
+    left: VecDeque<SocketAddr>,
+    pub(super) trust: Trust,
+    /// What the server of this connection showed: to be pinned once it has proved to know the account.
+    shown: Option<Fingerprint>,
+    /// What ties the login to this connection; empty without TLS.
+    binding: Bytes,
+    /// Counts logins, so that a late result of an old one is known as such.
+    attempt: u64,
+    login: Option<Box<ClientLogin>>,
+    /// Why the last address did not do.
+    why: String,
+    /// The user was told that the rooms of the first login are entered.
+    pub(super) told_ready: bool,
+    /// The port where peers may connect.
+    pub(super) peer_port: Option<u16>,
+    /// Rooms of the first login that were not entered yet.
+    pub(super) entering: usize,
+    pub(super) default_room: Option<Name>,
+    told_lost: bool,
+    /// `/server`, until the server is back.
+    pub(super) returning: Option<Errand>,
+}
+
+/// Which server is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The one with this certificate. `known` when that comes from an earlier run.
+    Pinned { fingerprint: Fingerprint, known: bool },
+    /// Any, this first time.
+    First,
+    /// None: its certificate is shown to the user.
+    Nobody,
+}
+
+impl Server {
+    pub(super) fn new(session: Session, trust: Trust, peer_port: Option<u16>) -> Self {
+        Self {
+            session,
+            token: None,
+            paused: false,
+            left: VecDeque::new(),
+            trust,
+            shown: None,
+            binding: Bytes::new(),
+            attempt: 0,
+            login: None,
+            why: String::new(),
+            told_ready: false,
+            peer_port,
+            entering: 0,
+            default_room: None,
+            told_lost: false,
+            returning: None,
+        }
+    }
+}
+
+impl App {
+    /// The session wants a connection.
+    pub(super) fn dial_server(&mut self) {
+        if let Some(old) = self.server.token.take() {
+            self.net.abort(old);
+        }
+        self.server.paused = false;
+        self.server.why.clear();
+        let (host, port) = (self.settings.server.host.clone(), self.settings.server.port);
+        match host.parse::<IpAddr>() {
+            Ok(ip) => {
+                self.server.left = VecDeque::from([SocketAddr::new(ip, port)]);
+                self.dial_next_address();
+            }
+            Err(_) => self.jobs.submit(Job::Resolve { host, port }),
+        }
+    }
+
+    pub(super) fn on_resolved(&mut self, found: std::io::Result<Vec<SocketAddr>>) {
+        if self.server.session.state() != State::Connecting || self.server.token.is_some() {
+            return;
+        }
+        match found {
+            Ok(addresses) => self.server.left = addresses.into(),
+            Err(error) => self.server.why = format!("no address is known: {error}"),
+        }
+        self.dial_next_address();
+    }
+
+    fn dial_next_address(&mut self) {
+        while let Some(address) = self.server.left.pop_front() {
+            let started = self.server_security(address).and_then(|security| {
+                let options = ConnectOptions { security, timeout: DIAL_TIMEOUT };
+                self.net.connect(address, options).map_err(|error| error.to_string())
+            });
+            match started {
+                Ok(token) => {
+                    self.server.token = Some(token);
+                    return;
+                }
+                Err(error) => self.server.why = error,
+            }
+        }
+        self.server.session.connect_failed(self.clock.now());
+    }
+
+    fn server_security(&self, address: SocketAddr) -> Result<Security, String> {
+        match self.settings.plaintext {
+            Plaintext::Anywhere => return Ok(Security::Plain),
+            Plaintext::Loopback if address.ip().is_loopback() => return Ok(Security::Plain),
+            Plaintext::Loopback => {
+                return Err(format!(
+                    "{address} is not this machine, and others could read everything without TLS"
+                ));
+            }
+            Plaintext::Off => {}
+        }
+        let tls = match self.server.trust {
+            Trust::Pinned { fingerprint, .. } => ClientTls::pinned(fingerprint),
+            Trust::First | Trust::Nobody => ClientTls::trust_first(),
+        };
+        tls.map(Security::TlsClient).map_err(|error| error.to_string())
+    }
+
+    /// The server's connection is open for bytes.
+    pub(super) fn on_server_connected(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
+        let shown = tls.and_then(|tls| tls.peer).map(|peer| peer.fingerprint);
+        if let (Trust::Nobody, Some(shown)) = (self.server.trust, shown) {
+            // Nothing was sent yet but the handshake.
+            self.net.abort(token);
+            self.server.token = None;
+            return self.meet_server(shown);
+        }
+        self.server.shown = shown;
+        self.server.binding = tls.map_or_else(Bytes::new, |tls| Bytes::copy_from_slice(&tls.channel_binding));
+        self.announce_neighbour(token);
+        self.server.session.connected(self.clock.now());
+        self.start_input();
+    }
+
+    /// Asks the user, if there is one, whether an unknown server is the right one.
+    fn meet_server(&mut self, shown: Fingerprint) {
+        let server = self.settings.server.to_string();
+        let question = format!("{server} was never met. Its certificate is\n  {shown}\nIs it the right one?");
+        if self.voice.ui.confirm(&question).unwrap_or(false) {
+            self.server.trust = Trust::Pinned { fingerprint: shown, known: false };
+            return self.dial_server();
+        }
+        let message = format!(
+            "{server} was never met and shows the certificate {shown}; compare it with what the server printed, and \
+             give it with --fingerprint"
+        );
+        let code = Code::UnknownServer;
+        let notice = Notice::Error { code, message, fingerprint: Some(shown.to_string()) };
+        self.voice.fatal(&notice, code);
+        self.quit();
+    }
+
+    /// The server's socket is gone.
+    pub(super) fn on_server_closed(&mut self, reason: &CloseReason) {
+        self.server.token = None;
+        if self.server.session.state() != State::Connecting {
+            return self.server.session.handle_eof(self.clock.now());
+        }
+        if let CloseReason::WrongFingerprint { expected, found } = reason {
+            return self.stop_at_other_key(*expected, *found);
+        }
+        self.server.why = reason.to_string();
+        self.dial_next_address();
+    }
+
+    /// The server is not the one that it was, or should be: a loud stop.
+    fn stop_at_other_key(&mut self, expected: Fingerprint, found: Fingerprint) {
+        let server = self.settings.server.to_string();
+        let (code, message) = match self.server.trust {
+            Trust::Pinned { known: true, .. } => (
+                Code::ServerChanged,
+                format!(
+                    "{server} HAS ANOTHER CERTIFICATE THAN BEFORE: somebody may be in between. It was {expected} and is \
+                     {found}. If the server really has a new one, give it with --fingerprint"
+                ),
+            ),
+            Trust::Pinned { known: false, .. } | Trust::First | Trust::Nobody => (
+                Code::UnknownServer,
+                format!("{server} shows the certificate {found} and not {expected} as it should"),
+            ),
+        };
+        let notice = Notice::Error { code, message, fingerprint: Some(found.to_string()) };
+        self.voice.fatal(&notice, code);
+        self.quit();
+    }
+
+    /// The server said hello: the first message of the login.
+    pub(super) fn begin_login(&mut self, mechanisms: &[Note]) {
+        if !mechanisms.iter().any(|offered| offered.as_str() == MECHANISM) {
+            let text = "the server offers no way to log in that this client knows";
+            return self.fail_login(ErrorCode::UnknownMechanism, text);
+        }
+        match ClientLogin::start(self.settings.password.clone(), &mut OsRng) {
+            Ok((login, request)) => {
+                self.server.attempt += 1;
+                self.server.login = Some(Box::new(login));
+                // It asked for this just now.
+                let _ = self.server.session.login(MECHANISM, &request);
+            }
+            Err(error) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
+        }
+    }
+
+    /// The server's answer: checked, and the password stretched, on a worker.
+    pub(super) fn go_on_with_login(&mut self, response: Bytes) {
+        let Some(login) = self.server.login.take() else { return };
+        let (attempt, binding) = (self.server.attempt, self.server.binding.clone());
+        let user = self.settings.user.as_str().to_owned();
+        self.jobs.submit(Job::FinishLogin { attempt, login, response, user, binding });
+    }
+
+    pub(super) fn on_login_finished(&mut self, attempt: u64, proof: Result<Vec<u8>, ClientLoginError>) {
+        if attempt != self.server.attempt {
+            return;
+        }
+        match proof {
+            // The connection may have ended meanwhile.
+            Ok(proof) => drop(self.server.session.respond(&proof)),
+            Err(error) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
+        }
+    }
+
+    /// Gives up for a reason that the server does not tell.
+    fn fail_login(&mut self, code: ErrorCode, text: &str) {
+        if self.server.session.abandon_login(self.clock.now()).is_ok() {
+            self.server.why = text.to_owned();
+            self.server.login = None;
+            tracing::debug!(%code, text, "login given up");
+        }
+    }
+
+    /// The login was refused: a person must do something about it.
+    pub(super) fn on_login_failed(&mut self, code: ErrorCode, note: &Note) {
+        let text = [note.as_str(), self.server.why.as_str()].into_iter().find(|text| !text.is_empty());
+        let text = text.map_or_else(|| super::facts::sentence(code), str::to_owned);
+        self.server.why.clear();
+        let message = format!("{} cannot log in: {text}", self.settings.user.as_str());
+        self.voice.fatal(&Notice::error(code, message), code.into());
+        self.quit_unless_linked();
+    }
+
+    /// Logged in.
+    pub(super) fn on_ready(&mut self, default_room: Name, resumed: bool) {
+        if let Some(shown) = self.server.shown.take() {
+            self.pin(shown);
+        }
+        self.server.default_room.get_or_insert(default_room);
+        if !resumed {
+            self.server.entering = self.rooms_at_start.max(1);
+        }
+    }
+
+    /// The server has proved to know the account, so its certificate is worth remembering.
+    fn pin(&mut self, shown: Fingerprint) {
+        if self.server.trust == (Trust::Pinned { fingerprint: shown, known: true }) {
+            return;
+        }
+        match self.memory.pin_server(shown) {
+            Ok(()) => self.server.trust = Trust::Pinned { fingerprint: shown, known: true },
+            Err(error) => self.voice.fail(None, Code::State, error.to_string()),
+        }
+    }
+
+    /// One of the first rooms was entered, or refused.
+    pub(super) fn on_first_room(&mut self) {
+        if self.server.told_ready {
+            return;
+        }
+        self.server.entering = self.server.entering.saturating_sub(1);
+        if self.server.entering > 0 {
+            return;
+        }
+        self.server.told_ready = true;
+        self.server.told_lost = false;
+        self.room = self.server.default_room.clone().filter(|room| self.is_in(room));
+        self.room = self.room.take().or_else(|| self.rooms_joined().into_iter().next());
+        let notice = Notice::Ready {
+            user: self.settings.user.clone(),
+            device: self.memory.device(),
+            server: self.settings.server.to_string(),
+            peer_port: self.server.peer_port,
+            rooms: self.rooms_joined(),
+        };
+        self.voice.show(&notice, None);
+        self.refresh_prompt();
+    }
+
+    pub(super) fn on_lost(&mut self, reason: &LostReason, retry_in: Option<Duration>) {
+        let (word, mut text) = super::facts::lost(reason);
+        if *reason == LostReason::Unreachable && !self.server.why.is_empty() {
+            text.clone_from(&self.server.why);
+        }
+        if !self.server.told_ready && !(self.settings.stay && retry_in.is_some()) {
+            let message = format!("cannot connect to {}: {text}", self.settings.server);
+            self.voice.fatal(&Notice::error(Code::Connect, message), Code::Connect);
+            return self.quit();
+        }
+        if !self.server.told_lost {
+            self.server.told_lost = true;
+            let retry_ms = retry_in.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+            let errand = self.server.returning.clone();
+            self.voice.info(format!("{}: {text}", self.settings.server));
+            self.voice.show(&Notice::ServerLost { reason: word, retry_ms }, errand.as_ref());
+        }
+        if retry_in.is_none() {
+            self.voice.note_status(ExitStatus::Connect);
+            self.quit_unless_linked();
+        }
+    }
+
+    pub(super) fn on_back(&mut self, missed: u64) {
+        self.server.told_lost = false;
+        let errand = self.server.returning.take();
+        self.voice.show(&Notice::ServerBack { missed }, errand.as_ref());
+        self.refresh_prompt();
+    }
+
+    /// `/server`.
+    pub(super) fn come_back(&mut self, errand: Errand) {
+        let now = self.clock.now();
+        self.direct = None;
+        match self.server.session.state() {
+            State::Ready => self.voice.info("the server is there already"),
+            State::Away | State::Closing => {
+                self.server.session.come_back(now);
+                self.server.returning = Some(errand);
+            }
+            State::Offline | State::Stopped => {
+                self.server.session.reconnect_now(now);
+                self.server.returning = Some(errand);
+            }
+            State::Connecting | State::Hello | State::Choosing | State::Proving => {
+                self.server.returning = Some(errand);
+            }
+        }
+        self.refresh_prompt();
+    }
+}

@@ -1,0 +1,235 @@
+//! Everything that must be there before the first connection, each with its own failure.
+
+use super::App;
+use super::clock::Clock;
+use super::errand::Errands;
+use super::jobs::Jobs;
+use super::linking::Linking;
+use super::links::Links;
+use super::lists::Lists;
+use super::memory::Memory;
+use super::server::{Server, Trust};
+use super::transfers::Transfers;
+use super::voice::Voice;
+use crate::notice::Code;
+use crate::settings::Settings;
+use crate::share::{Share, ShareError};
+use crate::state::StateError;
+use chatnet::{ConnToken, Identity, Net, NetConfig, Security, ServerTls, Signal};
+use chatproto::peer;
+use chatproto::session::{Announcement, Config, RoomKey, Session};
+use chatproto::wire::{ErrorCode, LinkKey, Name, Note, NoteRef};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// Connections of one client: the server's, links, and callers that have not shown a ticket. Answers callers that
+/// open connections and stay silent.
+const MAX_CONNECTIONS: usize = 256;
+const MAX_HANDSHAKES: usize = 32;
+
+/// Lowest port that may be announced with a private address.
+const MIN_CANDIDATE_PORT: u16 = 1024;
+
+/// What could not be had.
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) message: String,
+}
+
+/// All that the client is made of, ready to connect.
+pub(super) struct Start {
+    settings: Settings,
+    clock: Clock,
+    net: Net,
+    jobs: Jobs,
+    memory: Memory,
+    identity: Identity,
+    server: Server,
+    rooms: usize,
+    share: Option<Share>,
+}
+
+impl App {
+    pub(super) fn start(settings: Settings, voice: &mut Voice) -> Result<Start, Failure> {
+        let memory = Memory::open(&settings.state)?;
+        if memory.damaged_lines() > 0 {
+            voice.info(format!(
+                "{} lines of the journal in {:?} were damaged; messages that were not sent may be lost",
+                memory.damaged_lines(),
+                settings.state
+            ));
+        }
+        let identity = memory.identity().map_err(|error| Failure::new(Code::State, error))?;
+        let share = settings.share.as_ref().map(Share::open).transpose()?;
+        let mut net = Net::new(NetConfig {
+            max_connections: MAX_CONNECTIONS,
+            max_handshakes: MAX_HANDSHAKES,
+            ..NetConfig::default()
+        })
+        .map_err(Failure::internal)?;
+        net.watch_signals(&[Signal::Interrupt, Signal::Terminate, Signal::Hangup])
+            .map_err(Failure::internal)?;
+        let peer_port = listen(&mut net, &settings, &identity)?;
+        let jobs = Jobs::start(&net.waker()).map_err(Failure::internal)?;
+        let clock = Clock::start();
+
+        let restored = memory.restored()?;
+        let mut config = Config::new(settings.user.clone(), memory.device());
+        config.agent = agent();
+        config.rooms = rooms_to_enter(&restored.cursors);
+        let rooms = config.rooms.as_ref().map_or(1, Vec::len);
+        config.announcement = Some(announcement(peer_port, &identity, Vec::new())?);
+        let seed = getrandom::u64().map_err(Failure::internal)?;
+        let session = Session::new(config, restored, seed, clock.now());
+        let trust = trust(&settings, &memory)?;
+        let server = Server::new(session, trust, peer_port);
+        Ok(Start { settings, clock, net, jobs, memory, identity, server, rooms, share })
+    }
+
+    pub(super) fn new(start: Start, voice: Voice) -> Self {
+        let Start { settings, clock, net, jobs, memory, identity, server, rooms, share } = start;
+        let mut app = Self {
+            settings,
+            voice,
+            clock,
+            net,
+            jobs,
+            input: None,
+            input_ended: None,
+            errands: Errands::default(),
+            held: VecDeque::new(),
+            memory,
+            identity,
+            server,
+            rooms_at_start: rooms,
+            room: None,
+            says: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            linking: Linking::default(),
+            links: Links::default(),
+            direct: None,
+            lists: Lists::default(),
+            share,
+            downloads: None,
+            transfers: Transfers::default(),
+            uploads: BTreeMap::new(),
+            ending: None,
+        };
+        // What an earlier run said is finished when it is posted now.
+        let said = app.server.session.pending().map(|say| say.counter).collect::<Vec<_>>();
+        for counter in said {
+            let errand = app.errands.begin(None);
+            app.says.insert(counter, errand);
+        }
+        if app.server.trust != Trust::Nobody {
+            app.start_input();
+        }
+        app
+    }
+
+    /// How this end of a link is set up.
+    pub(super) fn peer_config(&self) -> peer::Config {
+        peer::Config::new(self.settings.user.clone(), self.memory.device(), agent())
+    }
+
+    /// Tells the server under which private address neighbours find this machine: the one that it is talked to from.
+    pub(super) fn announce_neighbour(&mut self, server: ConnToken) {
+        let (Some(port), Ok(local)) = (self.server.peer_port, self.net.local_addr(server)) else { return };
+        let listens_there =
+            self.settings.peer_listen.is_some_and(|at| at.ip().is_unspecified() || at.ip() == local.ip());
+        if !listens_there || !is_private(local.ip()) || port < MIN_CANDIDATE_PORT {
+            return;
+        }
+        let candidates = vec![SocketAddr::new(local.ip().to_canonical(), port)];
+        if let Ok(announcement) = announcement(Some(port), &self.identity, candidates) {
+            self.server.session.announce(announcement);
+        }
+    }
+}
+
+fn listen(net: &mut Net, settings: &Settings, identity: &Identity) -> Result<Option<u16>, Failure> {
+    let Some(address) = settings.peer_listen else { return Ok(None) };
+    let tls = ServerTls::for_peers(identity).map_err(|error| Failure::new(Code::State, error))?;
+    match net.listen(address, Security::TlsServer(tls)) {
+        Ok((_, bound)) => Ok(Some(bound.port())),
+        Err(error) => {
+            Err(Failure::new(Code::PeerListen, format!("cannot accept peers on {address}: {error}")))
+        }
+    }
+}
+
+/// Whom to believe: what the user says now outweighs what was seen before.
+fn trust(settings: &Settings, memory: &Memory) -> Result<Trust, StateError> {
+    let known = memory.known_server()?;
+    Ok(match (settings.fingerprint, known) {
+        (Some(fingerprint), known) => Trust::Pinned { fingerprint, known: known == Some(fingerprint) },
+        (None, Some(fingerprint)) => Trust::Pinned { fingerprint, known: true },
+        (None, None) if settings.trust_first => Trust::First,
+        (None, None) => Trust::Nobody,
+    })
+}
+
+/// The rooms of the last run, or the server's default room the first time.
+fn rooms_to_enter(cursors: &[(RoomKey, u64)]) -> Option<Vec<Name>> {
+    let rooms = cursors.iter().filter_map(|(key, _)| match key {
+        RoomKey::Room(name) => Some(name.clone()),
+        RoomKey::User(_) => None,
+    });
+    let rooms = rooms.collect::<Vec<_>>();
+    (!rooms.is_empty()).then_some(rooms)
+}
+
+fn announcement(
+    port: Option<u16>,
+    identity: &Identity,
+    candidates: Vec<SocketAddr>,
+) -> Result<Announcement, Failure> {
+    let link_key = LinkKey(*identity.link_key().as_bytes());
+    Announcement::new(port.unwrap_or(0), link_key, candidates).map_err(Failure::internal)
+}
+
+/// Private, unique-local and link-local addresses mean something to neighbours only.
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Program and version, for others' logs.
+fn agent() -> Note {
+    NoteRef::truncated(concat!("chatclient ", env!("CARGO_PKG_VERSION"))).to_owned()
+}
+
+impl Failure {
+    fn new(code: Code, message: impl ToString) -> Self {
+        Self { code, message: message.to_string() }
+    }
+
+    fn internal(error: impl ToString) -> Self {
+        Self::new(ErrorCode::Internal.into(), error)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let code = if matches!(error, StateError::InUse { .. }) { Code::StateInUse } else { Code::State };
+        Self::new(code, error)
+    }
+}
+
+impl From<ShareError> for Failure {
+    fn from(error: ShareError) -> Self {
+        let code = match &error {
+            ShareError::NotFound { .. } | ShareError::NotAFolder { .. } => ErrorCode::NoSuchPath,
+            ShareError::NotAFile { .. }
+            | ShareError::Denied { .. }
+            | ShareError::Changed { .. }
+            | ShareError::NoSuchUnit { .. }
+            | ShareError::Io { .. } => ErrorCode::Unreadable,
+        };
+        Self::new(code.into(), format!("cannot share: {error}"))
+    }
+}

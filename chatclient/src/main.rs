@@ -1,0 +1,36 @@
+//! The `chatclient` program.
+
+use std::io;
+use std::process::ExitCode;
+
+use chatclient::app;
+use chatclient::cli::Args;
+use chatclient::exit::ExitStatus;
+use chatclient::notice::{Code, Notice};
+use chatclient::ui::Ui;
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut ui = Ui::new(args.format());
+    let status = match start_log(&args.log) {
+        Ok(()) => match args.into_settings() {
+            Ok(settings) => app::run(settings, ui),
+            Err(error) => refuse(&mut ui, &error.to_string()),
+        },
+        Err(error) => refuse(&mut ui, &format!("--log: {error}")),
+    };
+    status.into()
+}
+
+fn refuse(ui: &mut Ui, message: &str) -> ExitStatus {
+    ui.show(&Notice::error(Code::Usage, message), None);
+    Code::Usage.exit_status()
+}
+
+/// Logs go to standard error; standard output is for what the user asked for.
+fn start_log(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init()
+}
