@@ -1,7 +1,12 @@
 //! The journey, played by the real programs over real sockets with real files, for a person to read along:
 //! `cargo journey`.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;

@@ -1,5 +1,7 @@
 //! The reference client: group chat, and files straight from peer to peer.
 
+pub mod app;
+pub mod cli;
 pub mod command;
 pub mod downloads;
 pub mod exit;

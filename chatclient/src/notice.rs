@@ -171,6 +171,8 @@ pub enum Notice {
     },
     /// A transfer began, went on, or ended.
     Transfer(Transfer),
+    /// A file that a peer fetches from here. A name of its own, so that who waits for a `transfer` of theirs meets no other.
+    Upload(Transfer),
 
     /// Answers `/rooms`.
     Rooms {

@@ -100,7 +100,7 @@ impl App {
                 let Some(link) = self.links.get_mut(at.0) else { return };
                 if link.peer.send_file(at.1, info).is_ok() {
                     upload.fact.state = TransferState::Active;
-                    self.voice.show(&Notice::Transfer(upload.fact()), None);
+                    self.voice.show(&Notice::Upload(upload.fact()), None);
                 }
             }
             Err(code) => {
@@ -154,7 +154,7 @@ impl App {
             Some(ErrorCode::Cancelled) => TransferState::Cancelled,
             Some(_) => TransferState::Failed,
         };
-        self.voice.show(&Notice::Transfer(upload.fact), None);
+        self.voice.show(&Notice::Upload(upload.fact), None);
     }
 
     fn read_next(&mut self, at: LinkTransfer) {

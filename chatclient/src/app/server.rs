@@ -190,7 +190,11 @@ impl App {
         if let CloseReason::WrongFingerprint { expected, found } = reason {
             return self.stop_at_other_key(*expected, *found);
         }
-        self.server.why = reason.to_string();
+        self.server.why = match reason {
+            // It is said to be about connecting anyway.
+            CloseReason::ConnectFailed(error) => error.to_string(),
+            other => other.to_string(),
+        };
         self.dial_next_address();
     }
 

@@ -90,7 +90,7 @@ impl Text {
             Notice::FileList { peer, path, page, pages, total, entries, .. } => {
                 lists::files(peer, path, (*page, *pages, *total), entries)
             }
-            Notice::Transfer(transfer) => {
+            Notice::Transfer(transfer) | Notice::Upload(transfer) => {
                 self.progress.line(transfer, self.audience, now).into_iter().collect()
             }
             Notice::Rooms { rooms } => lists::rooms(rooms),

@@ -318,5 +318,5 @@ fn transfers_are_summed_up() {
          transfer 1: notes.txt from bob: cancelled\n\
          transfer 1: notes.txt to bob: done, 100.0 MiB\n"
     );
-    assert_eq!(shown(&Notice::Transfer(out)), "transfer 1: notes.txt to bob: sent (100.0 MiB)\n");
+    assert_eq!(shown(&Notice::Upload(out)), "transfer 1: notes.txt to bob: sent (100.0 MiB)\n");
 }
