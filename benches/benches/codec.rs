@@ -3,6 +3,13 @@
 //! What must hold: decoding and encoding 64 bytes of text take at most half of prost's time in the same run, and
 //! decoding allocates nothing (`chatproto/tests/wire_allocations.rs`).
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a bench that cannot start may panic"
+)]
+
 use std::hint::black_box;
 
 use chatproto::wire::{Body, DeviceId, HEADER_LEN, Message, NameRef, RawFrame, RoomId, TextRef, ToClient};

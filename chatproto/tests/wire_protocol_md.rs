@@ -1,5 +1,13 @@
 //! PROTOCOL.md says what the code does: its tables are compared with the code's, number by number.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fs;

@@ -40,9 +40,8 @@ impl Model {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Chat { text: usize },
+    Frame { lane: Lane, text: usize },
     Shared { len: usize },
-    BulkFrame { text: usize },
     Bulk { head: usize, payload: Option<usize> },
     Advance { count: usize },
     AdvanceAll,
@@ -51,10 +50,10 @@ enum Op {
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        4 => (1_usize..200).prop_map(|text| Op::Chat { text }),
-        1 => (3000_usize..=4096).prop_map(|text| Op::Chat { text }),
+        4 => (1_usize..200).prop_map(|text| Op::Frame { lane: Lane::Chat, text }),
+        1 => (3000_usize..=4096).prop_map(|text| Op::Frame { lane: Lane::Chat, text }),
         2 => prop_oneof![0_usize..4, 200_usize..300, 5000_usize..6000].prop_map(|len| Op::Shared { len }),
-        1 => (1_usize..100).prop_map(|text| Op::BulkFrame { text }),
+        1 => (1_usize..100).prop_map(|text| Op::Frame { lane: Lane::Bulk, text }),
         3 => (0_usize..20, prop::option::of(0_usize..500)).prop_map(|(head, payload)| Op::Bulk { head, payload }),
         6 => prop_oneof![0_usize..30, 0_usize..1500].prop_map(|count| Op::Advance { count }),
         1 => Just(Op::AdvanceAll),
@@ -70,12 +69,12 @@ fn content(push: usize, len: usize) -> Bytes {
 
 fn apply(op: &Op, push: usize, queue: &mut SendQueue, model: &mut Model) {
     match *op {
-        Op::Chat { text } | Op::BulkFrame { text } => {
+        Op::Frame { lane, text } => {
             let text = char::from(b'a' + u8::try_from(push % 26).expect("a letter")).to_string().repeat(text);
             let frame = LinkSay { counter: push as u64, text: TextRef::new(&text).expect("a legal text") };
-            let (lane, line) = match op {
-                Op::Chat { .. } => (Lane::Chat, &mut model.chat),
-                _ => (Lane::Bulk, &mut model.bulk),
+            let line = match lane {
+                Lane::Chat => &mut model.chat,
+                Lane::Bulk => &mut model.bulk,
             };
             queue.push_frame(lane, &frame);
             line.push_back(frame.to_bytes().to_vec());

@@ -3,6 +3,14 @@
 //! The files are for other implementations; `tests/vectors/read.py` is one. After a deliberate change of the wire, run
 //! this test with `CHATPROTO_WRITE_VECTORS=1` and read the difference.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod announce;
 mod control;
 mod file;
