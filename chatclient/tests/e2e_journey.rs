@@ -103,7 +103,8 @@ fn a_download_replaces_nothing_and_a_wrong_number_is_named() {
     let done = alice.expect("transfer", |event| event["state"] == "done");
     assert_eq!(read(&download(&scratch, "alice", "notes.txt")), b"old");
     assert_eq!(read(std::path::Path::new(done["path"].as_str().expect("a path"))), b"new");
-    alice.quit();
+    alice.type_line("/quit");
+    assert_eq!(alice.wait().code(), Some(5), "the code of the first command that failed");
     bob.quit();
     server.stop();
 }
@@ -199,62 +200,4 @@ fn a_script_without_stay_finishes_what_it_asked_for() {
     assert_eq!(read(&download(&scratch, "alice", "notes.txt")), b"bring cake\n");
     bob.quit();
     server.stop();
-}
-
-#[test]
-fn refusals_have_their_codes() {
-    let scratch = Scratch::new();
-    let server = Server::start(&scratch.path("server"));
-    server.add_users(&["alice", "bob"]);
-    let code = |options: Options, lines: &[&str]| {
-        let mut client = options.start();
-        lines.iter().for_each(|line| client.type_line(line));
-        client.finish()
-    };
-    let has = |events: &[serde_json::Value], code: &str| {
-        assert!(
-            events.iter().any(|event| event["event"] == "error" && event["code"] == code),
-            "{code}: {events:#?}"
-        );
-    };
-    let script = |user: &str| Options::new(user, &server, &scratch).without("--stay");
-
-    let wrong = scratch.path("wrong");
-    std::fs::write(&wrong, "wrong\n").expect("a file");
-    for user in ["alice", "nobody"] {
-        let (status, events) = code(script(user).arg("--password-file").arg(&wrong), &[]);
-        assert_eq!(status.code(), Some(4), "{events:#?}");
-        has(&events, "login_refused");
-    }
-    let (status, events) = code(script("alice"), &["/msg nobody hi"]);
-    assert_eq!(status.code(), Some(5), "{events:#?}");
-    has(&events, "no_such_user");
-    let (status, events) = code(script("alice"), &["[FILE] bob"]);
-    assert_eq!(status.code(), Some(5), "{events:#?}");
-    has(&events, "offline");
-    let (status, events) = code(script("alice"), &["/nonsense"]);
-    assert_eq!(status.code(), Some(2), "{events:#?}");
-    has(&events, "usage");
-
-    let mut bob = Client::ready(Options::new("bob", &server, &scratch).arg("--accept").arg("none"));
-    let (status, events) = code(script("alice"), &["[FILE] bob"]);
-    assert_eq!(status.code(), Some(6), "{events:#?}");
-    has(&events, "denied");
-    // The state of a client that runs is nobody else's.
-    let (status, events) = code(script("bob"), &[]);
-    assert_eq!(status.code(), Some(1), "{events:#?}");
-    has(&events, "state_in_use");
-    bob.end_input();
-    bob.terminate();
-
-    let unknown = Options::bare("alice", &server.addr, &scratch);
-    let (status, events) = code(unknown, &[]);
-    assert_eq!(status.code(), Some(3), "{events:#?}");
-    let error = events.iter().find(|event| event["code"] == "unknown_server").expect("the reason");
-    assert_eq!(error["fingerprint"].as_str(), server.fingerprint.as_deref());
-
-    let addr = server.addr.clone();
-    server.stop();
-    let (status, events) = code(Options::bare("alice", &addr, &scratch).arg("--trust-first"), &[]);
-    assert_eq!(status.code(), Some(3), "{events:#?}");
 }

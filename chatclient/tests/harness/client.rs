@@ -48,6 +48,14 @@ impl Options {
             .arg(scratch.path(&format!("{user}-state")))
     }
 
+    /// Another password file than the right one.
+    pub fn password(mut self, file: &Path) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--password-file") {
+            self.args[at + 1] = file.into();
+        }
+        self
+    }
+
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self

@@ -1,0 +1,238 @@
+//! A person at a terminal: a pseudo-terminal with the user interface at its other end.
+//!
+//! The other end is this very program, started again to play [`the_other_end`].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use chatclient::command::Command;
+use chatclient::notice::Notice;
+use chatclient::ui::{Format, Input, Ui};
+use chatnet::{Net, NetConfig};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+const ROLE: &str = "CHATCLIENT_TEST_OTHER_END";
+
+/// Longer than any answer takes; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+const CTRL_R: &str = "\x12";
+
+#[test]
+fn lines_are_edited_and_arrive_as_commands() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("helo\x08lo\r");
+    terminal.sees("got Say { text: \"hello\" }");
+    terminal.types("/nonsense\r");
+    terminal.sees("error: there is no command \"/nonsense\"");
+    terminal.types("/le\tgames\r");
+    terminal.sees("got Leave { room: Some(\"games\") }");
+    terminal.types(CTRL_D);
+    terminal.sees("got Quit");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn output_does_not_disturb_what_is_being_typed() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("say this\rhalf a li");
+    terminal.sees("got Say { text: \"say this\" }");
+    terminal.sees("half a li");
+    terminal.types("ne\r");
+    terminal.sees("got Say { text: \"half a line\" }");
+    terminal.types("/quit\r");
+    terminal.sees("got Quit");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn a_changed_room_shows_in_the_next_prompt() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("/join games\r");
+    terminal.sees("games> ");
+    terminal.types("/quit\r");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn a_terminal_that_knows_nothing_gets_plain_lines() {
+    let mut terminal = Terminal::open_as("dumb");
+    terminal.types("hello\n");
+    terminal.sees("got Say { text: \"hello\" }");
+    terminal.types(CTRL_D);
+    terminal.sees("got End");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn ctrl_c_interrupts_and_leaves_the_terminal_as_it_was() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("not fini");
+    terminal.sees("fini");
+    terminal.types(CTRL_C);
+    terminal.sees("got Interrupt");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn a_program_that_ends_by_itself_shows_its_last_words_and_leaves_the_terminal_as_it_was() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("end it\rtyping on");
+    terminal.sees("error: these are the last words");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn a_person_who_searches_the_history_does_not_stop_the_program() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    // 100 notices come while the editor takes none; were the loop to wait for it, the end would never come.
+    terminal.types(&format!("flood and end\r{CTRL_R}"));
+    terminal.ends_as_it_was();
+}
+
+/// Shows what it gets, until it is told to end.
+#[test]
+fn the_other_end() {
+    if std::env::var_os(ROLE).is_none() {
+        return;
+    }
+    let mut net = Net::new(NetConfig::default()).unwrap();
+    let mut ui = Ui::new(Format::Text);
+    assert!(ui.is_interactive());
+    ui.set_prompt("lobby> ");
+    let mut mailbox = ui.listen(net.waker()).unwrap();
+    let mut events = Vec::new();
+    loop {
+        net.turn(None, &mut events).unwrap();
+        events.clear();
+        for input in mailbox.drain() {
+            match input {
+                Input::Request(request) => {
+                    ui.show(&Notice::Info(format!("got {:?}", request.command)), None);
+                    match request.command {
+                        Command::Quit => return,
+                        Command::Join { room } => ui.set_prompt(&format!("{}> ", room.as_str())),
+                        Command::Say { text } if text == *"end it" => {
+                            ui.show(
+                                &Notice::error(chatclient::notice::Code::Connect, "these are the last words"),
+                                None,
+                            );
+                            return;
+                        }
+                        Command::Say { text } if text == *"flood and end" => {
+                            for number in 0..100 {
+                                ui.show(&Notice::Info(format!("notice {number}")), None);
+                            }
+                            return;
+                        }
+                        _ => {}
+                    }
+                }
+                Input::Malformed { error, .. } => {
+                    ui.show(&Notice::error(chatclient::notice::Code::Usage, error.to_string()), None);
+                }
+                Input::End | Input::Interrupt => {
+                    ui.show(&Notice::Info(format!("got {input:?}")), None);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The person's end.
+struct Terminal {
+    keyboard: File,
+    screen: Receiver<Vec<u8>>,
+    unread: String,
+    /// Kept open, so that the modes can be read after the other end has gone.
+    line: OwnedFd,
+    before: LocalModes,
+    child: Child,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        Self::open_as("xterm")
+    }
+
+    fn open_as(kind: &str) -> Self {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        let name = ptsname(&keyboard, Vec::new()).unwrap();
+        let line = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        tcsetwinsize(&line, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let before = tcgetattr(&line).unwrap().local_modes;
+        assert!(before.contains(LocalModes::ECHO | LocalModes::ICANON));
+        let child = Process::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_other_end", "--nocapture"])
+            .env(ROLE, "1")
+            .env("TERM", kind)
+            .stdin(Stdio::from(line.try_clone().unwrap()))
+            .stdout(Stdio::from(line.try_clone().unwrap()))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let keyboard = File::from(keyboard);
+        let (sender, screen) = channel();
+        let mut output = keyboard.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { keyboard, screen, unread: String::new(), line, before, child }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is on the screen, after what was seen before.
+    fn sees(&mut self, expected: &str) {
+        loop {
+            if let Some(at) = self.unread.find(expected) {
+                self.unread.drain(..at + expected.len());
+                return;
+            }
+            match self.screen.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.unread.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("never saw {expected:?}, only {:?}", self.unread),
+            }
+        }
+    }
+
+    fn ends_as_it_was(mut self) {
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        assert_eq!(tcgetattr(&self.line).unwrap().local_modes, self.before);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A test that failed must not leave its other end behind; one that passed has none any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
