@@ -240,10 +240,8 @@ impl App {
 
     /// Whether everything is done that was asked for, so that the end can begin.
     fn is_done(&self) -> bool {
-        self.input_ended.is_some()
-            && !self.settings.stay
-            && self.errands.is_empty()
-            && self.uploads.is_empty()
+        let asked_for_all = self.input_ended.is_some() && !self.settings.stay;
+        asked_for_all && self.server.told_ready && self.errands.is_empty() && self.uploads.is_empty()
     }
 
     /// Whether the server was waited for long enough after the end of the input.

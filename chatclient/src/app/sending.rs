@@ -136,9 +136,10 @@ impl App {
         match provided {
             Ok(()) => self.read_next(at),
             Err(code) => {
-                // It has ended already when this fails.
-                let _ = link.peer.cancel(at.1, code);
-                self.on_upload_over(at, Some(code));
+                // If it has ended already, the event that says why is on its way.
+                if link.peer.cancel(at.1, code).is_ok() {
+                    self.on_upload_over(at, Some(code));
+                }
             }
         }
     }

@@ -190,11 +190,7 @@ impl App {
         if let CloseReason::WrongFingerprint { expected, found } = reason {
             return self.stop_at_other_key(*expected, *found);
         }
-        self.server.why = match reason {
-            // It is said to be about connecting anyway.
-            CloseReason::ConnectFailed(error) => error.to_string(),
-            other => other.to_string(),
-        };
+        self.server.why = reason.to_string();
         self.dial_next_address();
     }
 
@@ -325,8 +321,9 @@ impl App {
         if *reason == LostReason::Unreachable && !self.server.why.is_empty() {
             text.clone_from(&self.server.why);
         }
-        if !self.server.told_ready && !(self.settings.stay && retry_in.is_some()) {
-            let message = format!("cannot connect to {}: {text}", self.settings.server);
+        let goes_on = self.server.told_ready || (self.settings.stay && retry_in.is_some());
+        if !goes_on {
+            let message = format!("{}: {text}", self.settings.server);
             self.voice.fatal(&Notice::error(Code::Connect, message), Code::Connect);
             return self.quit();
         }
