@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Makes the seeds of `decode` and `split`, and the dictionary, out of the golden vectors.
+
+Run it after the vectors have changed: python3 fuzz/seeds.py
+"""
+
+import json
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+VECTORS = HERE.parent / "chatproto" / "tests" / "vectors"
+
+# Longer ones repeat a byte.
+MAX_SEED = 1500
+
+# Tables have a vector for every value; two of a kind are enough to start from.
+MAX_PER_FRAME = 4
+
+
+def vectors():
+    for path in sorted(VECTORS.glob("*.json")):
+        counts = {}
+        for vector in json.loads(path.read_text(encoding="ascii")):
+            frame = vector.get("frame", "invalid")
+            counts[frame] = counts.get(frame, 0) + 1
+            data = bytes.fromhex(vector["hex"])
+            if len(data) <= MAX_SEED and (frame == "invalid" or counts[frame] <= MAX_PER_FRAME):
+                yield path.stem, frame, vector["case"], data
+
+
+def write(target, name, data):
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def quoted(data):
+    return '"' + "".join(chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\x{b:02x}" for b in data) + '"'
+
+
+def main():
+    families = {}
+    dictionary = {"chat": b"chat", "lobby": b"\x05lobby", "alice": b"\x05alice", "bob": b"\x03bob",
+                  "longest_frame": (65536).to_bytes(4, "big"), "longest_hello": (1024).to_bytes(4, "big"),
+                  "override": "\u202e".encode(), "escape": b"\x1b[", "up": b"../", "root": b"\xaf\x13\x49\xb9"}
+    for family, frame, case, data in vectors():
+        name = re.sub(r"[^a-z0-9]+", "_", f"{frame}_{case}".lower()).strip("_")
+        # A type and a body.
+        write("decode", name, data[4:])
+        if frame != "invalid":
+            families.setdefault(family, []).append(data)
+            dictionary.setdefault(frame, data[:5])
+    for family, frames in families.items():
+        stream = b"".join(frames)
+        write("split", f"{family}_bytewise", bytes([0, 1, 1, 1, 1, 1, 1, 1, 1]) + stream)
+        write("split", f"{family}_uneven", bytes([1, 3, 200, 1, 7, 90, 2, 255, 5]) + stream)
+    lines = ["# Made by seeds.py: beginnings of frames, and bytes that mean something."]
+    lines += [f"{name}={quoted(data)}" for name, data in dictionary.items()]
+    (HERE / "frames.dict").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+//! What the fuzz targets share: legal values out of any bytes, and a reader for what a machine sends.
+
+mod sent;
+mod values;
+
+pub use sent::Sent;
+pub use values::{Value, frames};
