@@ -11,7 +11,6 @@ mod harness;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use harness::{Client, Options, Scratch, Server, download, noise, read};
 
@@ -117,20 +116,40 @@ fn a_peer_that_vanishes_in_the_middle_is_named_and_leaves_nothing_under_the_fina
 }
 
 #[test]
-fn a_share_or_a_download_folder_that_cannot_be_used_is_named_at_once() {
+fn a_share_that_cannot_be_used_is_named_at_once() {
     let (scratch, server, _) = world();
     let file = scratch.path("file");
     std::fs::write(&file, b"").expect("a file");
-    let cases: [(&str, &Path, i32); 3] =
-        [("--share", &scratch.path("nowhere"), 5), ("--share", &file, 5), ("--downloads", &file, 1)];
-    for (flag, path, code) in cases {
-        let options = Options::bare("alice", &server.addr, &scratch).arg("--trust-first").arg(flag).arg(path);
+    for path in [&scratch.path("nowhere"), &file] {
+        let options =
+            Options::bare("alice", &server.addr, &scratch).arg("--trust-first").arg("--share").arg(path);
         let (status, events) = options.start().finish();
-        assert_eq!(status.code(), Some(code), "{flag} {path:?}: {events:#?}");
+        assert_eq!(status.code(), Some(5), "{path:?}: {events:#?}");
         let error = events.iter().find(|event| event["event"] == "error").expect("an error");
         let message = error["message"].as_str().expect("a message");
         assert!(message.contains(path.to_str().expect("a path")), "{message}");
     }
+    server.stop();
+}
+
+#[test]
+fn a_download_folder_that_cannot_be_used_fails_the_transfer_and_nothing_else() {
+    let (scratch, server, share) = world();
+    std::fs::write(share.join("notes.txt"), b"one").expect("a file");
+    // Where the folder should be is a file.
+    std::fs::write(scratch.path("alice-downloads"), b"").expect("a file");
+    let bob = sharing_bob(&server, &scratch);
+    let mut alice = Client::ready(Options::new("alice", &server, &scratch));
+    alice.type_line("[FILE] bob");
+    alice.expect("file_list", |_| true);
+    alice.type_line("/get 1");
+    let failed = alice.expect("transfer", |event| event["state"] == "failed");
+    assert_eq!(failed["error"], "storage", "{failed}");
+    alice.type_line("still here");
+    alice.expect("posted", |_| true);
+    alice.type_line("/quit");
+    assert_eq!(alice.wait().code(), Some(1));
+    bob.quit();
     server.stop();
 }
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use chatclient::command::Command;
-use chatclient::notice::Notice;
+use chatclient::notice::{Code, Notice};
 use chatclient::ui::{Format, Input, Ui};
 use chatnet::{Net, NetConfig};
 use rustix::fs::{Mode, OFlags};
@@ -125,27 +125,12 @@ fn the_other_end() {
             match input {
                 Input::Request(request) => {
                     ui.show(&Notice::Info(format!("got {:?}", request.command)), None);
-                    match request.command {
-                        Command::Quit => return,
-                        Command::Join { room } => ui.set_prompt(&format!("{}> ", room.as_str())),
-                        Command::Say { text } if text == *"end it" => {
-                            ui.show(
-                                &Notice::error(chatclient::notice::Code::Connect, "these are the last words"),
-                                None,
-                            );
-                            return;
-                        }
-                        Command::Say { text } if text == *"flood and end" => {
-                            for number in 0..100 {
-                                ui.show(&Notice::Info(format!("notice {number}")), None);
-                            }
-                            return;
-                        }
-                        _ => {}
+                    if obey(&request.command, &mut ui) {
+                        return;
                     }
                 }
                 Input::Malformed { error, .. } => {
-                    ui.show(&Notice::error(chatclient::notice::Code::Usage, error.to_string()), None);
+                    ui.show(&Notice::error(Code::Usage, error.to_string()), None);
                 }
                 Input::End | Input::Interrupt => {
                     ui.show(&Notice::Info(format!("got {input:?}")), None);
@@ -154,6 +139,24 @@ fn the_other_end() {
             }
         }
     }
+}
+
+/// Does what a test wants of this end; whether it ends.
+fn obey(command: &Command, ui: &mut Ui) -> bool {
+    if let Command::Join { room } = command {
+        ui.set_prompt(&format!("{}> ", room.as_str()));
+    }
+    let Command::Say { text } = command else { return *command == Command::Quit };
+    match text.as_str() {
+        "end it" => ui.show(&Notice::error(Code::Connect, "these are the last words"), None),
+        "flood and end" => {
+            for number in 0..100 {
+                ui.show(&Notice::Info(format!("notice {number}")), None);
+            }
+        }
+        _ => return false,
+    }
+    true
 }
 
 /// The person's end.

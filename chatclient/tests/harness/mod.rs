@@ -1,7 +1,7 @@
 //! Runs the real programs: a server, clients in `--json` mode, and a proxy that counts what passes.
 //!
 //! Everything waits for events. The one duration here, [`PATIENCE`], only bounds how long a test that has failed hangs.
-#![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test uses its own part")]
 
 mod client;
 mod proxy;
