@@ -13,11 +13,13 @@ mod text;
 pub use input::{Input, InputError, MAX_LINE_BYTES};
 
 use std::io;
+use std::sync::Arc;
 
 use chatnet::{Mailbox, Waker};
 
 use crate::notice::Notice;
 use sink::Sink;
+use terminal::Prompt;
 
 /// What the output is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub enum Format {
 pub struct Ui {
     format: Format,
     sink: Sink,
+    prompt: Arc<Prompt>,
 }
 
 impl Ui {
@@ -40,7 +43,7 @@ impl Ui {
     #[must_use]
     pub fn new(format: Format) -> Self {
         let person = format == Format::Text && terminal::is_there();
-        Self { format, sink: Sink::new(format, person) }
+        Self { format, sink: Sink::new(format, person), prompt: Arc::default() }
     }
 
     /// Whether a person sits at a terminal and can be asked.
@@ -67,9 +70,7 @@ impl Ui {
     /// When the terminal cannot be used, or no thread can be started.
     pub fn listen(&mut self, waker: Waker) -> io::Result<Mailbox<Input>> {
         let (sender, mailbox) = Mailbox::new(waker, MAX_WAITING_INPUT);
-        if self.is_interactive() {
-            self.sink.edit_lines(sender)?;
-        } else {
+        if !self.sink.edit_lines(&self.prompt, &sender)? {
             lines::start(self.format, sender)?;
         }
         Ok(mailbox)
@@ -82,9 +83,10 @@ impl Ui {
         self.sink.show(notice, reference);
     }
 
-    /// Changes what stands before the line being typed, as `lobby> `; from the next line on.
+    /// Changes what stands before the line being typed, as `lobby> `; from the next line on. The first line waits for it
+    /// a little, and so does a line after a command that may change it.
     pub fn set_prompt(&mut self, prompt: &str) {
-        self.sink.set_prompt(prompt);
+        self.prompt.set(prompt);
     }
 
     /// Whether nobody reads the output any more: end the program quietly, with

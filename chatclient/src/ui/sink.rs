@@ -2,12 +2,13 @@
 
 use std::io::{self, Write as _};
 use std::mem;
+use std::sync::Arc;
 use std::time::Instant;
 
 use chatnet::MailSender;
 
 use super::input::Input;
-use super::terminal::Terminal;
+use super::terminal::{Prompt, Started, Terminal};
 use super::text::{Audience, Text};
 use super::{Format, json};
 use crate::notice::Notice;
@@ -38,13 +39,23 @@ impl Sink {
         matches!(self, Self::Screen(..) | Self::Terminal(_))
     }
 
-    /// From a terminal on which nothing is typed yet to one on which lines are edited.
-    pub(super) fn edit_lines(&mut self, sender: MailSender<Input>) -> io::Result<()> {
-        if let Self::Screen(_, text) = self {
-            let text = mem::replace(text, Text::new(Audience::Person));
-            *self = Self::Terminal(Terminal::start(text, sender)?);
+    /// From a terminal on which nothing is typed yet to one on which lines are edited. Says no when this is no terminal,
+    /// or one too simple for that.
+    pub(super) fn edit_lines(
+        &mut self,
+        prompt: &Arc<Prompt>,
+        sender: &MailSender<Input>,
+    ) -> io::Result<bool> {
+        let Self::Screen(_, text) = self else { return Ok(false) };
+        let text = mem::replace(text, Text::new(Audience::Person));
+        match Terminal::start(text, prompt, sender)? {
+            Started::Editing(terminal) => *self = Self::Terminal(terminal),
+            Started::TooSimple(text) => {
+                *self = Self::Screen(Output::default(), text);
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn show(&mut self, notice: &Notice, reference: Option<&str>) {
@@ -65,12 +76,6 @@ impl Sink {
             }
             Self::Screen(output, text) => output.write(&text.render(notice, Instant::now())),
             Self::Terminal(terminal) => terminal.show(notice),
-        }
-    }
-
-    pub(super) fn set_prompt(&mut self, prompt: &str) {
-        if let Self::Terminal(terminal) = self {
-            terminal.set_prompt(prompt);
         }
     }
 

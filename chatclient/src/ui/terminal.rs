@@ -11,37 +11,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use chatnet::MailSender;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::input::Input;
 use super::text::Text;
 use crate::notice::Notice;
+pub(super) use prompt::Prompt;
+
 use printer::Printer;
-use prompt::Prompt;
 
 /// The terminal while lines are read from it.
 #[derive(Debug)]
 pub(super) struct Terminal {
     text: Text,
-    prompt: Arc<Prompt>,
     printer: Printer,
     /// Whether a line is being edited just now.
     editing: Arc<AtomicBool>,
     /// How the terminal was before.
-    before: Option<Termios>,
+    before: Termios,
+}
+
+/// Whether lines can be edited.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// Yes, and a thread does so.
+    Editing(Terminal),
+    /// The terminal understands too little; nothing has begun.
+    TooSimple(Text),
 }
 
 impl Terminal {
     /// Starts to read lines; `text` has shown what came before.
-    pub(super) fn start(text: Text, sender: MailSender<Input>) -> io::Result<Self> {
-        let before = tcgetattr(rustix::stdio::stdin()).ok();
-        let prompt = Arc::new(Prompt::default());
-        let editing = Arc::new(AtomicBool::new(false));
+    pub(super) fn start(text: Text, prompt: &Arc<Prompt>, sender: &MailSender<Input>) -> io::Result<Started> {
         let mut editor = reader::editor()?;
-        let output = editor.create_external_printer().map_err(io::Error::other)?;
+        let Ok(output) = editor.create_external_printer() else { return Ok(Started::TooSimple(text)) };
+        let editing = Arc::new(AtomicBool::new(false));
         let printer = Printer::start(output, Arc::clone(&editing))?;
-        reader::start(editor, Arc::clone(&prompt), Arc::clone(&editing), sender)?;
-        Ok(Self { text, prompt, printer, editing, before })
+        let before = quiet_between_lines()?;
+        let terminal = Self { text, printer, editing: Arc::clone(&editing), before };
+        reader::start(editor, Arc::clone(prompt), editing, sender.clone())?;
+        Ok(Started::Editing(terminal))
     }
 
     pub(super) fn show(&mut self, notice: &Notice) {
@@ -49,10 +58,6 @@ impl Terminal {
         if !lines.is_empty() {
             self.printer.print(lines);
         }
-    }
-
-    pub(super) fn set_prompt(&mut self, prompt: &str) {
-        self.prompt.set(prompt);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -63,14 +68,23 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.printer.finish();
-        // The thread that edits a line cannot be told to stop, and dies with the program: leave the terminal as it was.
+        // A thread that edits a line cannot be told to stop, and dies with the program.
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.before);
         if self.editing.load(Ordering::SeqCst) {
-            if let Some(before) = &self.before {
-                let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, before);
-            }
             let _ = io::stdout().lock().write_all(b"\n");
         }
     }
+}
+
+/// What is typed while no line is edited waits for the next one, instead of being shown where it does not belong; also
+/// Ctrl-D, which would be lost. Returns how the terminal was before.
+fn quiet_between_lines() -> io::Result<Termios> {
+    let stdin = rustix::stdio::stdin();
+    let before = tcgetattr(stdin)?;
+    let mut quiet = before.clone();
+    quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+    tcsetattr(stdin, OptionalActions::Now, &quiet)?;
+    Ok(before)
 }
 
 /// Asks until the answer is clear.

@@ -1,7 +1,8 @@
 //! Output above the line being edited.
 //!
 //! The editor takes output only while it waits for a key, and not at all while it searches its history. So that the
-//! loop never waits for a person, a thread stands between.
+//! loop never waits for a person, a thread stands between. What comes in the very moment in which a line is finished may
+//! be shown one line late.
 
 use std::io;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The prompt, set by the loop and read by the thread that edits lines.
 #[derive(Debug, Default)]
-pub(super) struct Prompt {
+pub(in crate::ui) struct Prompt {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Prompt {
-    pub(super) fn set(&self, text: &str) {
+    pub(in crate::ui) fn set(&self, text: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Names only: anything that a terminal could obey would also spoil the editor's idea of the width.
         state.text = chatproto::wire::escaped(text).to_string();
@@ -31,14 +31,10 @@ impl Prompt {
         (state.text.clone(), state.changes)
     }
 
-    /// Waits until it was set more often than `seen` times, for at most [`MAX_WAIT`].
-    pub(super) fn wait(&self, seen: u64) {
+    /// Waits until it was set more often than `seen` times, for at most `max`.
+    pub(super) fn wait(&self, seen: u64, max: Duration) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether it changed or the time is over, the next line begins.
-        drop(self.changed.wait_timeout_while(state, MAX_WAIT, |state| state.changes <= seen));
+        drop(self.changed.wait_timeout_while(state, max, |state| state.changes <= seen));
     }
 }
-
-/// A command that may change the prompt delays the next one by so much at most: a prompt cannot be changed while a
-/// line is being edited.
-const MAX_WAIT: Duration = Duration::from_millis(500);

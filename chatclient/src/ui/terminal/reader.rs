@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use chatnet::MailSender;
 use rustyline::error::ReadlineError;
@@ -21,6 +22,13 @@ pub(super) type LineEditor = Editor<Commands, MemHistory>;
 
 /// So many lines can be called back with the arrow keys.
 const MAX_HISTORY_LINES: usize = 500;
+
+/// A command that may change the prompt delays the next line by so much at most: a prompt cannot be changed while a
+/// line is being edited.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// The first line waits so long for the first prompt, which comes with the login.
+const MAX_FIRST_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn editor() -> io::Result<LineEditor> {
     let config = Config::builder()
@@ -44,6 +52,7 @@ pub(super) fn start(
 ) -> io::Result<()> {
     let read_all = move || {
         let mut line_number = 0;
+        prompt.wait(0, MAX_FIRST_WAIT);
         loop {
             let (text, seen) = prompt.now();
             line_number += 1;
@@ -57,7 +66,7 @@ pub(super) fn start(
                 return;
             }
             if wait {
-                prompt.wait(seen);
+                prompt.wait(seen, MAX_WAIT);
             }
         }
     };
