@@ -28,7 +28,10 @@ impl Progress {
     /// only to people.
     pub(super) fn line(&mut self, transfer: &Transfer, audience: Audience, now: Instant) -> Option<String> {
         match transfer.state {
-            TransferState::Queued => Some(format!("{}: {}", title(transfer), queued(transfer))),
+            // Without a place in a queue it starts at once.
+            TransferState::Queued => {
+                transfer.position.map(|_| format!("{}: {}", title(transfer), queued(transfer)))
+            }
             TransferState::Active => self.active(transfer, audience, now),
             TransferState::Done => {
                 let moving = self.moving.remove(&transfer.id);

@@ -241,6 +241,7 @@ fn a_person_sees_a_file_move_at_a_bounded_rate() {
     let start = Instant::now();
     let mut at =
         |millis, transfer| text.render(&Notice::Transfer(transfer), start + Duration::from_millis(millis));
+    assert_eq!(at(0, transfer(TransferState::Queued, 0)), "");
     let queued = Transfer { position: Some(2), ..transfer(TransferState::Queued, 0) };
     assert_eq!(at(0, queued), "transfer 1: notes.txt from bob: waiting, place 2\n");
     let active = |mebibytes: u64| transfer(TransferState::Active, mebibytes << 20);
