@@ -163,7 +163,9 @@ impl App {
 
     fn join(&mut self, errand: Errand, room: Name) {
         if self.is_in(&room) {
-            self.room = Some(room);
+            self.room = Some(room.clone());
+            let user = self.settings.user.clone();
+            self.voice.show(&Notice::Joined { room, user }, Some(&errand));
             return self.refresh_prompt();
         }
         match self.server.session.join(RoomKey::Room(room)) {

@@ -2,13 +2,13 @@
 //! queues; whatever must stay in order has one job at a time.
 
 use super::receiving::{self, Stored};
-use super::sending;
+use super::sending::{self, Listed};
 use crate::downloads::{Downloads, Incoming};
 use crate::share::{Outgoing, Seen, Share};
 use bytes::Bytes;
 use chatnet::{PoolFull, Waker, WorkerPool};
 use chatproto::opaque::{ClientLogin, ClientLoginError, OsRng};
-use chatproto::peer::{Item, ListId, UnitData};
+use chatproto::peer::{ListId, UnitData};
 use chatproto::verify::UnitLog2;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath, TransferId};
 use std::collections::VecDeque;
@@ -62,7 +62,7 @@ pub(super) enum Folder {
 pub(super) enum Done {
     Resolved(io::Result<Vec<SocketAddr>>),
     LoginFinished { attempt: u64, proof: Result<Vec<u8>, ClientLoginError> },
-    Listed { link: LinkId, id: ListId, listed: Result<Vec<Item>, ErrorCode> },
+    Listed { link: LinkId, id: ListId, listed: Result<Listed, ErrorCode> },
     Opened { at: LinkTransfer, opened: Result<Box<Outgoing>, ErrorCode> },
     Read { at: LinkTransfer, outgoing: Box<Outgoing>, read: Result<UnitData, ErrorCode> },
     Begun { id: u64, begun: Result<(Downloads, Box<Incoming>), receiving::Failure> },

@@ -19,6 +19,10 @@ use std::time::Duration;
 /// Time for one address of a peer, with the TLS handshake; the next one is tried then.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Callers that have not shown a ticket yet. Answers strangers who would use up the connections that peers and the server
+/// need.
+const MAX_STRANGERS: usize = 32;
+
 /// Everything that may become a link.
 #[derive(Debug, Default)]
 pub(super) struct Linking {
@@ -91,8 +95,7 @@ impl App {
     pub(super) fn on_peer_request_closed(&mut self, request: RequestId, refusal: &Refusal) {
         let Some(asked) = self.linking.asked.remove(&request) else { return };
         let (code, message) = super::facts::refusal(refusal);
-        let message = format!("{}: {message}", asked.peer.as_str());
-        self.voice.fail(Some(&asked.errand), code, message);
+        self.fail_link(asked.peer, Some(&asked.errand), code, message);
     }
 
     pub(super) fn on_peer_offer(&mut self, offer: OfferId, from: Name, purpose: Purpose) {
@@ -105,10 +108,10 @@ impl App {
         self.linking.offers.insert(offer, Offer { from: from.clone(), waits });
         match policy {
             AcceptPolicy::Ask => {}
-            AcceptPolicy::All => self.answer_offer(offer, true),
+            AcceptPolicy::All => self.answer_offer(offer, true, None),
             AcceptPolicy::None => {
                 self.voice.info(format!("{} asked for {purpose} and was denied", from.as_str()));
-                self.answer_offer(offer, false);
+                self.answer_offer(offer, false, None);
             }
         }
     }
@@ -117,7 +120,7 @@ impl App {
     pub(super) fn answer_by_user(&mut self, errand: &Errand, id: u64, accept: bool) {
         let offer = OfferId(id);
         if self.linking.offers.get(&offer).is_some_and(|offer| offer.waits) {
-            self.answer_offer(offer, accept);
+            self.answer_offer(offer, accept, Some(errand));
         } else {
             self.voice.fail(
                 Some(errand),
@@ -127,14 +130,14 @@ impl App {
         }
     }
 
-    fn answer_offer(&mut self, id: OfferId, accept: bool) {
+    fn answer_offer(&mut self, id: OfferId, accept: bool, errand: Option<&Errand>) {
         let Some(offer) = self.linking.offers.get_mut(&id) else { return };
         let waited = std::mem::take(&mut offer.waits);
         if self.server.session.answer_peer(id, accept).is_err() || !accept {
             self.linking.offers.remove(&id);
         }
         if waited || accept {
-            self.voice.show(&Notice::PeerRequestClosed { id: id.0, reason: None }, None);
+            self.voice.show(&Notice::PeerRequestClosed { id: id.0, reason: None }, errand);
         }
     }
 
@@ -205,11 +208,13 @@ impl App {
         self.fail_link(introduction.peer, errand.as_ref(), code, message);
     }
 
+    /// No link comes about; the command that asked for one has failed.
     pub(super) fn fail_link(&mut self, peer: Name, errand: Option<&Errand>, verdict: Code, message: String) {
-        if errand.is_some() {
-            self.voice.note(verdict);
-        }
+        let failed = format!("no link with {}: {}", peer.as_str(), verdict.name());
         self.voice.show(&Notice::PeerFailed { peer, verdict, message }, errand);
+        if errand.is_some() {
+            self.voice.fail(errand, verdict, failed);
+        }
     }
 
     /// A dialled connection stands, and so does the key that was introduced.
@@ -242,11 +247,11 @@ impl App {
     /// Somebody connected, and has proved to have some key. Who it is, the hello will say.
     pub(super) fn on_called(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
         match proved_key(tls) {
-            Some(key) => {
+            Some(key) if self.links.strangers() < MAX_STRANGERS => {
                 let machine = Peer::listen(self.peer_config(), self.clock.now());
                 self.links.insert(token, machine, key, None);
             }
-            None => self.net.abort(token),
+            Some(_) | None => self.net.abort(token),
         }
     }
 
@@ -271,7 +276,8 @@ impl App {
             }
             Err(error) => {
                 let _ = link.peer.refuse(ErrorCode::BadTicket, now);
-                self.voice.info(format!("somebody who says to be {} was not let in: {error}", user.as_str()));
+                // Not for the user's eyes: anybody can call.
+                tracing::warn!(claimed = user.as_str(), %error, "a caller was not let in");
             }
         }
     }

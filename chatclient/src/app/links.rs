@@ -100,6 +100,16 @@ impl Links {
         with.map(|(id, _)| *id).collect()
     }
 
+    /// How many callers have not shown a ticket.
+    pub(super) fn strangers(&self) -> usize {
+        self.links.values().filter(|link| link.with.is_none()).count()
+    }
+
+    /// Whether a link is there and stands.
+    pub(super) fn stands(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(Link::stands)
+    }
+
     /// Whether a link with somebody is being opened; with anybody, for `None`.
     pub(super) fn is_opening(&self, peer: Option<&Name>) -> bool {
         let opening = |link: &&Link| !link.stands() && link.peer.state() != State::Closed;

@@ -84,11 +84,13 @@ impl App {
 
     /// `/get`.
     pub(super) fn get(&mut self, errand: &Errand, peer: Option<Name>, numbers: &[u32]) {
-        let Some((link, peer)) = self.link_for(errand, peer) else { return };
-        let Some(shown) = self.lists.shown.get(&peer).filter(|shown| shown.link == link) else {
+        let Some((_, peer)) = self.link_for(errand, peer) else { return };
+        let shown = self.lists.shown.get(&peer).filter(|shown| self.links.stands(shown.link));
+        let Some(shown) = shown else {
             let text = format!("no list of {} was shown yet; try /ls @{0}", peer.as_str());
             return self.voice.fail(Some(errand), Code::NoList, text);
         };
+        let link = shown.link;
         let mut wanted = Vec::new();
         for number in numbers {
             let found = match shown.entries.get(number) {

@@ -107,6 +107,8 @@ struct App {
     direct: Option<Direct>,
     lists: Lists,
     share: Option<Share>,
+    /// The last remark about what of the share is not shown.
+    share_remark: String,
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
@@ -247,10 +249,8 @@ impl App {
     /// Whether the server was waited for long enough after the end of the input.
     fn is_drained(&self) -> bool {
         let waited = self.input_ended.is_some_and(|since| since.elapsed() >= DRAIN_TIMEOUT);
-        waited
-            && !self.settings.stay
-            && self.server.session.state() == State::Offline
-            && self.links.is_empty()
+        let is_gone = !matches!(self.server.session.state(), State::Ready | State::Stopped);
+        waited && !self.settings.stay && is_gone && self.links.is_empty()
     }
 
     fn is_over(&self) -> bool {

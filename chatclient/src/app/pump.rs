@@ -58,7 +58,8 @@ impl App {
         let drained = self.input_ended.map(|since| since + super::DRAIN_TIMEOUT);
         // Past it, it has been acted on or does not apply.
         let drained = drained.filter(|at| *at > Instant::now());
-        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).min()
+        let stalled = self.transfers.next_stall();
+        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).chain(stalled).min()
     }
 
     /// Lets the machines do what is due.
@@ -70,6 +71,7 @@ impl App {
                 link.peer.handle_timeout(now);
             }
         }
+        self.end_stalled();
     }
 
     /// Reads a socket as far as its machine wants.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chatproto::verify::UnitLog2;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPathRef};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// A file while its bytes come. The link's window bounds what waits here.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl App {
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
         download.fact.position = Some(position);
+        download.heard_at = Instant::now();
         let id = download.fact.id;
         self.show_progress(id);
     }
@@ -59,6 +61,7 @@ impl App {
         let Some(download) = self.transfers.of(at) else { return };
         let id = download.fact.id;
         let name = download.fact.name.clone();
+        download.heard_at = Instant::now();
         download.fact.size = Some(size);
         download.fact.position = None;
         download.fact.state = TransferState::Active;
@@ -87,7 +90,10 @@ impl App {
     }
 
     pub(super) fn on_file_data(&mut self, at: LinkTransfer, offset: u64, data: Bytes) {
-        let Some(Download { stage: Stage::Coming(_, coming), .. }) = self.transfers.of(at) else { return };
+        let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
+            return;
+        };
+        *heard_at = Instant::now();
         if coming.pieces.is_empty() {
             coming.offset = offset;
         }
@@ -111,6 +117,7 @@ impl App {
             Ok(stored) => {
                 let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
                 download.fact.bytes = stored.received;
+                download.heard_at = Instant::now();
                 let at = download.at();
                 if let Some((link, transfer)) = at
                     && let Some(link) = self.links.get_mut(link)

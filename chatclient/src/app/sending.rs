@@ -4,7 +4,7 @@ use super::App;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
-use crate::share::{Listed, Outgoing, Seen, Share, ShareError};
+use crate::share::{self, Outgoing, Seen, Share, ShareError, Skipped};
 use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
 use chatproto::verify::UnitLog2;
 use chatproto::wire::{ErrorCode, Hash, SafeRelPath};
@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 
 /// Most entries of a folder that are served, as the link's own limit has it.
 const MAX_ENTRIES: usize = 10_000;
+
+/// Names that are left out of a list and told to the user; of the others, how many there are.
+const MAX_REMARKED: usize = 3;
 
 /// Files on their way to peers. The links bound how many there are.
 pub(super) type Uploads = BTreeMap<LinkTransfer, Upload>;
@@ -24,6 +27,14 @@ pub(super) struct Upload {
     outgoing: Option<Box<Outgoing>>,
     /// Units wanted and not yet being read.
     wanted: u64,
+}
+
+/// A folder as a peer may see it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    items: Vec<Item>,
+    /// What the user should know of it, if anything.
+    remark: Option<String>,
 }
 
 impl Upload {
@@ -44,11 +55,18 @@ impl App {
         }
     }
 
-    pub(super) fn on_listed(&mut self, link: LinkId, id: ListId, listed: Result<Vec<Item>, ErrorCode>) {
+    pub(super) fn on_listed(&mut self, link: LinkId, id: ListId, listed: Result<Listed, ErrorCode>) {
         let Some(link) = self.links.get_mut(link) else { return };
         // When nobody waits any more, the link is on its way out.
         let _ = match listed {
-            Ok(items) => link.peer.provide_list(id, items).map(drop),
+            Ok(Listed { items, remark }) => {
+                // Once is enough: the peer may look again and again.
+                if let Some(remark) = remark.filter(|remark| *remark != self.share_remark) {
+                    self.voice.info(remark.clone());
+                    self.share_remark = remark;
+                }
+                link.peer.provide_list(id, items).map(drop)
+            }
             Err(code) => link.peer.refuse_list(id, code),
         };
     }
@@ -175,12 +193,30 @@ impl App {
 }
 
 /// Looks into a shared folder; on a worker.
-pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Vec<Item>, ErrorCode> {
+pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Listed, ErrorCode> {
     let listing = share.list(path.borrow()).map_err(|error| code_of(&error))?;
-    let items = listing.into_entries().into_iter().take(MAX_ENTRIES);
-    Ok(items
-        .map(|Listed { kind, name, size, mtime_ms }| Item { kind, name, size, mtime: mtime_ms, root: None })
-        .collect())
+    let (skipped, total) = (listing.skipped(), listing.skipped_total());
+    let mut remark = (total > 0).then(|| skipped_remark(path, skipped, total));
+    if listing.truncated() || listing.entries().len() > MAX_ENTRIES {
+        remark =
+            Some(format!("only the first {MAX_ENTRIES} entries of /{} are shown to peers", path.as_str()));
+    }
+    let items = listing.into_entries().into_iter().take(MAX_ENTRIES).map(item).collect();
+    Ok(Listed { items, remark })
+}
+
+fn item(entry: share::Listed) -> Item {
+    let share::Listed { kind, name, size, mtime_ms } = entry;
+    Item { kind, name, size, mtime: mtime_ms, root: None }
+}
+
+fn skipped_remark(path: &SafeRelPath, skipped: &[Skipped], total: usize) -> String {
+    // The quotes of Debug escape whatever the file system lets a name hold.
+    let name = |skipped: &Skipped| format!("{:?} ({})", skipped.name, skipped.reason);
+    let named = skipped.iter().take(MAX_REMARKED).map(name).collect::<Vec<_>>().join(", ");
+    let more = total.saturating_sub(MAX_REMARKED);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("not shown to peers in /{}: {named}{more}", path.as_str())
 }
 
 /// Opens a shared file that was listed; on a worker.

@@ -21,11 +21,15 @@ use chatproto::session::{Announcement, Config, RoomKey, Session};
 use chatproto::wire::{ErrorCode, LinkKey, Name, Note, NoteRef};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Connections of one client: the server's, links, and callers that have not shown a ticket. Answers callers that
 /// open connections and stay silent.
 const MAX_CONNECTIONS: usize = 256;
 const MAX_HANDSHAKES: usize = 32;
+
+/// Time for a whole attempt. Each address has its own, shorter one; this is for a person who compares fingerprints.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Lowest port that may be announced with a private address.
 const MIN_CANDIDATE_PORT: u16 = 1024;
@@ -76,6 +80,7 @@ impl App {
         let restored = memory.restored()?;
         let mut config = Config::new(settings.user.clone(), memory.device());
         config.agent = agent();
+        config.connect_timeout = CONNECT_TIMEOUT;
         config.rooms = rooms_to_enter(&restored.cursors);
         let rooms = config.rooms.as_ref().map_or(1, Vec::len);
         config.announcement = Some(announcement(peer_port, &identity, Vec::new())?);
@@ -112,6 +117,7 @@ impl App {
             direct: None,
             lists: Lists::default(),
             share,
+            share_remark: String::new(),
             downloads: None,
             transfers: Transfers::default(),
             uploads: BTreeMap::new(),

@@ -21,6 +21,9 @@ const MAX_WAITING: usize = 10_000;
 /// At most four times a second: enough for eyes, little for logs.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 
+/// A peer that sends nothing of a file for so long does not send it any more.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A file that this client fetches.
 #[derive(Debug)]
 pub(super) struct Download {
@@ -29,6 +32,8 @@ pub(super) struct Download {
     source: Source,
     pub(super) fact: Transfer,
     pub(super) stage: Stage,
+    /// When something of it came last.
+    pub(super) heard_at: Instant,
     shown_at: Option<Instant>,
 }
 
@@ -47,6 +52,8 @@ pub(super) enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
     pub(super) downloads: BTreeMap<u64, Download>,
+    /// The downloads that the peers know, by the peers' numbers.
+    asked: BTreeMap<LinkTransfer, u64>,
     last: u64,
 }
 
@@ -59,11 +66,32 @@ impl Transfers {
 
     /// The download that the peer knows by this number.
     pub(super) fn of(&mut self, at: LinkTransfer) -> Option<&mut Download> {
-        self.downloads.values_mut().find(|download| download.at() == Some(at))
+        self.downloads.get_mut(self.asked.get(&at)?)
+    }
+
+    /// When the next download will have stalled, unless something comes.
+    pub(super) fn next_stall(&self) -> Option<Instant> {
+        let active = self.asked.values().filter_map(|id| self.downloads.get(id));
+        active.map(|download| download.heard_at + STALL_TIMEOUT).min()
+    }
+
+    fn stalled(&self, now: Instant) -> Option<(LinkTransfer, u64)> {
+        let stalled = |id: &u64| {
+            self.downloads.get(id).is_some_and(|download| now >= download.heard_at + STALL_TIMEOUT)
+        };
+        self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id))
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Download> {
+        let download = self.downloads.remove(&id)?;
+        if let Some(at) = download.at() {
+            self.asked.remove(&at);
+        }
+        Some(download)
     }
 
     fn active_on(&self, link: LinkId) -> usize {
-        self.downloads.values().filter(|download| download.link == link && download.at().is_some()).count()
+        self.asked.keys().filter(|(on, _)| *on == link).count()
     }
 
     fn next_waiting(&self, link: LinkId) -> Option<u64> {
@@ -114,7 +142,15 @@ impl App {
             error: None,
         };
         let errand = errand.clone();
-        let download = Download { errand, link, source, fact, stage: Stage::Waiting, shown_at: None };
+        let download = Download {
+            errand,
+            link,
+            source,
+            fact,
+            stage: Stage::Waiting,
+            heard_at: Instant::now(),
+            shown_at: None,
+        };
         self.voice.show(&download.notice(), Some(&download.errand));
         self.transfers.downloads.insert(id, download);
         self.start_downloads(link);
@@ -131,7 +167,11 @@ impl App {
                 None => return self.fail_download(id, Code::LinkLost),
             };
             match asked {
-                Ok(transfer) => download.stage = Stage::Asked((link, transfer)),
+                Ok(transfer) => {
+                    download.stage = Stage::Asked((link, transfer));
+                    download.heard_at = Instant::now();
+                    self.transfers.asked.insert((link, transfer), id);
+                }
                 Err(FetchError::TooMany { .. }) => return,
                 Err(
                     FetchError::NotOpen(_)
@@ -157,7 +197,7 @@ impl App {
 
     /// Ends a download that arrived.
     pub(super) fn complete_download(&mut self, id: u64, finished: crate::downloads::Finished) {
-        let Some(mut download) = self.transfers.downloads.remove(&id) else { return };
+        let Some(mut download) = self.transfers.remove(id) else { return };
         let fact = &mut download.fact;
         fact.state = TransferState::Done;
         fact.bytes = finished.size;
@@ -169,7 +209,7 @@ impl App {
 
     /// Ends a download that will not arrive, and removes what came.
     pub(super) fn fail_download(&mut self, id: u64, code: Code) {
-        let Some(mut download) = self.transfers.downloads.remove(&id) else { return };
+        let Some(mut download) = self.transfers.remove(id) else { return };
         if let Stage::Coming(_, Coming { incoming: Some(incoming), .. }) = download.stage {
             self.jobs.submit(Job::Discard { incoming });
         }
@@ -191,6 +231,16 @@ impl App {
         self.cancel_on_link(id, failure.code);
         self.voice.info(failure.message.clone());
         self.fail_download(id, failure.code.into());
+    }
+
+    /// Gives up what has not come for too long. Places in a queue count as coming.
+    pub(super) fn end_stalled(&mut self) {
+        let now = Instant::now();
+        while let Some((at, id)) = self.transfers.stalled(now) {
+            tracing::debug!(?at, id, "a transfer has stalled");
+            self.cancel_on_link(id, ErrorCode::Timeout);
+            self.fail_download(id, ErrorCode::Timeout.into());
+        }
     }
 
     /// `/cancel`.
@@ -220,7 +270,7 @@ impl App {
 
     /// Ends a download because the user wished so: nothing has failed.
     pub(super) fn drop_download(&mut self, id: u64) {
-        let Some(mut download) = self.transfers.downloads.remove(&id) else { return };
+        let Some(mut download) = self.transfers.remove(id) else { return };
         if let Stage::Coming(_, Coming { incoming: Some(incoming), .. }) = download.stage {
             self.jobs.submit(Job::Discard { incoming });
         }
