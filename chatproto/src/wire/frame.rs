@@ -14,7 +14,8 @@ use super::{
 /// Bytes before the body: the length and the type.
 pub const HEADER_LEN: usize = 5;
 
-/// Limit of the length field before a hello was exchanged, in bytes. Every first frame fits; a stranger costs no more.
+/// Limit of the length field for a stranger, in bytes: at a server until the login is finished, elsewhere until the
+/// hello was answered. Every frame of a login fits; a stranger costs no more.
 pub const MAX_HELLO_FRAME: u32 = 1024;
 
 /// Largest length field that any side may negotiate, in bytes: 64 KiB.
