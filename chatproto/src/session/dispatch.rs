@@ -102,7 +102,10 @@ impl Session {
         } else if about == Some(FrameType::PeerAnswer) {
             offers.closed(OfferId(number), refusal, out)
         } else if let Some(request) = u32::try_from(number).ok().map(RequestId) {
-            rooms.refused(request, refusal.clone(), out) || requests.refused(request, refusal, out)
+            // A peer request that is not open any more was taken back before the refusal came.
+            rooms.refused(request, refusal.clone(), out)
+                || requests.refused(request, refusal, out)
+                || about == Some(FrameType::PeerRequest)
         } else {
             false
         };

@@ -202,12 +202,16 @@ impl Rooms {
         room.wanted = true;
         let answered = room.join.take_if(|join| *join == frame.request);
         let request = answered.filter(|_| core::mem::take(&mut room.asked));
-        if let Some(old) = room.id.replace(frame.room).filter(|old| *old != frame.room) {
+        let old = room.id.replace(frame.room);
+        if let Some(old) = old.filter(|old| *old != frame.room) {
             self.by_id.remove(&old);
         }
         self.by_id.insert(frame.room, key.clone());
         if room.leaving {
-            out.send(&Leave { room: frame.room });
+            // Where the number was known before, the leave has gone out with it.
+            if old != Some(frame.room) {
+                out.send(&Leave { room: frame.room });
+            }
             return Ok(());
         }
         if !room.entered || request.is_some() {
