@@ -272,7 +272,8 @@ impl Network {
         attempts.chain(bytes).min()
     }
 
-    fn settle(&mut self, now: Instant) {
+    /// Ends the attempts that are due.
+    pub(super) fn settle(&mut self, now: Instant) {
         let (due, later) = core::mem::take(&mut self.attempts).into_iter().partition(|it| it.due <= now);
         self.attempts = later;
         let due: Vec<Attempt> = due;

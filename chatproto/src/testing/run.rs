@@ -20,10 +20,12 @@ pub const MAX_ROUNDS: u32 = 100_000;
 
 /// The world never came to rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("after {MAX_ROUNDS} rounds at {at:?} there is still something to do")]
+#[error("after {MAX_ROUNDS} rounds at {at:?} there is still something to do for actor {actor:?}")]
 pub struct Stuck {
     /// When.
     pub at: Instant,
+    /// The first that was still busy, by its place; `None` if none was and one has a timeout that stays due.
+    pub actor: Option<usize>,
 }
 
 /// Lets the actors act, and time jump to the next thing that is due, until `until`, which is what `now` is then.
@@ -38,15 +40,18 @@ pub fn run(
 ) -> Result<(), Stuck> {
     let mut rounds = 0;
     loop {
-        let mut any = false;
-        for actor in actors.iter_mut() {
-            any |= actor.step(network, *now);
+        network.settle(*now);
+        let mut busy = None;
+        for (at, actor) in actors.iter_mut().enumerate() {
+            if actor.step(network, *now) {
+                busy = busy.or(Some(at));
+            }
         }
         rounds += 1;
         if rounds > MAX_ROUNDS {
-            return Err(Stuck { at: *now });
+            return Err(Stuck { at: *now, actor: busy });
         }
-        if any {
+        if busy.is_some() {
             continue;
         }
         let timeouts = actors.iter().filter_map(|actor| actor.poll_timeout());

@@ -198,7 +198,7 @@ fn leaving_of_the_last_device_asked_means_offline() {
 fn requests_that_cannot_work_are_refused_at_once() {
     let mut desk = Desk::new();
     let (alice, bob, carol) = (desk.login("alice", 1), desk.login("bob", 2), desk.login("carol", 3));
-    let mut refused = |desk: &mut Desk, conn, to: &str| {
+    let refused = |desk: &mut Desk, conn, to: &str| {
         ask(desk, conn, 7, to);
         let frames = desk.frames(conn);
         let (code, request, _) = errors(&frames)[0];

@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     missing_docs,
+    unreachable_pub,
     reason = "a test stops at the first surprise"
 )]
 

@@ -133,12 +133,10 @@ fn questions_past_the_limit_are_refused() {
 fn room_list_and_members_are_cut_into_pages() {
     let mut desk = Desk::new();
     let names: Vec<String> = (0..900).map(|at| format!("room-with-a-long-name-{at:04}")).collect();
-    let mut filled = 0;
-    for chunk in names.chunks(200) {
+    for (filled, chunk) in names.chunks(200).enumerate() {
         let conn = desk.login(&format!("maker{filled}"), 1);
         chunk.iter().for_each(|room| desk.join(conn, room, None));
         desk.skip(conn);
-        filled += 1;
     }
     let alice = small_frames(&mut desk, "alice", 2);
     desk.send(alice, &Rooms { request: RequestId(5) });

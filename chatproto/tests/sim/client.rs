@@ -1,0 +1,162 @@
+//! Somebody on a device, and the model of what that device was promised.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use chatproto::Instant;
+use chatproto::hub::Label;
+use chatproto::session::{self, Announcement, ChatMessage, Event, Restored, RoomKey, Session};
+use chatproto::testing::{MemoryLog, SessionEnd};
+use chatproto::wire::{DeviceId, ErrorCode, LinkKey, Name, Text};
+
+use crate::share::Share;
+use crate::world::{SERVER, Totals, name};
+
+pub struct Client {
+    pub end: SessionEnd,
+    pub user: Name,
+    pub device: DeviceId,
+    pub ip: IpAddr,
+    /// Where it accepts peers.
+    pub listener: SocketAddr,
+    pub key: LinkKey,
+    pub share: Share,
+    seed: u64,
+    /// The next number of each room that it is in; what it gets must be exactly that.
+    views: BTreeMap<RoomKey, u64>,
+    said: BTreeMap<u64, (RoomKey, Text)>,
+    outcomes: BTreeMap<u64, Outcome>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Outcome {
+    Posted,
+    Refused(ErrorCode),
+}
+
+impl Client {
+    pub fn new(number: u8, user: &str, share: Share, seed: u64, now: Instant) -> Self {
+        let ip: IpAddr = [198, 51, 100, number].into();
+        let (user, device, key) = (name(user), DeviceId([number; 16]), LinkKey([number; 32]));
+        let listener = SocketAddr::new(ip, 6000);
+        let session = Session::new(config(&user, device, key), Restored::default(), seed, now);
+        Self {
+            end: SessionEnd::new(session, ip, SERVER),
+            user,
+            device,
+            ip,
+            listener,
+            key,
+            share,
+            seed,
+            views: BTreeMap::new(),
+            said: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+        }
+    }
+
+    /// The program is killed and starts again with what it kept on its disk.
+    pub fn restart(&mut self, now: Instant) {
+        let kept = self.end.session().snapshot();
+        self.seed += 1;
+        let session = Session::new(config(&self.user, self.device, self.key), kept, self.seed, now);
+        self.end = SessionEnd::new(session, self.ip, SERVER);
+    }
+
+    pub fn say(&mut self, target: RoomKey, words: &str) {
+        let counter = self.end.session().next_counter();
+        let text = Text::new(&format!("{:?} {} {counter} {words}", self.user, self.device)).unwrap();
+        let given = self.end.session_mut().say(target.clone(), &text).unwrap();
+        assert_eq!(given, counter);
+        self.said.insert(counter, (target, text));
+    }
+
+    pub fn label(&self, room: &RoomKey) -> Label {
+        match room {
+            RoomKey::Room(name) => Label::Group(name.clone()),
+            RoomKey::User(other) => Label::direct(&self.user, other),
+        }
+    }
+
+    /// Holds an event against the model.
+    pub fn check(&mut self, event: &Event, log: &MemoryLog, totals: &mut Totals) {
+        match event {
+            Event::Joined { room, last, .. } => {
+                // A group is entered at its end, a conversation at its beginning; who comes back goes on.
+                let next = if matches!(room, RoomKey::Room(_)) { last + 1 } else { 1 };
+                self.views.entry(room.clone()).or_insert(next);
+            }
+            Event::Left { room, .. } => {
+                self.views.remove(room);
+            }
+            Event::Message { message, missed } => {
+                totals.delivered += 1;
+                totals.missed += u64::from(*missed);
+                self.check_message(message, log);
+            }
+            Event::Posted { counter, room, seq, .. } => {
+                totals.posted += 1;
+                self.end_say(*counter, Outcome::Posted);
+                let (target, text) = &self.said[counter];
+                assert_eq!(target, room);
+                let stored = &log.records(&self.label(room))[*seq as usize - 1];
+                assert_eq!(
+                    (stored.device, stored.counter),
+                    (self.device, *counter),
+                    "acknowledged, not stored"
+                );
+                assert_eq!((&stored.from, &stored.text), (&self.user, text));
+            }
+            Event::SayRefused { counter, code, .. } => {
+                totals.refused += 1;
+                self.end_say(*counter, Outcome::Refused(*code));
+            }
+            Event::Lost { .. } => totals.lost += 1,
+            Event::Gap { room, from, to } => {
+                panic!("{room} lost {from} to {to}, and nothing was ever dropped")
+            }
+            Event::NewLog { .. } => panic!("it is the same log"),
+            Event::LoginFailed { code, note } => panic!("login failed: {code} {note:?}"),
+            Event::ServerError { code, note, .. } => panic!("server error: {code} {note:?}"),
+            _ => {}
+        }
+    }
+
+    fn check_message(&mut self, message: &ChatMessage, log: &MemoryLog) {
+        let who = (&self.user, self.device);
+        let Some(next) = self.views.get_mut(&message.room) else {
+            panic!("{who:?} got a message of {} and is not in it", message.room);
+        };
+        assert_eq!(message.seq, *next, "{who:?} in {}", message.room);
+        *next += 1;
+        let stored = &log.records(&self.label(&message.room))[message.seq as usize - 1];
+        let same = (&stored.from, stored.device, stored.counter, &stored.text, stored.time);
+        assert_eq!((&message.from, message.device, message.counter, &message.text, message.time), same);
+    }
+
+    fn end_say(&mut self, counter: u64, outcome: Outcome) {
+        assert!(self.said.contains_key(&counter), "{counter} was never said");
+        let before = self.outcomes.insert(counter, outcome.clone());
+        assert_eq!(before, None, "say {counter} ended twice, now {outcome:?}");
+    }
+
+    /// Everything has come to rest: what was promised must have been kept.
+    pub fn check_end(&self, log: &MemoryLog) {
+        let who = (&self.user, self.device);
+        let session = self.end.session();
+        assert_eq!(session.state(), session::State::Ready, "{who:?}");
+        assert_eq!(session.pending().count(), 0, "{who:?}");
+        assert_eq!(self.outcomes.len(), self.said.len(), "{who:?}: every say ends");
+        for room in session.joined() {
+            let last = log.records(&self.label(room)).last().map_or(0, |record| record.seq);
+            assert_eq!(self.views[room], last + 1, "{who:?} in {room}");
+        }
+    }
+}
+
+fn config(user: &Name, device: DeviceId, key: LinkKey) -> session::Config {
+    let mut config = session::Config::new(user.clone(), device);
+    config.announcement = Some(Announcement::new(6000, key, Vec::new()).unwrap());
+    config.max_unposted = 8;
+    config
+}

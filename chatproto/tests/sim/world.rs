@@ -1,0 +1,446 @@
+//! The world: who lives in it, what chance does to it, and what must hold.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use chatproto::Instant;
+use chatproto::hub::{Config, Hub, Label};
+use chatproto::peer::{self, Peer};
+use chatproto::session::{Event, Introduction, RoomKey, State};
+use chatproto::testing::{
+    Actor, Conditions, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, run,
+};
+use chatproto::wire::*;
+
+use crate::client::Client;
+use crate::link::LinkEnd;
+use crate::share::Share;
+
+pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4000);
+
+/// Alice has two devices.
+const PEOPLE: [&str; 4] = ["alice", "alice", "bob", "carol"];
+const ROOMS: [&str; 3] = ["lobby", "tea", "den"];
+
+/// Things that chance does in one life.
+const STEPS: u32 = 60;
+
+/// Small, so that every bound is met often.
+const MAX_QUEUE: usize = 4 * 1024;
+const PAGE: usize = 1024;
+
+/// How long the world may take to come to rest in the end: the longest pause between attempts, more than once.
+const REST: Duration = Duration::from_secs(400);
+
+/// What happened in a life, to see that something did.
+#[derive(Debug, Default, PartialEq, Eq, Clone)]
+pub struct Totals {
+    pub posted: u64,
+    pub refused: u64,
+    pub delivered: u64,
+    pub missed: u64,
+    pub lost: u64,
+    pub crashes: u64,
+    pub links: u64,
+    pub link_says: u64,
+    pub files: u64,
+    pub file_bytes: u64,
+    pub files_failed: u64,
+    pub away: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.posted += other.posted;
+        self.refused += other.refused;
+        self.delivered += other.delivered;
+        self.missed += other.missed;
+        self.lost += other.lost;
+        self.crashes += other.crashes;
+        self.links += other.links;
+        self.link_says += other.link_says;
+        self.files += other.files;
+        self.file_bytes += other.file_bytes;
+        self.files_failed += other.files_failed;
+        self.away += other.away;
+    }
+
+    pub fn assert_rich(&self) {
+        let all = [
+            self.posted,
+            self.delivered,
+            self.missed,
+            self.lost,
+            self.crashes,
+            self.links,
+            self.link_says,
+            self.files,
+            self.files_failed,
+            self.away,
+        ];
+        assert!(all.iter().all(|count| *count > 50), "too little happened: {self:?}");
+    }
+}
+
+pub struct World {
+    rng: Rng,
+    network: Network,
+    now: Instant,
+    server: HubEnd,
+    clients: Vec<Client>,
+    shares: Vec<Share>,
+    links: Vec<LinkEnd>,
+    dials: Vec<Dial>,
+    totals: Totals,
+    is_ending: bool,
+}
+
+/// A link that is being dialled.
+struct Dial {
+    owner: usize,
+    stream: StreamId,
+    introduction: Introduction,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut network = Network::new(rng.next_u64(), conditions(&mut rng));
+        let log = MemoryLog::new(Duration::from_millis(rng.below(50)));
+        let server = HubEnd::new(Hub::new(config(), [], rng.fork()), log, SERVER, &mut network);
+        let now = Instant::from_millis(1);
+        let shares: Vec<Share> = PEOPLE.iter().map(|_| Share::new(&mut rng)).collect();
+        let client = |(at, user): (usize, &&str)| {
+            let client = Client::new(at as u8 + 1, user, shares[at].clone(), rng.next_u64(), now);
+            network.listen(client.listener);
+            client
+        };
+        let clients = PEOPLE.iter().enumerate().map(client).collect();
+        Self {
+            rng,
+            network,
+            now,
+            server,
+            clients,
+            shares,
+            links: Vec::new(),
+            dials: Vec::new(),
+            totals: Totals::default(),
+            is_ending: false,
+        }
+    }
+
+    pub fn live(mut self) -> Totals {
+        for _ in 0..STEPS {
+            self.act();
+            let pause = self.rng.below(200);
+            self.pass(Duration::from_millis(pause));
+        }
+        self.come_to_rest();
+        self.totals
+    }
+
+    fn act(&mut self) {
+        let at = self.rng.index(self.clients.len());
+        match self.rng.below(100) {
+            0..30 => self.say(at),
+            30..40 => self.say_direct(at),
+            40..46 => {
+                let room = self.room();
+                self.clients[at].end.session_mut().join(room).unwrap();
+            }
+            46..50 => {
+                let room = self.room();
+                // Refused when it is not in that room.
+                let _ = self.clients[at].end.session_mut().leave(&room);
+            }
+            50..55 => self.cut(at),
+            55..58 => self.clients[at].restart(self.now),
+            58..62 => self.crash_or_restart(),
+            62..67 => {
+                if let Some(stream) = self.clients[at].end.stream() {
+                    let is_slow = self.rng.chance(60);
+                    self.network.set_slow(stream, is_slow);
+                }
+            }
+            67..77 => self.request_peer(at),
+            77..90 => self.use_link(),
+            90..93 => self.clients[at].end.session_mut().leave_for_direct(self.now),
+            93..97 => self.clients[at].end.session_mut().come_back(self.now),
+            97..98 => self.network.set_conditions(conditions(&mut self.rng)),
+            _ => {
+                let failing = self.rng.chance(30);
+                self.server.log_mut().set_failing(failing);
+            }
+        }
+    }
+
+    fn say(&mut self, at: usize) {
+        let room = self.room();
+        for _ in 0..=self.rng.below(6) {
+            let words = "x".repeat(self.rng.index(400));
+            self.clients[at].say(room.clone(), &words);
+        }
+    }
+
+    fn say_direct(&mut self, at: usize) {
+        let to = name(self.rng.choose(&PEOPLE).unwrap());
+        self.clients[at].say(RoomKey::User(to), "psst");
+    }
+
+    fn room(&mut self) -> RoomKey {
+        RoomKey::Room(name(self.rng.choose(&ROOMS).unwrap()))
+    }
+
+    fn cut(&mut self, at: usize) {
+        let links = self.links.iter().filter_map(|link| link.end.stream());
+        let streams: Vec<StreamId> = self.clients[at].end.stream().into_iter().chain(links).collect();
+        if let Some(stream) = self.rng.choose(&streams) {
+            let bytes = self.rng.index(300);
+            self.network.cut_after(*stream, bytes);
+        }
+    }
+
+    fn crash_or_restart(&mut self) {
+        if self.server.is_up() {
+            self.server.crash(&mut self.network);
+            self.totals.crashes += 1;
+        } else {
+            self.server.restart(config(), self.rng.next_u64(), &mut self.network);
+        }
+    }
+
+    fn request_peer(&mut self, at: usize) {
+        let to = name(self.rng.choose(&PEOPLE).unwrap());
+        let purpose = if self.rng.chance(70) { Purpose::Files } else { Purpose::Direct };
+        // Refused while it is not logged in.
+        let request = self.clients[at].end.session_mut().request_peer(&to, purpose);
+        if let Ok(request) = request
+            && self.rng.chance(10)
+        {
+            self.clients[at].end.session_mut().withdraw_peer(request).unwrap();
+        }
+    }
+
+    fn use_link(&mut self) {
+        let open: Vec<usize> = (0..self.links.len()).filter(|at| self.links[*at].is_open).collect();
+        let Some(at) = self.rng.choose(&open) else { return };
+        let link = &mut self.links[*at];
+        match self.rng.below(10) {
+            0..4 => link.say(&format!("over the link, at {:?}", self.now)),
+            4..8 => link.list(),
+            8 => link.cancel_one(&mut self.rng),
+            _ => link.end.peer_mut().close(CloseReason::Done, self.now),
+        }
+    }
+
+    /// Lets time pass, with a look at everything each time something happened.
+    fn pass(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        // Small steps, so that programs answer soon; a world at rest jumps.
+        while self.now < until {
+            let next = (self.now + Duration::from_millis(20)).min(until);
+            self.run(next);
+            while self.answer() {
+                let now = self.now;
+                self.run(now);
+            }
+            self.check();
+        }
+    }
+
+    fn run(&mut self, until: Instant) {
+        let mut actors: Vec<&mut dyn Actor> = vec![&mut self.server];
+        actors.extend(self.clients.iter_mut().map(|client| &mut client.end as &mut dyn Actor));
+        actors.extend(self.links.iter_mut().map(|link| &mut link.end as &mut dyn Actor));
+        run(&mut self.network, &mut actors, &mut self.now, until).unwrap();
+    }
+
+    /// The programs behind the machines take their events. Returns whether there was anything to do.
+    fn answer(&mut self) -> bool {
+        let mut any = false;
+        for at in 0..self.clients.len() {
+            for event in self.clients[at].end.take_events() {
+                any = true;
+                self.clients[at].check(&event, self.server.log(), &mut self.totals);
+                self.on_session_event(at, event);
+            }
+            while let Some((stream, from)) = self.network.poll_accepted(self.clients[at].listener, self.now) {
+                any = true;
+                let dialler = self.clients.iter().find(|client| client.ip == from.ip()).unwrap();
+                let peer = Peer::listen(peer_config(&self.clients[at]), self.now);
+                let end = PeerEnd::new(peer, stream);
+                self.links.push(LinkEnd::new(end, at, None, dialler.key));
+            }
+        }
+        any | self.answer_dials() | self.answer_links()
+    }
+
+    fn on_session_event(&mut self, at: usize, event: Event) {
+        let session = self.clients[at].end.session_mut();
+        match event {
+            Event::PeerOffer { offer, .. } => {
+                let yes = self.rng.chance(80);
+                // It may have been closed in the same moment.
+                let _ = session.answer_peer(offer, yes);
+            }
+            Event::Introduced(introduction) if introduction.role == DialRole::Dial => {
+                let to = introduction.addresses[0];
+                let stream = self.network.dial(self.clients[at].ip, to, self.now);
+                self.dials.push(Dial { owner: at, stream, introduction });
+            }
+            Event::Away => {
+                self.totals.away += 1;
+                if self.is_ending {
+                    session.come_back(self.now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answer_dials(&mut self) -> bool {
+        let mut any = false;
+        for dial in core::mem::take(&mut self.dials) {
+            match self.network.poll_dialled(dial.stream, self.now) {
+                None => self.dials.push(dial),
+                Some(Dialled::Refused) => panic!("everybody listens"),
+                Some(Dialled::Connected) => {
+                    any = true;
+                    let Introduction { offer, ticket, purpose, peer, device, link_key, .. } =
+                        dial.introduction;
+                    let introduction = peer::Introduction { offer, ticket, purpose, peer, device };
+                    let config = peer_config(&self.clients[dial.owner]);
+                    let end = PeerEnd::new(Peer::dial(config, introduction, self.now), dial.stream);
+                    self.links.push(LinkEnd::new(end, dial.owner, Some(ticket), link_key));
+                }
+            }
+        }
+        any
+    }
+
+    fn answer_links(&mut self) -> bool {
+        let mut any = false;
+        for at in 0..self.links.len() {
+            for event in self.links[at].end.take_events() {
+                any = true;
+                let ticket = self.links[at].ticket;
+                let is_other = |(other, link): &(usize, &LinkEnd)| *other != at && link.ticket == ticket;
+                let other = self.links.iter().enumerate().find(is_other).map(|(_, link)| link.said());
+                let owner = &mut self.clients[self.links[at].owner];
+                self.links[at].handle(
+                    event,
+                    other.filter(|_| ticket.is_some()),
+                    owner,
+                    &self.shares,
+                    &mut self.rng,
+                    &mut self.totals,
+                    self.now,
+                );
+            }
+        }
+        let before = self.links.len();
+        // Both ends stay until both have ended: each is the other's model.
+        let ended: BTreeSet<[u8; 32]> = self
+            .links
+            .iter()
+            .filter(|link| !link.is_closed)
+            .filter_map(|link| link.ticket.map(|ticket| ticket.0))
+            .collect();
+        self.links
+            .retain(|link| !link.is_closed || link.ticket.is_some_and(|ticket| ended.contains(&ticket.0)));
+        any || self.links.len() < before
+    }
+
+    fn check(&mut self) {
+        let conns: Vec<_> = self.server.connections().collect();
+        for (_, conn) in conns {
+            let waiting = self.server.hub_mut().outgoing(conn).map_or(0, |queue| queue.len());
+            // One batch or page past the bound, and the small frames between.
+            let most = MAX_QUEUE + PAGE + 2 * 1024;
+            assert!(waiting <= most, "{waiting} bytes wait for {conn}, at most {most} may");
+        }
+    }
+
+    /// Chance has had its time: everything is repaired, everybody comes back, and all promises are due.
+    fn come_to_rest(&mut self) {
+        self.is_ending = true;
+        if !self.server.is_up() {
+            self.crash_or_restart();
+        }
+        self.server.log_mut().set_failing(false);
+        let streams: Vec<StreamId> = self.network.streams().collect();
+        streams.into_iter().for_each(|stream| self.network.set_slow(stream, false));
+        for client in &mut self.clients {
+            client.end.session_mut().come_back(self.now);
+        }
+        let until = self.now + REST;
+        while self.now < until && !self.is_at_rest() {
+            self.pass(Duration::from_millis(500));
+        }
+        assert!(self.is_at_rest(), "the world never came to rest");
+        // A little longer, so that nothing comes late.
+        self.pass(Duration::from_secs(2));
+        for client in &self.clients {
+            client.check_end(self.server.log());
+        }
+        self.check_log();
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let is_done = |client: &Client| {
+            let session = client.end.session();
+            session.state() == State::Ready && session.pending().next().is_none()
+        };
+        self.clients.iter().all(is_done)
+    }
+
+    /// The log itself: numbers without gap, every message once.
+    fn check_log(&self) {
+        let log = self.server.log();
+        let labels: Vec<Label> = log.rooms().map(|room| room.label).collect();
+        let mut seen = BTreeSet::new();
+        for label in &labels {
+            for (record, seq) in log.records(label).iter().zip(1..) {
+                assert_eq!(record.seq, seq);
+                assert!(
+                    seen.insert((record.from.clone(), record.device, record.counter)),
+                    "{record:?} twice"
+                );
+            }
+        }
+    }
+}
+
+fn conditions(rng: &mut Rng) -> Conditions {
+    Conditions {
+        min_delay: Duration::from_millis(rng.below(10)),
+        max_delay: Duration::from_millis(rng.below(150)),
+        max_piece: *rng.choose(&[3, 50, 1000, 4096]).unwrap(),
+        window: *rng.choose(&[200, 2000, 16_000]).unwrap(),
+    }
+}
+
+fn config() -> Config {
+    let note = |text| Note::new(text).unwrap();
+    let mut config = Config::new(ServerId([7; 16]), note("sim"), note("none"), name("lobby"));
+    config.limits.max_queue = MAX_QUEUE;
+    config.limits.max_queue_hard = 64 * 1024;
+    config.page_bytes = PAGE;
+    config.page_messages = 3;
+    config.recent_bytes = 2 * 1024;
+    config.max_appends = 16;
+    config
+}
+
+fn peer_config(client: &Client) -> peer::Config {
+    let mut config = peer::Config::new(client.user.clone(), client.device, Note::new("sim").unwrap());
+    config.low_water = 8 * 1024;
+    config.max_unstored = 8 * 1024;
+    config
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
