@@ -62,14 +62,15 @@ impl App {
             | Command::Cancel { .. }
             | Command::Accept { .. }
             | Command::Deny { .. }
-            | Command::Hangup { .. }
             | Command::Transfers
             | Command::Peers
             | Command::Server => false,
             Command::Ls { peer, .. } | Command::Get { peer, .. } => {
                 !self.server.told_ready || link(peer.as_ref())
             }
-            Command::PeerSay { user, .. } => !self.server.told_ready || link(Some(user)),
+            Command::PeerSay { user, .. } | Command::Hangup { user } => {
+                !self.server.told_ready || link(Some(user))
+            }
             Command::Rooms
             | Command::Who { .. }
             | Command::History { .. }

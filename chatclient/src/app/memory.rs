@@ -20,8 +20,10 @@ pub(super) struct Memory {
     device: Device,
     journal: Journal,
     peers: KnownPeers,
-    /// Reserved on disk for the next say.
-    next_counter: u64,
+    /// The first number of this run, reserved on disk.
+    first_counter: u64,
+    /// Reserved and not used.
+    next_counter: Option<u64>,
     /// Lines of the journal that could not be read.
     damaged_lines: u64,
 }
@@ -32,8 +34,17 @@ impl Memory {
         let mut device = dir.device()?;
         let (journal, replay) = dir.journal(&device)?;
         let peers = dir.known_peers()?;
-        let next_counter = device.next_counter()?;
-        Ok(Self { dir, device, journal, peers, next_counter, damaged_lines: replay.damaged_lines })
+        let first_counter = device.next_counter()?;
+        let damaged_lines = replay.damaged_lines;
+        Ok(Self {
+            dir,
+            device,
+            journal,
+            peers,
+            first_counter,
+            next_counter: Some(first_counter),
+            damaged_lines,
+        })
     }
 
     pub(super) fn device(&self) -> DeviceId {
@@ -57,7 +68,7 @@ impl Memory {
         self.dir.pin_server(fingerprint.as_bytes())
     }
 
-    /// What the session goes on from. What a journal of another program holds and the protocol does not allow is left
+    /// What the session goes on from; to be asked before anything is said. What a journal of another program holds and the protocol does not allow is left
     /// out.
     pub(super) fn restored(&self) -> Result<Restored, StateError> {
         let cursors = self.journal.cursors().iter();
@@ -65,14 +76,16 @@ impl Memory {
         Ok(Restored {
             server: self.dir.known_log()?.map(ServerId),
             cursors: cursors.filter_map(|(room, seq)| Some((room_key(room)?, *seq))).collect(),
-            next_counter: self.next_counter,
+            next_counter: self.first_counter,
             pending: pending.filter_map(pending_say).collect(),
         })
     }
 
     /// Says something: kept first, then given to the session.
     pub(super) fn say(&mut self, session: &mut Session, room: RoomKey, text: &Text) -> Result<u64, NotSaid> {
-        let counter = self.next_counter;
+        let reserved = self.next_counter.take().map_or_else(|| self.device.next_counter(), Ok);
+        let counter = reserved.map_err(NotSaid::State)?;
+        self.next_counter = Some(counter);
         let text_kept = text.as_str().to_owned();
         let kept = state::PendingSay { counter, target: say_target(&room), text: text_kept };
         self.journal.say(kept).map_err(NotSaid::State)?;
@@ -81,7 +94,7 @@ impl Memory {
             self.journal.ack(counter).map_err(NotSaid::State)?;
             return Err(NotSaid::Session(error));
         }
-        self.next_counter = self.device.next_counter().map_err(NotSaid::State)?;
+        self.next_counter = None;
         Ok(counter)
     }
 
@@ -164,4 +177,81 @@ fn pending_say(say: &state::PendingSay) -> Option<PendingSay> {
         SayTarget::User(name) => RoomKey::User(Name::new(name).ok()?),
     };
     Some(PendingSay { counter: say.counter, target, text: Text::new(&say.text).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chatproto::Instant;
+    use chatproto::session::{Config, SayError};
+
+    fn lobby() -> RoomKey {
+        RoomKey::Room(Name::new("lobby").unwrap())
+    }
+
+    fn session(memory: &Memory, max_pending: usize) -> Session {
+        let mut config = Config::new(Name::new("alice").unwrap(), memory.device());
+        config.max_pending = max_pending;
+        Session::new(config, memory.restored().unwrap(), 1, Instant::from_millis(0))
+    }
+
+    #[test]
+    fn what_was_said_and_seen_is_there_in_the_next_run() {
+        let temp = tempfile::tempdir().unwrap();
+        let bob = RoomKey::User(Name::new("bob").unwrap());
+        let (first, second) = {
+            let mut memory = Memory::open(temp.path()).unwrap();
+            let mut session = session(&memory, 10);
+            let first = memory.say(&mut session, lobby(), &Text::new("one").unwrap()).unwrap();
+            let second = memory.say(&mut session, bob.clone(), &Text::new("two").unwrap()).unwrap();
+            memory.saw(&lobby(), 7).unwrap();
+            memory.saw(&bob, 2).unwrap();
+            memory.settle(first).unwrap();
+            (first, second)
+        };
+        assert_eq!(second, first + 1);
+        let memory = Memory::open(temp.path()).unwrap();
+        let restored = memory.restored().unwrap();
+        assert_eq!(restored.cursors, [(lobby(), 7), (bob.clone(), 2)]);
+        let pending = restored.pending.iter().map(|say| (say.counter, &say.target, say.text.as_str()));
+        assert_eq!(pending.collect::<Vec<_>>(), [(second, &bob, "two")]);
+        assert!(restored.next_counter > second, "no number is used twice");
+    }
+
+    #[test]
+    fn what_the_session_refuses_is_not_said_at_the_next_start() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut memory = Memory::open(temp.path()).unwrap();
+        let mut session = session(&memory, 1);
+        let text = Text::new("hi").unwrap();
+        let first = memory.say(&mut session, lobby(), &text).unwrap();
+        let refused = memory.say(&mut session, lobby(), &text);
+        assert!(matches!(refused, Err(NotSaid::Session(SayError::TooMany { max: 1 }))), "{refused:?}");
+        let pending = memory.restored().unwrap().pending;
+        assert_eq!(pending.iter().map(|say| say.counter).collect::<Vec<_>>(), [first]);
+    }
+
+    #[test]
+    fn numbers_of_another_log_are_forgotten() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut memory = Memory::open(temp.path()).unwrap();
+        memory.on_log(ServerId([1; 16])).unwrap();
+        memory.saw(&lobby(), 7).unwrap();
+        memory.on_log(ServerId([1; 16])).unwrap();
+        assert_eq!(memory.restored().unwrap().cursors, [(lobby(), 7)]);
+        memory.on_log(ServerId([2; 16])).unwrap();
+        let restored = memory.restored().unwrap();
+        assert_eq!((restored.server, restored.cursors), (Some(ServerId([2; 16])), Vec::new()));
+    }
+
+    #[test]
+    fn a_device_with_another_key_is_noticed() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut memory = Memory::open(temp.path()).unwrap();
+        let (bob, device) = (Name::new("bob").unwrap(), DeviceId([1; 16]));
+        let mut check = |key| memory.check_peer(&bob, device, LinkKey([key; 32])).unwrap();
+        assert_eq!(check(1), KeyCheck::New);
+        assert_eq!(check(1), KeyCheck::Known);
+        assert_eq!(check(2), KeyCheck::Changed { known: [1; 32] });
+    }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod direct;
 mod errand;
+mod events;
 mod facts;
 mod jobs;
 mod linking;
@@ -244,6 +245,17 @@ impl App {
     fn is_done(&self) -> bool {
         let asked_for_all = self.input_ended.is_some() && !self.settings.stay;
         asked_for_all && self.server.told_ready && self.errands.is_empty() && self.uploads.is_empty()
+    }
+
+    /// Whether nothing is left to do in direct mode but what only the server can finish.
+    fn must_return(&self) -> bool {
+        let asked_for_all = self.input_ended.is_some() && !self.settings.stay && self.ending.is_none();
+        asked_for_all
+            && self.server.session.state() == State::Away
+            && !(self.says.is_empty() && self.joins.is_empty())
+            && self.transfers.downloads.is_empty()
+            && self.uploads.is_empty()
+            && self.links.iter().all(|link| link.says.is_empty())
     }
 
     /// Whether the server was waited for long enough after the end of the input.

@@ -1,0 +1,145 @@
+//! What the machines tell, passed on to whoever deals with it.
+
+use super::App;
+use super::links::LinkId;
+use super::lists::Page;
+use crate::notice::{Code, Notice};
+use chatproto::peer::{self, Closed};
+use chatproto::session;
+use chatproto::wire::ErrorCode;
+
+impl App {
+    pub(super) fn on_session_event(&mut self, event: session::Event) {
+        use session::Event;
+        match event {
+            Event::Connect => self.dial_server(),
+            Event::LoginWanted { server, mechanisms, .. } => {
+                let kept = self.memory.on_log(server);
+                self.report(kept);
+                self.begin_login(&mechanisms);
+            }
+            Event::Challenge { data } => self.go_on_with_login(data.into_bytes()),
+            Event::LoginFailed { code, note } => self.on_login_failed(code, &note),
+            Event::Ready { default_room, resumed, .. } => self.on_ready(default_room, resumed),
+            Event::Lost { reason, retry_in } => self.on_lost(&reason, retry_in),
+            Event::NewLog { .. } => self.voice.info("the server begins a new history"),
+            Event::Back { missed } => self.on_back(missed),
+            Event::Away => self.on_away(),
+            Event::Stopped | Event::CaughtUp { .. } => {}
+            Event::Joined { room, request, .. } => self.on_joined(&room, request),
+            Event::JoinRefused { room, request, refusal } => self.on_join_refused(&room, request, &refusal),
+            Event::Left { room, code } => self.on_left(&room, code),
+            Event::Message { message, missed } => self.on_message(message, missed),
+            Event::Gap { room, from, to } => self.on_gap(room, from, to),
+            Event::Presence { room, user, device, change } => self.on_presence(room, user, device, change),
+            Event::Posted { counter, room, seq, .. } => self.on_posted(counter, room, seq),
+            Event::SayRefused { counter, target, code, note } => {
+                self.on_say_refused(counter, &target, code, &note);
+            }
+            Event::RoomList { request, rooms, more } => self.on_room_list(request, rooms, more),
+            Event::Members { request, members, more, .. } => self.on_members(request, members, more),
+            Event::Page { request, messages, more } => self.on_page(request, messages, more),
+            Event::Refused { request, refusal } => self.on_refused(request, &refusal),
+            Event::ServerError { code, note, .. } => {
+                let text = if note.as_str().is_empty() {
+                    super::facts::sentence(code)
+                } else {
+                    note.as_str().to_owned()
+                };
+                self.voice.fail(None, code, format!("the server says: {text}"));
+            }
+            Event::PeerOffer { offer, from, purpose, .. } => self.on_peer_offer(offer, from, purpose),
+            Event::PeerOfferClosed { offer, refusal } => self.on_peer_offer_closed(offer, &refusal),
+            Event::PeerRequestClosed { request, refusal } => self.on_peer_request_closed(request, &refusal),
+            Event::Introduced(introduction) => self.on_introduced(introduction),
+            Event::IntroductionExpired { offer, peer } => self.on_introduction_expired(offer, peer),
+        }
+    }
+
+    pub(super) fn on_link_event(&mut self, id: LinkId, event: peer::Event) {
+        use peer::Event;
+        match event {
+            Event::Hello { offer, ticket, user, device, .. } => {
+                self.on_hello(id, offer, &ticket, &user, device);
+            }
+            Event::Open { .. } => self.on_link_open(id),
+            Event::Said { text, .. } => {
+                if let Some(peer) = self.links.get_mut(id).and_then(|link| link.name().cloned()) {
+                    self.voice.show(&Notice::PeerMessage { peer, text }, None);
+                }
+            }
+            Event::SayReceived { counter } => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.says.retain(|said, _| *said > counter);
+                }
+            }
+            Event::ListPage { request, generation, path, page, pages, total, entries } => {
+                self.on_list_page(id, request, Page { generation, path, page, pages, total, entries });
+            }
+            Event::ListRefused { request, code } => self.on_list_refused(id, request, code),
+            Event::ListWanted { id: list, path } => self.on_list_wanted(id, list, path),
+            Event::FileQueued { transfer, position } => self.on_file_queued((id, transfer), position),
+            Event::FileStarted { transfer, size, mtime, unit_log2, .. } => {
+                self.on_file_started((id, transfer), size, mtime, unit_log2);
+            }
+            Event::FileData { transfer, offset, data } => self.on_file_data((id, transfer), offset, data),
+            Event::FileUnit { transfer, unit, .. } => self.on_file_unit((id, transfer), unit),
+            Event::FileComplete { transfer, root, .. } => self.on_file_complete((id, transfer), root),
+            Event::FileFailed { transfer, code, .. } => self.on_file_failed((id, transfer), code),
+            Event::FileWanted { transfer, wanted, unit_log2, offset, .. } => {
+                self.on_file_wanted((id, transfer), wanted, unit_log2, offset);
+            }
+            Event::UnitWanted { transfer, .. } => self.on_unit_wanted((id, transfer)),
+            Event::FileSent { transfer } => self.on_upload_over((id, transfer), None),
+            Event::SendStopped { transfer, code } => self.on_upload_over((id, transfer), Some(code)),
+            Event::Closed { reason } => self.on_link_closed(id, &reason),
+        }
+    }
+
+    fn on_link_closed(&mut self, id: LinkId, reason: &Closed) {
+        self.fail_downloads_of(id);
+        self.lists.forget(id);
+        let Some(link) = self.links.get_mut(id) else { return };
+        let says = std::mem::take(&mut link.says);
+        let Some(with) = link.with.clone() else { return };
+        let (word, text) = end_of_link(reason);
+        for errand in says.into_values() {
+            let message = format!("{} may not have heard it: {text}", with.peer.as_str());
+            self.voice.fail(Some(&errand), Code::LinkLost, message);
+        }
+        if with.told {
+            self.voice.show(&Notice::PeerClosed { peer: with.peer.clone(), reason: word }, None);
+        } else {
+            self.fail_link(with.peer.clone(), with.errand.as_ref(), verdict(reason), text);
+        }
+        self.end_direct_with(&with.peer);
+    }
+}
+
+/// Why a link has ended: a word for programs, a sentence for people.
+fn end_of_link(reason: &Closed) -> (String, String) {
+    match reason {
+        Closed::Bye { reason, code, note } => {
+            let text = if note.as_str().is_empty() {
+                code.map_or_else(|| reason.meaning().to_owned(), super::facts::sentence)
+            } else {
+                note.as_str().to_owned()
+            };
+            (reason.name().to_owned(), text)
+        }
+        Closed::Local => ("done".to_owned(), "closed on this side".to_owned()),
+        Closed::Violation(violation) => ("violation".to_owned(), violation.to_string()),
+        Closed::Eof { in_frame: true } => ("cut".to_owned(), "the connection was cut".to_owned()),
+        Closed::Eof { in_frame: false } => ("lost".to_owned(), "the connection was lost".to_owned()),
+        Closed::Timeout(reason) => (reason.name().to_owned(), reason.meaning().to_owned()),
+    }
+}
+
+fn verdict(reason: &Closed) -> Code {
+    match reason {
+        Closed::Bye { code: Some(code), .. } => (*code).into(),
+        Closed::Timeout(_) => ErrorCode::Timeout.into(),
+        Closed::Violation(violation) => violation.code().into(),
+        Closed::Bye { code: None, .. } | Closed::Local | Closed::Eof { .. } => Code::LinkLost,
+    }
+}
