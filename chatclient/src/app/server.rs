@@ -172,8 +172,7 @@ impl App {
             return self.dial_server();
         }
         let message = format!(
-            "{server} was never met and shows the certificate {shown}; compare it with what the server printed, and \
-             give it with --fingerprint"
+            "{server} was never met; compare its fingerprint with what the server printed, and give it with --fingerprint"
         );
         let code = Code::UnknownServer;
         let notice = Notice::Error { code, message, fingerprint: Some(shown.to_string()) };

@@ -61,6 +61,10 @@ impl Options {
         self
     }
 
+    pub fn args<const N: usize>(self, args: [&str; N]) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
     /// Another server address than the one in the options so far.
     pub fn server(mut self, addr: impl Into<String>) -> Self {
         self.server = addr.into();
@@ -169,6 +173,13 @@ impl Client {
         self.type_line("/quit");
         let status = self.wait();
         assert!(status.success(), "the client ended with {status}");
+    }
+
+    /// Ends it the way a user does whose commands did not all succeed.
+    pub fn quit_with_failures(mut self) {
+        self.type_line("/quit");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(1), "the client ended with {status}");
     }
 
     /// Ends it the way a crash does.
