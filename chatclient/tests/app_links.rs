@@ -1,5 +1,12 @@
 //! How links come about, end and are left again, between real clients.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+
 mod harness;
 
 use harness::{Client, Options, Scratch, Server, noise};
