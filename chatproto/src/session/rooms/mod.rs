@@ -93,6 +93,10 @@ impl Rooms {
         let room = self.known.entry(key.clone()).or_default();
         room.wanted = true;
         room.asked = true;
+        if room.leaving && room.id.is_some() {
+            // The leave has gone out before: the room is entered at its end, like one never seen.
+            room.cursor = None;
+        }
         if let Some(request) = room.join
             && !core::mem::take(&mut room.leaving)
         {
