@@ -57,7 +57,7 @@
 //!         match event {
 //!             hub::Event::LoginStarted { conn, user, .. } => {
 //!                 let (ticket, ticket_lifetime, data) = Default::default();
-//!                 hub.login_accept(conn, &Accept { user, ticket, ticket_lifetime, data });
+//!                 hub.login_accept(conn, &Accept { user, is_admin: false, ticket, ticket_lifetime, data });
 //!             }
 //!             hub::Event::Append { id, .. } => {
 //!                 log += 1; // durable from here on: now it may be told

@@ -14,7 +14,7 @@ use std::fs;
 
 use chatproto::conn::Limits;
 use chatproto::wire::{
-    Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType, HEADER_LEN,
+    Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType, HEADER_LEN,
     MAX_ADDRESSES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME, MAX_HELLO_FRAME, MAX_INLINE, MAX_PAGE_MESSAGES,
     MAX_UNIT_LOG2, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose, RESERVED_FRAMES, RoomKind, Row,
     SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer, VERSION,
@@ -55,7 +55,7 @@ fn number(cell: &str) -> u64 {
 #[test]
 fn the_numbers_of_appendix_a_are_those_of_the_code() {
     let document = document();
-    let tables: [(&str, &[Row]); 10] = [
+    let tables: [(&str, &[Row]); 11] = [
         ("### A.1 ", FrameType::TABLE),
         ("### A.3 ", ErrorCode::TABLE),
         ("### A.4 ", CloseReason::TABLE),
@@ -66,6 +66,7 @@ fn the_numbers_of_appendix_a_are_those_of_the_code() {
         ("### A.9 ", Change::TABLE),
         ("### A.10 ", Anchor::TABLE),
         ("### A.11 ", EntryKind::TABLE),
+        ("### A.12 ", Action::TABLE),
     ];
     for (heading, code) in tables {
         let rows = table(&section(&document, heading));

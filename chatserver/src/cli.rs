@@ -27,6 +27,22 @@ pub enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Show who changed what in the rooms: roles, mutes, bans, topics. Works beside a running server.
+    Audit(AuditArgs),
+}
+
+/// Which lines of the audit log are shown.
+#[derive(Debug, Clone, Args)]
+pub struct AuditArgs {
+    /// The data directory.
+    #[command(flatten)]
+    pub data: DataArg,
+    /// Only what was done in this room.
+    #[arg(long, value_name = "ROOM")]
+    pub room: Option<String>,
+    /// At most so many of the latest.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
 }
 
 /// Settings of the server.

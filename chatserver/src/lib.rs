@@ -9,6 +9,7 @@
 //! | [`users`] | the `user` commands |
 //! | [`logging`] | what the operator sees |
 
+pub mod audit;
 pub mod cli;
 mod exit;
 pub mod logging;

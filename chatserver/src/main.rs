@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chatserver::cli::{Cli, Command};
-use chatserver::{Failure, server, users};
+use chatserver::{Failure, audit, server, users};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         None => server::run(&cli.run),
         Some(Command::Run(args)) => server::run(args),
         Some(Command::User { command }) => users::run(command),
+        Some(Command::Audit(args)) => audit::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use chatserver::store::{
+use chatserver::store::{HouseChange, 
     DataDir, DbError, Durability, Outcome, Read, Refused, Reply, RoomKind, Store, StoreConfig, StoreError,
     Write, WriteError,
 };
@@ -154,8 +154,8 @@ fn one_bad_write_does_not_fail_its_neighbours() {
     run.send(append(3, 1, u64::MAX, "no such counter"));
     run.send(create(4, 1, "another"));
     run.send(create(5, 5, "lobby"));
-    run.send(Write::SetTopic { id: 6, room: 99, topic: "?".into() });
-    run.send(Write::SetTopic { id: 7, room: 1, topic: "the weather".into() });
+    run.send(topic(6, 99, "?"));
+    run.send(topic(7, 1, "the weather"));
     run.send(append(8, 1, 3, "good too"));
     let outcomes = run.outcomes(8);
     let failed = |id, error| Outcome::Failed { id, error };
@@ -165,10 +165,23 @@ fn one_bad_write_does_not_fail_its_neighbours() {
     assert_eq!(outcomes[3], failed(4, WriteError::RoomTaken { room: 1, name: "another".into() }));
     assert_eq!(outcomes[4], failed(5, WriteError::RoomTaken { room: 5, name: "lobby".into() }));
     assert_eq!(outcomes[5], failed(6, WriteError::NoSuchRoom(99)));
-    assert_eq!(outcomes[6], Outcome::TopicSet { id: 7, room: 1 });
+    assert_eq!(outcomes[6], Outcome::Moderated { id: 7, room: 1 });
     assert!(matches!(outcomes[7], Outcome::Committed { id: 8, seq: 2, .. }), "{outcomes:?}");
     run.store.finish().unwrap();
     assert_eq!(Running::start(dir.path()).store.rooms()[0].topic, "the weather");
+}
+
+fn topic(id: u64, room: u32, topic: &str) -> Write {
+    Write::Moderate {
+        id,
+        room,
+        by: "alice".into(),
+        action: "topic",
+        change: HouseChange::Topic,
+        user: None,
+        seconds: 0,
+        note: topic.into(),
+    }
 }
 
 #[test]
@@ -191,8 +204,8 @@ fn a_direct_room_may_share_its_name_with_a_group() {
     let dir = tempfile::tempdir().unwrap();
     let run = Running::start(dir.path());
     run.create_room(1, "lobby");
-    let (kind, name, topic) = (RoomKind::Direct, "lobby".to_owned(), String::new());
-    let created = run.one(Write::CreateRoom { id: 2, room: 2, kind, name, topic });
+    let (kind, name) = (RoomKind::Direct, "lobby".to_owned());
+    let created = run.one(Write::CreateRoom { id: 2, room: 2, kind, name, owner: None, is_private: false });
     assert!(matches!(created, Outcome::RoomCreated { id: 2, room: 2, .. }), "{created:?}");
     run.store.finish().unwrap();
     let kinds: Vec<_> = Running::start(dir.path()).store.rooms().iter().map(|room| room.kind).collect();

@@ -153,7 +153,7 @@ impl World {
 
     fn login(&mut self, conn: ConnId, user: Name) {
         let accept =
-            Accept { user, ticket: Bytes::new(), ticket_lifetime: Duration::ZERO, data: Bytes::new() };
+            Accept { user, is_admin: false, ticket: Bytes::new(), ticket_lifetime: Duration::ZERO, data: Bytes::new() };
         self.hub.login_accept(conn, &accept);
     }
 

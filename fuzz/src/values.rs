@@ -72,7 +72,7 @@ macro_rules! tables {
         }
     )*};
 }
-tables! { ErrorCode CloseReason Purpose DialRole RoomKind Change Anchor EntryKind }
+tables! { Action ErrorCode CloseReason Purpose DialRole RoomKind Change Anchor EntryKind }
 
 impl<'a> Value<'a> for Capabilities {
     fn draw(u: &mut Unstructured<'_>, _: &'a Bump) -> Result<Self> {
@@ -282,6 +282,10 @@ bodies! {
     DirectRoom<'a> { room, with, last }
     CaughtUp { room, seq }
     Gap { room, from, to }
+    Invited<'a> { room, name, by }
+    Moderate<'a> { request, target, action, user, seconds, note }
+    Moderated<'a> { request, room, action, by, device, user, seconds, note }
+    Create<'a> { request, name, private }
     LinkSay<'a> { counter, text }
     LinkSaid { counter }
     Announce<'a> { port, link_key, candidates }
@@ -320,12 +324,12 @@ macro_rules! directions {
 
 directions! {
     ToServer {
-        Ping Pong Bye Error ClientHello LoginStart LoginResponse Say Join Leave Rooms Who History Search Announce
-        PeerRequest PeerAnswer PeerWithdraw
+        Ping Pong Bye Error ClientHello LoginStart LoginResponse Say Join Leave Rooms Who History Search Create
+        Moderate Announce PeerRequest PeerAnswer PeerWithdraw
     }
     ToClient {
         Ping Pong Bye Error ServerHello LoginChallenge LoginOk Posted Message Joined Left Presence RoomList Members
-        MessagePage DirectRoom CaughtUp Gap PeerOffer PeerIntroduce PeerClosed
+        MessagePage DirectRoom CaughtUp Gap Moderated Invited PeerOffer PeerIntroduce PeerClosed
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit

@@ -76,6 +76,7 @@ impl Hub {
         let client = self.clients.get_mut(&id);
         if client.is_some_and(|client| client.missed_presence.remove(&room)) {
             self.send_members(id, RequestId(0), room);
+            self.send_topic(id, room);
         }
         self.send(id, &CaughtUp { room, seq });
     }

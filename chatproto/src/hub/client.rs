@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) max_frame: u32,
     /// Who is logging in, or logged in.
     pub(super) user: Option<Name>,
+    /// Administers the server.
+    pub(super) is_admin: bool,
     pub(super) device: DeviceId,
     pub(super) announcement: Option<Announcement>,
     pub(super) rooms: BTreeSet<RoomId>,
@@ -35,7 +37,7 @@ pub(super) struct Client {
     pub(super) waiting: VecDeque<RoomId>,
     /// Whether a page of what it misses was asked for: one at a time, whatever the number of rooms.
     pub(super) is_reading: bool,
-    /// Rooms in which it missed presence: one snapshot makes up for it.
+    /// Rooms in which it missed presence, and maybe a topic: one snapshot makes up for it.
     pub(super) missed_presence: BTreeSet<RoomId>,
     /// Messages on their way into the log.
     pub(super) appends: u32,
@@ -61,6 +63,7 @@ impl Client {
             state: State::Hello,
             max_frame: MIN_FRAME,
             user: None,
+            is_admin: false,
             device: DeviceId::default(),
             announcement: None,
             rooms: BTreeSet::new(),

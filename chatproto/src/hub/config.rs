@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use alloc::vec::Vec;
 
+use super::house::House;
 use crate::conn::Limits;
 use crate::wire::{Capabilities, Name, Note, RoomId, RoomKind, ServerId};
 
@@ -31,6 +32,9 @@ pub struct Config {
     pub max_rooms_joined: usize,
     /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
     pub max_rooms: usize,
+    /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 100 bytes, and answers an
+    /// operator who bans everybody. Default 10,000.
+    pub max_house_notes: usize,
     /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read, and what
     /// was read already is refused as a backlog. Answers a sender that is faster than the disk.
     pub max_appends: u32,
@@ -71,6 +75,7 @@ impl Config {
             max_devices: 16,
             max_rooms_joined: 256,
             max_rooms: 10_000,
+            max_house_notes: 10_000,
             max_appends: 1024,
             max_append_bytes: 256 * 1024,
             max_requests: 8,
@@ -95,6 +100,8 @@ pub struct RoomRecord {
     pub last: u64,
     /// Topic, may be empty.
     pub topic: Note,
+    /// Who may do what there.
+    pub house: House,
 }
 
 /// What a room is called, and whose it is.

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::config::Label;
-use crate::wire::{Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Text};
+use super::house::House;
+use crate::wire::{Action, Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Text};
 
 /// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses
 /// the numbers.
@@ -76,6 +77,8 @@ pub enum Stored {
 pub struct Accept {
     /// The account's ID as it is written to others.
     pub user: Name,
+    /// Whether the account administers the server: above the owner of every room that it sees.
+    pub is_admin: bool,
     /// A secret that resumes the session later; empty for none. At most 255 bytes are sensible.
     pub ticket: Bytes,
     /// How long the ticket is good.
@@ -134,6 +137,23 @@ pub enum Event {
         room: RoomId,
         /// Its name or people.
         label: Label,
+        /// Whether it is private, and its owner.
+        house: House,
+    },
+    /// A room, or what somebody may do there, was changed: store it. It holds already.
+    Moderated {
+        /// The room.
+        room: RoomId,
+        /// Who did it.
+        by: Name,
+        /// What was done.
+        action: Action,
+        /// To whom.
+        user: Option<Name>,
+        /// For how long from now, where the action has a time; 0 for no end, or, of slow mode, for none.
+        seconds: u32,
+        /// The topic, or the reason; may be empty.
+        note: Note,
     },
     /// Store this message and answer with [`stored`](super::Hub::stored), in the order of the events.
     Append {

@@ -47,6 +47,7 @@ impl Hub {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         client.state = State::Open;
         client.user = Some(accept.user.clone());
+        client.is_admin = accept.is_admin;
         client.conn.reader.set_max_frame(self.config.limits.max_frame);
         client.conn.deadlines.enter(Stage::Open, now);
         let addr = client.addr;

@@ -43,8 +43,10 @@ mod client;
 mod config;
 mod entropy;
 mod event;
+mod house;
 mod introduce;
 mod login;
+mod moderate;
 mod query;
 mod rooms;
 mod router;
@@ -60,6 +62,7 @@ use alloc::vec::Vec;
 pub use config::{Config, Label, RoomRecord};
 pub use entropy::Entropy;
 pub use event::{Accept, AppendId, ConnId, Ended, Event, QueryId, Record, Stored};
+pub use house::{House, Left, Role, Until};
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
 
@@ -119,8 +122,8 @@ impl Hub {
         let mut events = VecDeque::new();
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
-            let room = router.create(lobby.clone());
-            events.push_back(Event::RoomCreated { room, label: lobby });
+            let room = router.create(lobby.clone(), House::default());
+            events.push_back(Event::RoomCreated { room, label: lobby, house: House::default() });
         }
         Self {
             config,
@@ -220,6 +223,8 @@ impl Hub {
             ToServer::Who(who) => self.on_who(id, &who),
             ToServer::History(history) => self.on_history(id, &history),
             ToServer::Search(search) => self.on_search(id, &search),
+            ToServer::Create(create) => self.on_create(id, &create),
+            ToServer::Moderate(moderate) => self.on_moderate(id, &moderate),
             ToServer::Announce(announce) => self.on_announce(id, &announce),
             ToServer::PeerRequest(request) => self.on_peer_request(id, &request),
             ToServer::PeerAnswer(answer) => self.on_peer_answer(id, answer),
@@ -406,8 +411,21 @@ impl Hub {
     }
 
     fn send_error(&mut self, id: ConnId, code: ErrorCode, about: &impl Frame, request: u64, note: &str) {
+        self.send_error_until(id, code, about, request, 0, note);
+    }
+
+    /// Refuses something that may be tried again after `retry_after` milliseconds.
+    fn send_error_until(
+        &mut self,
+        id: ConnId,
+        code: ErrorCode,
+        about: &impl Frame,
+        request: u64,
+        retry_after: u32,
+        note: &str,
+    ) {
         let note = NoteRef::truncated(note);
-        let error = crate::wire::Error { code, about: about.number(), request, retry_after: 0, note };
+        let error = crate::wire::Error { code, about: about.number(), request, retry_after, note };
         self.send(id, &error);
     }
 

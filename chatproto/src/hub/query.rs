@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::moderate::Order;
 use super::rooms::pages;
 use super::router::message;
 use super::{ConnId, Event, Hub, QueryId, Record};
@@ -19,6 +20,8 @@ pub(super) enum Query {
     Page { conn: ConnId, request: RequestId, anchor: Anchor, seq: u64 },
     /// Whether somebody exists.
     User { from: Name, to: Name },
+    /// Whether the person exists whom an order is about.
+    Order(Order),
 }
 
 impl Hub {
@@ -93,7 +96,7 @@ impl Hub {
     }
 
     /// Counts a request that the program will work on, unless there are too many.
-    fn may_ask(&mut self, id: ConnId) -> bool {
+    pub(super) fn may_ask(&mut self, id: ConnId) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         if client.requests >= self.config.max_requests {
             return false;
@@ -107,7 +110,7 @@ impl Hub {
     ///
     /// An answer to [`Event::Read`] holds the messages directly above the number asked for, without a gap.
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
-        match self.take_query(id, |query| !matches!(query, Query::User { .. })) {
+        match self.take_query(id, |query| !matches!(query, Query::User { .. } | Query::Order(_))) {
             Some(Query::Missed { conn, room, after }) => self.on_missed(conn, room, after, records),
             Some(Query::Page { conn, request, anchor, seq }) => {
                 let nearest = |records: &[Record]| match anchor {
@@ -119,7 +122,7 @@ impl Hub {
                 let page = records.map(|records| fitting(records, nearest(records), max));
                 self.on_page(conn, request, page);
             }
-            Some(Query::User { .. }) | None => return false,
+            Some(Query::User { .. } | Query::Order(_)) | None => return false,
         }
         true
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{ConnId, Hub, Label};
+use super::{ConnId, House, Hub, Label};
 use crate::wire::{
     Body, DirectRoom, ErrorCode, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member, Members,
     Name, NameRef, RequestId, RoomEntry, RoomId, RoomList, Target, Who, Wire,
@@ -12,25 +12,47 @@ use crate::wire::{
 
 impl Hub {
     pub(super) fn on_join(&mut self, id: ConnId, join: &Join<'_>) {
-        let Some((user, device)) = self.identity(id) else { return };
+        let Some((user, _)) = self.identity(id) else { return };
         let room = match self.find_or_create(&user, join.target) {
             Ok(room) => room,
             Err((code, note)) => return self.send_error(id, code, join, join.request.into(), note),
         };
+        if let Some(left) = self.router.house(room).and_then(|house| house.ban(&user, self.now)) {
+            let note = alloc::format!("you may not enter this room {left}");
+            let (code, retry_after) = (ErrorCode::Banned, left.as_retry_after());
+            return self.send_error_until(id, code, join, join.request.into(), retry_after, &note);
+        }
+        self.enter(id, join, join.request, room, join.cursor);
+    }
+
+    pub(super) fn is_in_too_many_rooms(&self, id: ConnId) -> bool {
+        self.clients.get(&id).is_none_or(|client| client.rooms.len() >= self.config.max_rooms_joined)
+    }
+
+    /// Lets a connection into a room that its person may enter, from `cursor` on.
+    pub(super) fn enter(
+        &mut self,
+        id: ConnId,
+        about: &impl super::Frame,
+        request: RequestId,
+        room: RoomId,
+        cursor: Option<u64>,
+    ) {
+        let Some((user, device)) = self.identity(id) else { return };
+        let is_full = self.is_in_too_many_rooms(id);
         let Some(client) = self.clients.get_mut(&id) else { return };
-        if !client.rooms.contains(&room) && client.rooms.len() >= self.config.max_rooms_joined {
-            let note = "this connection is in as many rooms as it may be";
-            return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), note);
+        if !client.rooms.contains(&room) && is_full {
+            return self.send_error(id, ErrorCode::TooManyRooms, about, request.into(), IN_TOO_MANY);
         }
         client.rooms.insert(room);
         let Some((label, topic, last)) = self.router.info(room) else { return };
         // A cursor beyond the end belongs to another log, or to none.
-        let cursor = join.cursor.unwrap_or(last).min(last);
+        let cursor = cursor.unwrap_or(last).min(last);
         let (label, topic) = (label.clone(), topic.clone());
         self.send(
             id,
             &Joined {
-                request: join.request,
+                request,
                 room,
                 kind: label.kind(),
                 name: label.name_for(&user).borrow(),
@@ -54,8 +76,12 @@ impl Hub {
             return Ok(room);
         }
         match target {
+            // A private room says nothing of itself to strangers, except that its name is taken.
+            Target::Room(name) if self.router.find(&Label::Group(name.to_owned())).is_some() => {
+                Err((ErrorCode::NoSuchRoom, "no room of this name can be entered"))
+            }
             Target::Room(name) if self.router.groups() < self.config.max_rooms => {
-                Ok(self.create_room(Label::Group(name.to_owned())))
+                Ok(self.create_room(Label::Group(name.to_owned()), House::of(user, false)))
             }
             Target::Room(_) => Err((ErrorCode::TooManyRooms, "the server has as many rooms as it may have")),
             Target::Id(_) => Err((ErrorCode::NoSuchRoom, "no room has this number")),
@@ -63,9 +89,9 @@ impl Hub {
         }
     }
 
-    pub(super) fn create_room(&mut self, label: Label) -> RoomId {
-        let room = self.router.create(label.clone());
-        self.events.push_back(super::Event::RoomCreated { room, label });
+    pub(super) fn create_room(&mut self, label: Label, house: House) -> RoomId {
+        let room = self.router.create(label.clone(), house.clone());
+        self.events.push_back(super::Event::RoomCreated { room, label, house });
         room
     }
 
@@ -78,19 +104,28 @@ impl Hub {
         };
         let (label, ..) = self.router.info(room)?;
         let pair = label.pair();
-        (pair.is_empty() || pair.contains(user)).then_some(room)
+        let is_shown = self.router.house(room).is_some_and(|house| house.shows_itself_to(user));
+        (is_shown && (pair.is_empty() || pair.contains(user))).then_some(room)
     }
 
     pub(super) fn on_leave(&mut self, id: ConnId, room: RoomId) {
-        let Some((user, device)) = self.identity(id) else { return };
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        if !self.take_out(id, room, None) {
+            self.send_error(id, ErrorCode::NotMember, &Leave { room }, 0, "not in this room");
+        }
+    }
+
+    /// Takes a connection out of a room and tells it so. `false` if it was not there.
+    pub(super) fn take_out(&mut self, id: ConnId, room: RoomId, code: Option<ErrorCode>) -> bool {
+        let Some((user, device)) = self.identity(id) else { return true };
+        let Some(client) = self.clients.get_mut(&id) else { return true };
         client.waiting.retain(|waiting| *waiting != room);
         client.missed_presence.remove(&room);
         if !client.rooms.remove(&room) {
-            return self.send_error(id, ErrorCode::NotMember, &Leave { room }, 0, "not in this room");
+            return false;
         }
         self.router.leave(room, id, &user, device);
-        self.send(id, &Left { room, code: None });
+        self.send(id, &Left { room, code });
+        true
     }
 
     /// Tells a client that has just logged in which conversations exist.
@@ -107,7 +142,10 @@ impl Hub {
         let entry = |(room, name, topic, last, people): (RoomId, &Name, &crate::wire::Note, u64, usize)| {
             (room, name.clone(), topic.clone(), last, u32::try_from(people).unwrap_or(u32::MAX))
         };
-        let rooms = self.router.list().map(entry).collect::<Vec<_>>();
+        let Some((user, _)) = self.identity(id) else { return };
+        let is_shown =
+            |room: RoomId| self.router.house(room).is_some_and(|house| house.shows_itself_to(&user));
+        let rooms = self.router.list().filter(|(room, ..)| is_shown(*room)).map(entry).collect::<Vec<_>>();
         let entries = rooms.iter().map(|(room, name, topic, last, people)| RoomEntry {
             room: *room,
             name: name.borrow(),
@@ -150,7 +188,7 @@ impl Hub {
 
     /// A person began a conversation with another: both are told, and those connected are in it from its start.
     pub(super) fn open_direct(&mut self, from: &Name, to: &Name) -> RoomId {
-        let room = self.create_room(Label::direct(from, to));
+        let room = self.create_room(Label::direct(from, to), House::default());
         let both = [(from, to), (to, from)];
         for (user, other) in both.into_iter().take(if from == to { 1 } else { 2 }) {
             let conns = self.people.get(user).into_iter().flatten().copied().collect::<Vec<_>>();
@@ -180,6 +218,9 @@ impl Hub {
         }
     }
 }
+
+/// Why a connection enters no further room.
+pub(super) const IN_TOO_MANY: &str = "this connection is in as many rooms as it may be";
 
 /// Cuts items into pages whose frames keep to `limit`, with whether another follows. There is always one page.
 pub(super) fn pages<'i, 'a, T: Wire<'a> + Copy>(

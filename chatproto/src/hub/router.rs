@@ -11,6 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::config::{Label, RoomRecord};
 use super::event::{ConnId, Record};
+use super::house::{House, Left};
+use crate::Instant;
 use crate::conn::{FrameReader, Step};
 use crate::wire::{Body, Change, DeviceId, MESSAGE_MISSED, Message, Name, Note, Presence, RoomId};
 
@@ -53,6 +55,9 @@ pub struct Router {
 struct Room {
     label: Label,
     topic: Note,
+    house: House,
+    /// In slow mode: when each person spoke last, with which message.
+    spoken: BTreeMap<Name, (Instant, (DeviceId, u64))>,
     /// Number of the last committed message.
     last: u64,
     /// Number of the last message that was given out in a batch.
@@ -112,11 +117,11 @@ impl Router {
     }
 
     /// Makes a room. The program stores it before any message of it.
-    pub fn create(&mut self, label: Label) -> RoomId {
+    pub fn create(&mut self, label: Label, house: House) -> RoomId {
         let room = RoomId(self.next_room);
         self.next_room = self.next_room.saturating_add(1);
         let topic = crate::wire::NoteRef::EMPTY.to_owned();
-        self.insert(RoomRecord { room, label, last: 0, topic });
+        self.insert(RoomRecord { room, label, last: 0, topic, house });
         room
     }
 
@@ -130,6 +135,63 @@ impl Router {
     #[must_use]
     pub fn info(&self, room: RoomId) -> Option<(&Label, &Note, u64)> {
         self.rooms.get(&room).map(|room| (&room.label, &room.topic, room.last))
+    }
+
+    /// Who may do what in a room.
+    #[must_use]
+    pub fn house(&self, room: RoomId) -> Option<&House> {
+        self.rooms.get(&room).map(|room| &room.house)
+    }
+
+    pub(super) fn house_mut(&mut self, room: RoomId) -> Option<&mut House> {
+        self.rooms.get_mut(&room).map(|room| &mut room.house)
+    }
+
+    /// Gives a room another topic. Nobody is told.
+    pub fn set_topic(&mut self, room: RoomId, topic: Note) {
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.topic = topic;
+        }
+    }
+
+    /// Puts news into the batch of a room: everybody who is live gets them, in order with its messages.
+    pub fn tell<'a>(&mut self, room: RoomId, news: &impl Body<'a>) {
+        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        news.encode_frame(&mut entry.batch);
+        self.mark(room);
+    }
+
+    /// Members who will not get the batch of this turn.
+    pub(super) fn behind(&self, room: RoomId) -> Vec<ConnId> {
+        let members = self.rooms.get(&room).into_iter().flat_map(|room| &room.members);
+        let behind = |(conn, standing): (&ConnId, &Standing)| {
+            matches!(standing, Standing::Behind(_)).then_some(*conn)
+        };
+        members.filter_map(behind).collect()
+    }
+
+    /// Whether `user` may speak in slow mode, and notes that they did. What they said last may be said again: it is
+    /// the same message.
+    pub(super) fn slow_down(
+        &mut self,
+        room: RoomId,
+        user: &Name,
+        message: (DeviceId, u64),
+        now: Instant,
+    ) -> Result<(), Left> {
+        let Some(room) = self.rooms.get_mut(&room) else { return Ok(()) };
+        let slow = room.house.slow;
+        if let Some((spoken, last)) = room.spoken.get(user)
+            && *last != message
+            && now < *spoken + slow
+        {
+            return Err(Left::For((*spoken + slow).since(now)));
+        }
+        if room.spoken.len() >= MAX_SPOKEN {
+            room.spoken.retain(|_, (spoken, _)| now < *spoken + slow);
+        }
+        room.spoken.insert(user.clone(), (now, message));
+        Ok(())
     }
 
     /// The group rooms in the order of their names, with the number of people in each.
@@ -289,6 +351,9 @@ impl Router {
     }
 }
 
+/// So many people are remembered in slow mode before those are forgotten who may speak again.
+const MAX_SPOKEN: usize = 1024;
+
 /// What a member that is behind gets next.
 #[derive(Debug, Clone)]
 pub enum CatchUp {
@@ -318,6 +383,8 @@ impl Room {
         Self {
             label: record.label,
             topic: record.topic,
+            house: record.house,
+            spoken: BTreeMap::new(),
             last: record.last,
             flushed: record.last,
             members: BTreeMap::new(),

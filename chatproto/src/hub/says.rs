@@ -49,6 +49,11 @@ impl Hub {
         let room = self.find_room(&user, say.target);
         match (say.target, room) {
             (Target::Id(_) | Target::Room(_), Some(room)) if client.rooms.contains(&room) => {
+                if let Err((code, left)) = self.may_speak(room, &user, device, say.counter) {
+                    let note = alloc::format!("you may not speak here {left}");
+                    let retry_after = left.as_retry_after();
+                    return self.send_error_until(id, code, say, say.counter, retry_after, &note);
+                }
                 self.append(id, room, user, device, say.counter, say.text.to_owned());
             }
             (Target::User(_), Some(room)) => {
@@ -78,9 +83,14 @@ impl Hub {
 
     /// Answers [`Event::FindUser`]. `false` if the hub did not ask.
     pub fn user_known(&mut self, id: QueryId, is_known: bool) -> bool {
-        let Some(Query::User { from, to }) = self.take_query(id, |query| matches!(query, Query::User { .. }))
-        else {
-            return false;
+        let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
+        let (from, to) = match self.take_query(id, asked) {
+            Some(Query::User { from, to }) => (from, to),
+            Some(Query::Order(order)) => {
+                self.end_order(order, is_known);
+                return true;
+            }
+            Some(Query::Missed { .. } | Query::Page { .. }) | None => return false,
         };
         let room = match self.find_room(&from, Target::User(to.borrow())) {
             None if is_known => Some(self.open_direct(&from, &to)),

@@ -66,6 +66,8 @@ impl State {
             | ToServer::Who(_)
             | ToServer::History(_)
             | ToServer::Search(_)
+            | ToServer::Create(_)
+            | ToServer::Moderate(_)
             | ToServer::PeerRequest(_)
             | ToServer::PeerAnswer(_)
             | ToServer::PeerWithdraw(_) => self == Self::Open,

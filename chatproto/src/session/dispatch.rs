@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Instant;
 use crate::wire::{
-    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, MAX_ADDRESSES, Members, MessagePage, OfferId,
+    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage, Moderated, OfferId,
     PageMessage, PeerClosed, PeerIntroduce, Pong, RequestId, RoomList, ToClient,
 };
 
@@ -34,11 +34,16 @@ impl Session {
 
             ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
             ToClient::Message(message) => rooms.message(message, out)?,
-            ToClient::Joined(joined) => rooms.entered(joined, out)?,
+            ToClient::Joined(joined) => self.joined_room(joined)?,
             ToClient::Left(left) => rooms.left(left, out)?,
             ToClient::DirectRoom(direct) => rooms.direct_room(direct, out),
             ToClient::CaughtUp(caught_up) => rooms.end_of_missed(caught_up, out)?,
             ToClient::Gap(gap) => rooms.gap(gap, out)?,
+            ToClient::Moderated(moderated) => self.moderated(moderated)?,
+            ToClient::Invited(invited) => {
+                let room = RoomKey::Room(invited.name.to_owned());
+                out.emit(Event::Invited { room, by: invited.by.to_owned() });
+            }
             ToClient::Presence(presence) => {
                 let room = rooms.entered_key(presence.room, FrameType::Presence)?.clone();
                 let (user, device, change) = (presence.user.to_owned(), presence.device, presence.change);
@@ -115,6 +120,38 @@ impl Session {
         }
     }
 
+    fn joined_room(&mut self, joined: &Joined<'_>) -> Result<(), Violation> {
+        let is_made = self.requests.is_create(joined.request);
+        if is_made {
+            self.requests.answered(joined.request, FrameType::Joined, false)?;
+        }
+        self.rooms.entered(joined, is_made, &mut self.out)
+    }
+
+    /// What this device asked for comes twice, as an answer and as news: it is told once, as the answer.
+    fn moderated(&mut self, moderated: &Moderated<'_>) -> Result<(), Violation> {
+        const FRAME: FrameType = FrameType::Moderated;
+        let &Moderated { request, room, action, device, seconds, .. } = moderated;
+        let request = (request.0 != 0).then_some(request);
+        let room = match request {
+            Some(request) => match self.requests.answered(request, FRAME, false)? {
+                Ask::Moderate(asked) => self.rooms.key(room).cloned().unwrap_or(asked),
+                Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) => {
+                    return Err(Violation::NoSuchRequest { frame: FRAME, request });
+                }
+            },
+            None => self.rooms.entered_key(room, FRAME)?.clone(),
+        };
+        if request.is_none() && moderated.by.is_some() && device == self.config.device {
+            return Ok(());
+        }
+        let by = moderated.by.map(|name| name.to_owned());
+        let user = moderated.user.map(|name| name.to_owned());
+        let note = moderated.note.to_owned();
+        self.out.emit(Event::Moderated { room, action, by, user, seconds, note, request });
+        Ok(())
+    }
+
     fn listed_rooms(&mut self, list: &RoomList<'_>) -> Result<(), Violation> {
         let &RoomList { request, more, rooms } = list;
         self.requests.answered(request, FrameType::RoomList, more)?;
@@ -137,7 +174,12 @@ impl Session {
             None => self.rooms.entered_key(frame.room, FRAME)?.clone(),
             Some(request) => match self.requests.answered(request, FRAME, more)? {
                 Ask::Who(room) => self.rooms.key(frame.room).cloned().unwrap_or(room),
-                Ask::Rooms | Ask::History(_) | Ask::Search | Ask::Peer(_) => {
+                Ask::Rooms
+                | Ask::History(_)
+                | Ask::Search
+                | Ask::Peer(_)
+                | Ask::Create(_)
+                | Ask::Moderate(_) => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -153,7 +195,7 @@ impl Session {
         let &MessagePage { request, more, .. } = page;
         let asked = match self.requests.answered(request, FrameType::MessagePage, more)? {
             Ask::History(room) => Some(room),
-            Ask::Rooms | Ask::Who(_) | Ask::Search | Ask::Peer(_) => None,
+            Ask::Rooms | Ask::Who(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) | Ask::Moderate(_) => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {

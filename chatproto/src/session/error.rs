@@ -100,6 +100,9 @@ pub enum RequestError {
         /// The limit.
         max: usize,
     },
+    /// Too many rooms are known already.
+    #[error("too many rooms are known already")]
+    TooManyRooms,
     /// A link is asked for without [`Announcement`](super::Announcement).
     #[error("no link key is announced, so no peer can be asked")]
     NoAnnouncement,

@@ -12,7 +12,7 @@ use super::{Introduction, RoomKey, Violation};
 use crate::Instant;
 use crate::conn::Stage;
 use crate::wire::{
-    Change, CloseReason, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId, Purpose, RequestId,
+    Action, Change, CloseReason, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId, Purpose, RequestId,
     RoomId, ServerId, Text,
 };
 
@@ -144,6 +144,30 @@ pub enum Event {
         /// What happened.
         change: Change,
     },
+    /// A room, or what somebody may do there, was changed.
+    Moderated {
+        /// Which room.
+        room: RoomKey,
+        /// What was done.
+        action: Action,
+        /// Who did it; `None` when the server tells the present state on its own.
+        by: Option<Name>,
+        /// To whom.
+        user: Option<Name>,
+        /// For how long, where the action has a time; else 0.
+        seconds: u32,
+        /// The topic, or the reason; may be empty.
+        note: Note,
+        /// The `moderate` of this device that it answers.
+        request: Option<RequestId>,
+    },
+    /// Somebody invites to a private room: `join` enters it.
+    Invited {
+        /// Which room.
+        room: RoomKey,
+        /// Who invites.
+        by: Name,
+    },
     /// Something this device said is durable.
     Posted {
         /// The number that `say` gave.
@@ -249,6 +273,19 @@ pub enum Event {
         /// Who should have come.
         peer: Name,
     },
+}
+
+/// What is to be changed about a room, or about a person there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// What to do.
+    pub action: Action,
+    /// To whom; `None` for the topic and slow mode.
+    pub user: Option<Name>,
+    /// For how long, where the action has a time; 0 for no end, or, of slow mode, for none.
+    pub seconds: u32,
+    /// The topic, or the reason; may be empty.
+    pub note: Note,
 }
 
 /// One message of a room.

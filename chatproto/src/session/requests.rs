@@ -14,6 +14,8 @@ pub(super) enum Ask {
     History(RoomKey),
     Search,
     Peer(Purpose),
+    Create(RoomKey),
+    Moderate(RoomKey),
 }
 
 impl Ask {
@@ -24,6 +26,8 @@ impl Ask {
             Self::Who(_) => FrameType::Members,
             Self::History(_) | Self::Search => FrameType::MessagePage,
             Self::Peer(_) => FrameType::PeerIntroduce,
+            Self::Create(_) => FrameType::Joined,
+            Self::Moderate(_) => FrameType::Moderated,
         }
     }
 }
@@ -63,6 +67,11 @@ impl Requests {
         ask.ok_or(Violation::NoSuchRequest { frame, request })
     }
 
+    /// Whether this request makes a room.
+    pub(super) fn is_create(&self, request: RequestId) -> bool {
+        matches!(self.open.get(&request), Some(Ask::Create(_)))
+    }
+
     /// Ends a peer request; `None` when it is not open (any more).
     pub(super) fn close_peer(&mut self, request: RequestId) -> Option<Purpose> {
         match self.open.get(&request)? {
@@ -70,7 +79,12 @@ impl Requests {
                 self.open.remove(&request);
                 Some(purpose)
             }
-            Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search => None,
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::History(_)
+            | Ask::Search
+            | Ask::Create(_)
+            | Ask::Moderate(_) => None,
         }
     }
 
@@ -91,7 +105,12 @@ impl Requests {
 
 fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
     match ask {
-        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search => Event::Refused { request, refusal },
+        Ask::Create(room) => {
+            Event::JoinRefused { room: room.clone(), request: Some(request), refusal }
+        }
+        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) => {
+            Event::Refused { request, refusal }
+        }
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },
     }
 }

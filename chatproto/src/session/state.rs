@@ -114,6 +114,8 @@ impl State {
             | ToClient::DirectRoom(_)
             | ToClient::CaughtUp(_)
             | ToClient::Gap(_)
+            | ToClient::Moderated(_)
+            | ToClient::Invited(_)
             | ToClient::PeerOffer(_)
             | ToClient::PeerIntroduce(_)
             | ToClient::PeerClosed(_) => self == Self::Ready,

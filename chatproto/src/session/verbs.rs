@@ -3,12 +3,12 @@
 use super::driver::Ending;
 use super::requests::Ask;
 use super::{
-    AdmitError, Announcement, Event, Introduction, JoinError, LeaveError, PeerVerbError, Refusal,
+    AdmitError, Announcement, Event, Introduction, JoinError, LeaveError, Order, PeerVerbError, Refusal,
     RequestError, RoomKey, SayError, Session, State,
 };
 use crate::Instant;
 use crate::wire::{
-    Anchor, CloseReason, DeviceId, ErrorCode, History, LinkKey, LinkTicket, Name, OfferId, PeerRequest,
+    Anchor, CloseReason, Create, DeviceId, ErrorCode, History, LinkKey, LinkTicket, Moderate, Name, OfferId, PeerRequest,
     PeerWithdraw, Purpose, RequestId, Rooms, Search, Text, Who,
 };
 
@@ -148,6 +148,39 @@ impl Session {
     ) -> Result<RequestId, RequestError> {
         let request = self.open(Ask::Search)?;
         self.out.send(&Search { request, target: room.map(RoomKey::target), limit, words: words.borrow() });
+        Ok(request)
+    }
+
+    /// Makes a room and enters it: [`Event::Joined`] or [`Event::JoinRefused`] answers. Whoever makes a room owns it; a
+    /// private one is entered by those who are invited.
+    ///
+    /// # Errors
+    /// When not logged in, too many requests are open, or too many rooms are known.
+    pub fn create(&mut self, name: &Name, private: bool) -> Result<RequestId, RequestError> {
+        let key = RoomKey::Room(name.clone());
+        if !self.rooms.has_space_for(&key) {
+            return Err(RequestError::TooManyRooms);
+        }
+        let request = self.open(Ask::Create(key))?;
+        self.out.send(&Create { request, name: name.borrow(), private });
+        Ok(request)
+    }
+
+    /// Changes a room, or what a person may do there: [`Event::Moderated`] with this request, or [`Event::Refused`].
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn moderate(&mut self, room: &RoomKey, order: &Order) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::Moderate(room.clone()))?;
+        let Order { action, user, seconds, note } = order;
+        self.out.send(&Moderate {
+            request,
+            target: room.target(),
+            action: *action,
+            user: user.as_ref().map(Name::borrow),
+            seconds: *seconds,
+            note: note.borrow(),
+        });
         Ok(request)
     }
 

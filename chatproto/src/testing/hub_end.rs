@@ -105,6 +105,7 @@ impl HubEnd {
             if let Event::LoginStarted { conn, user, .. } = &event {
                 let accept = Accept {
                     user: user.clone(),
+                    is_admin: false,
                     ticket: Bytes::new(),
                     ticket_lifetime: Duration::ZERO,
                     data: Bytes::new(),

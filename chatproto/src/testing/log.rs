@@ -6,8 +6,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::Instant;
-use crate::hub::{AppendId, Event, Hub, Label, QueryId, Record, RoomRecord, Stored};
-use crate::wire::{Anchor, DeviceId, Name, NoteRef, RoomId};
+use crate::hub::{AppendId, Event, House, Hub, Label, QueryId, Record, RoomRecord, Stored};
+use crate::wire::{Action, Anchor, DeviceId, Name, Note, NoteRef, RoomId};
 
 /// What virtual time 0 is in the times of messages: 2026-01-01 UTC, in milliseconds since 1970-01-01 UTC.
 pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
@@ -32,12 +32,15 @@ pub struct MemoryLog {
 #[derive(Debug, Clone)]
 struct Room {
     label: Label,
+    house: House,
+    topic: Note,
     records: Vec<Record>,
 }
 
 #[derive(Debug, Clone)]
 enum Change {
-    Room { room: RoomId, label: Label },
+    Room { room: RoomId, label: Label, house: House },
+    Moderate { room: RoomId, action: Action, user: Option<Name>, seconds: u32, note: Note, now: Instant },
     Append { id: AppendId, record: Record },
 }
 
@@ -78,7 +81,12 @@ impl MemoryLog {
     /// Takes an event that asks for the log; hands back any other.
     pub fn take(&mut self, event: Event, now: Instant) -> Option<Event> {
         match event {
-            Event::RoomCreated { room, label } => self.waiting.push_back(Change::Room { room, label }),
+            Event::RoomCreated { room, label, house } => {
+                self.waiting.push_back(Change::Room { room, label, house });
+            }
+            Event::Moderated { room, action, user, seconds, note, .. } => {
+                self.waiting.push_back(Change::Moderate { room, action, user, seconds, note, now });
+            }
             Event::Append { id, room, from, device, counter, text } => {
                 // The number and the time are given when it is committed.
                 let record = Record { room, seq: 0, time: 0, from, device, counter, text };
@@ -150,12 +158,12 @@ impl MemoryLog {
 
     /// The rooms, for a hub that starts.
     pub fn rooms(&self) -> impl Iterator<Item = RoomRecord> {
-        let topic = NoteRef::EMPTY.to_owned();
-        self.rooms.iter().map(move |(id, room)| RoomRecord {
+        self.rooms.iter().map(|(id, room)| RoomRecord {
             room: *id,
             label: room.label.clone(),
             last: last(room),
-            topic: topic.clone(),
+            topic: room.topic.clone(),
+            house: room.house.clone(),
         })
     }
 
@@ -196,8 +204,17 @@ impl MemoryLog {
         let time = LOG_EPOCH_MS.saturating_add(now.as_millis());
         for change in core::mem::take(&mut self.batch) {
             match change {
-                Change::Room { room, label } => {
-                    self.rooms.entry(room).or_insert(Room { label, records: Vec::new() });
+                Change::Room { room, label, house } => {
+                    let topic = NoteRef::EMPTY.to_owned();
+                    self.rooms.entry(room).or_insert(Room { label, house, topic, records: Vec::new() });
+                }
+                Change::Moderate { room, action, user, seconds, note, now } => {
+                    let Some(room) = self.rooms.get_mut(&room) else { continue };
+                    if action == Action::Topic {
+                        room.topic = note;
+                    } else {
+                        room.house.apply(action, user.as_ref(), seconds, now);
+                    }
                 }
                 Change::Append { id, record } => {
                     let stored = self.append(Record { time, ..record });

@@ -3,10 +3,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Announce, Bye, CaughtUp, ClientHello, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
-    FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Join,
+    Announce, Bye, CaughtUp, ClientHello, Create, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
+    FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited, Join,
     Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge,
-    LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, PeerAnswer, PeerClosed, PeerIntroduce,
+    LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated, PeerAnswer, PeerClosed, PeerIntroduce,
     PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted, Presence, RoomList, Rooms, Say, Search,
     ServerHello, Who, WireError,
 };
@@ -150,6 +150,7 @@ direction! {
         Ping(Ping), Pong(Pong), Bye(Bye<'a>), Error(Error<'a>),
         ClientHello(ClientHello<'a>), LoginStart(LoginStart<'a>), LoginResponse(LoginResponse<'a>),
         Say(Say<'a>), Join(Join<'a>), Leave(Leave), Rooms(Rooms), Who(Who<'a>), History(History<'a>), Search(Search<'a>),
+        Create(Create<'a>), Moderate(Moderate<'a>),
         Announce(Announce<'a>), PeerRequest(PeerRequest<'a>), PeerAnswer(PeerAnswer), PeerWithdraw(PeerWithdraw),
     }
 }
@@ -161,7 +162,7 @@ direction! {
         ServerHello(ServerHello<'a>), LoginChallenge(LoginChallenge<'a>), LoginOk(LoginOk<'a>),
         Posted(Posted), Message(Message<'a>), Joined(Joined<'a>), Left(Left), Presence(Presence<'a>),
         RoomList(RoomList<'a>), Members(Members<'a>), MessagePage(MessagePage<'a>), DirectRoom(DirectRoom<'a>),
-        CaughtUp(CaughtUp), Gap(Gap),
+        CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>),
         PeerOffer(PeerOffer<'a>), PeerIntroduce(PeerIntroduce<'a>), PeerClosed(PeerClosed),
     }
 }

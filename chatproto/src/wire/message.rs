@@ -2,7 +2,7 @@
 
 use super::body::body;
 use super::{
-    Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target, TextRef,
+    Action, Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target, TextRef,
 };
 
 /// Bit of [`Message::flags`]: sent while catching up, not live.
@@ -286,6 +286,70 @@ body! {
         from: u64,
         /// Last number missing.
         to: u64,
+    }
+}
+
+body! {
+    /// Somebody invites to a private room, which can be entered by its name from now on.
+    frame Invited Invited<'a> {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: NameRef<'a>,
+        /// Who invites.
+        by: NameRef<'a>,
+    }
+}
+
+body! {
+    /// Changes a room, or what somebody may do there.
+    frame Moderate Moderate<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// Which room.
+        target: Target<'a>,
+        /// What to do.
+        action: Action,
+        /// To whom; absent for the topic and slow mode.
+        user: Option<NameRef<'a>>,
+        /// For how long, where the action has a time; else 0.
+        seconds: u32,
+        /// The topic, or the reason; may be empty.
+        note: NoteRef<'a>,
+    }
+}
+
+body! {
+    /// A room, or what somebody may do there, was changed.
+    frame Moderated Moderated<'a> {
+        /// The request, for the one who asked; 0 for all others.
+        request: RequestId,
+        /// The room.
+        room: RoomId,
+        /// What was done.
+        action: Action,
+        /// Who did it; absent when the server tells the present state on its own.
+        by: Option<NameRef<'a>>,
+        /// On which device; zeros when nobody did.
+        device: DeviceId,
+        /// To whom.
+        user: Option<NameRef<'a>>,
+        /// For how long, where the action has a time; else 0.
+        seconds: u32,
+        /// The topic, or the reason; may be empty.
+        note: NoteRef<'a>,
+    }
+}
+
+body! {
+    /// Makes a room and enters it; its maker owns it.
+    frame Create Create<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// Its name.
+        name: NameRef<'a>,
+        /// Whether only those who are invited see and enter it.
+        private: bool,
     }
 }
 

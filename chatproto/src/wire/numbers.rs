@@ -40,6 +40,10 @@ table! {
         0x2f DirectRoom "direct_room" "A conversation with one person exists: its room and last message."
         0x30 CaughtUp "caught_up" "Everything up to this number was sent; what follows is live."
         0x31 Gap "gap" "These numbers are gone and will not be sent."
+        0x33 Invited "invited" "Somebody invites to a private room."
+        0x34 Moderate "moderate" "Changes a room, or what somebody may do there."
+        0x35 Moderated "moderated" "A room, or what somebody may do there, was changed."
+        0x36 Create "create" "Makes a room, public or private, and enters it."
         0x3a LinkSay "link_say" "A message over the direct link."
         0x3b LinkSaid "link_said" "The message over the direct link was received."
 
@@ -71,10 +75,6 @@ pub const RESERVED_FRAMES: &[(u8, &str)] = &[
     (0x17, "registration: finish"),
     (0x1a, "password change"),
     (0x32, "topic"),
-    (0x33, "invite to a room"),
-    (0x34, "moderate"),
-    (0x35, "moderated"),
-    (0x36, "create a room"),
     (0x37, "read marker"),
     (0x47, "outcome of a dial"),
     (0x48, "ask the other side to dial"),
@@ -117,6 +117,12 @@ table! {
         34 NotStored "not_stored" "The message could not be stored; it was not sent to anybody."
         35 Backlog "backlog" "Too many messages wait to be stored; send it again later."
         36 TooManyRequests "too_many_requests" "Too many requests are open."
+        37 RoomExists "room_exists" "A room of this name exists already."
+        38 Forbidden "forbidden" "This takes a role in the room that one does not have."
+        39 Muted "muted" "One may not speak in this room for now."
+        40 SlowMode "slow_mode" "The room is in slow mode: speak again later."
+        41 Banned "banned" "One may not enter this room for now."
+        42 Kicked "kicked" "Somebody removed one from the room."
 
         50 Offline "offline" "The person is not logged in."
         51 Denied "denied" "The other side said no."
@@ -213,6 +219,22 @@ table! {
         1 Before "before" "The newest below the number; 0 means the end."
         2 After "after" "The oldest above the number."
         3 Around "around" "Half below, half from the number on."
+    }
+}
+
+table! {
+    /// What is changed about a room, or about a person there.
+    pub enum Action: u8 {
+        1 Topic "topic" "Sets the topic to the note; an empty one takes it away."
+        2 Slow "slow" "Everybody waits so many seconds between two messages; 0 ends it."
+        3 Invite "invite" "Lets a person into a private room."
+        4 Kick "kick" "Removes a person, who may come back if the room is public."
+        5 Mute "mute" "Lets a person not speak for so many seconds; 0 until it is lifted."
+        6 Unmute "unmute" "Lifts a mute."
+        7 Ban "ban" "Removes a person and keeps them out for so many seconds; 0 until it is lifted."
+        8 Unban "unban" "Lifts a ban."
+        9 Op "op" "Makes a person an operator."
+        10 Deop "deop" "Takes that back."
     }
 }
 

@@ -204,6 +204,7 @@ pub fn client_hello() -> ClientHello<'static> {
 pub fn accept(user: &str) -> Accept {
     Accept {
         user: name(user),
+        is_admin: user == "root",
         ticket: Bytes::from_static(b"ticket"),
         ticket_lifetime: Duration::from_secs(60),
         data: Bytes::from_static(b"done"),

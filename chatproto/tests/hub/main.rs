@@ -12,6 +12,7 @@
 )]
 
 mod desk;
+mod house;
 
 mod bounds;
 mod catch_up;

@@ -30,6 +30,9 @@ fn every_frame() -> Vec<ToServer<'static>> {
         Who { request, target }.into(),
         History { request, target, anchor: Anchor::Before, seq: 0, limit: 10 }.into(),
         Search { request, target: None, limit: 10, words: text }.into(),
+        Create { request, name: bob, private: true }.into(),
+        Moderate { request, target, action: Action::Op, user: Some(bob), seconds: 0, note: NoteRef::EMPTY }
+            .into(),
         Announce { port: 4000, link_key: LinkKey([1; 32]), candidates: List::new(&[]) }.into(),
         PeerRequest { request, purpose: Purpose::Files, to: bob }.into(),
         PeerAnswer { offer: OfferId(1), accept: true }.into(),

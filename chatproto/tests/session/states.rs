@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
-    Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Joined, Left, List,
-    LoginChallenge, Members, MessagePage, NameRef, NoteRef, OfferId, PeerClosed, PeerIntroduce, PeerOffer,
+    Action, Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Invited, Joined, Left, List,
+    LoginChallenge, Members, MessagePage, Moderated, NameRef, NoteRef, OfferId, PeerClosed, PeerIntroduce, PeerOffer,
     Ping, Pong, Posted, Presence, Purpose, RequestId, RoomKind, RoomList, ToClient, ToServer,
 };
 
@@ -42,6 +42,17 @@ fn samples() -> Vec<ToClient<'static>> {
         ToClient::DirectRoom(DirectRoom { room, with: name, last: 1 }),
         ToClient::CaughtUp(CaughtUp { room, seq: 0 }),
         ToClient::Gap(Gap { room, from: 1, to: 2 }),
+        ToClient::Moderated(Moderated {
+            request,
+            room,
+            action: Action::Topic,
+            by: Some(name),
+            device: BOB,
+            user: None,
+            seconds: 0,
+            note,
+        }),
+        ToClient::Invited(Invited { room, name, by: name }),
         ToClient::PeerOffer(PeerOffer {
             offer: OfferId(1),
             purpose: Purpose::Files,

@@ -49,6 +49,10 @@ FRAMES = """
 2f direct_room     client  room:u32 with:name last:u64
 30 caught_up       client  room:u32 seq:u64
 31 gap             client  room:u32 from:u64 to:u64
+33 invited         client  room:u32 name:name by:name
+34 moderate        server  request:u32 target:target action:action user:name? seconds:u32 note:note
+35 moderated       client  request:u32 room:u32 action:action by:name? device:bytes16 user:name? seconds:u32 note:note
+36 create          server  request:u32 name:name private:bool
 3a link_say        peer    counter:u64 text:text
 3b link_said       peer    counter:u64
 40 announce        server  port:u16 link_key:bytes32 candidates:addr*4
@@ -83,6 +87,7 @@ TABLES = {
     "error_code": (2, """1 malformed 2 too_large 3 unknown_frame 4 wrong_state 5 version 6 timeout 7 flood 8 internal
         9 shutting_down 10 busy 11 not_supported 20 login_refused 21 unknown_mechanism 22 replaced 23 account_removed
         30 no_such_room 31 no_such_user 32 not_member 33 too_many_rooms 34 not_stored 35 backlog 36 too_many_requests
+        37 room_exists 38 forbidden 39 muted 40 slow_mode 41 banned 42 kicked
         50 offline 51 denied 52 expired 53 no_peer_port 54 withdrawn 55 answered_elsewhere 56 self_request
         57 no_announce 60 bad_ticket 70 no_such_path 71 no_such_number 72 changed 73 not_a_file 74 unreadable
         75 too_many_transfers 76 cancelled 77 verify_failed 78 storage 79 no_share"""),
@@ -93,6 +98,7 @@ TABLES = {
     "room_kind": (1, "1 group 2 direct"),
     "change": (1, "1 entered 2 departed"),
     "anchor": (1, "1 before 2 after 3 around"),
+    "action": (1, "1 topic 2 slow 3 invite 4 kick 5 mute 6 unmute 7 ban 8 unban 9 op 10 deop"),
     "entry_kind": (1, "1 file 2 folder"),
 }
 

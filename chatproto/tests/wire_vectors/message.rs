@@ -1,8 +1,8 @@
 //! The message family.
 
 use chatproto::wire::{
-    Anchor, CaughtUp, Change, DirectRoom, ErrorCode, Gap, History, Join, Joined, Leave, Left, List,
-    MAX_PAGE_MESSAGES, MESSAGE_MISSED, Member, Members, Message, MessagePage, NoteRef, PageMessage, Posted,
+    Action, Anchor, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, Gap, History, Invited, Join, Joined, Leave, Left, List,
+    MAX_PAGE_MESSAGES, MESSAGE_MISSED, Member, Members, Message, MessagePage, Moderate, Moderated, NoteRef, PageMessage, Posted,
     Presence, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Rooms, Say, Search, Target, TextRef, Who,
 };
 
@@ -32,13 +32,17 @@ show! {
     DirectRoom<'_> { room, with, last }
     CaughtUp { room, seq }
     Gap { room, from, to }
+    Invited<'_> { room, name, by }
+    Moderate<'_> { request, target, action, user, seconds, note }
+    Moderated<'_> { request, room, action, by, device, user, seconds, note }
+    Create<'_> { request, name, private }
 }
 
 const LOBBY: RoomId = RoomId(1);
 const REQUEST: RequestId = RequestId(9);
 
 pub(crate) fn vectors() -> Vec<Vector> {
-    [says(), rooms(), people(), pages()].into_iter().flatten().collect()
+    [says(), rooms(), people(), house(), pages()].into_iter().flatten().collect()
 }
 
 fn says() -> Vec<Vector> {
@@ -90,6 +94,52 @@ fn says() -> Vec<Vector> {
         vector("missed", Message { flags: MESSAGE_MISSED, device: BOB, from: name("bob"), ..message }),
         vector("flags of the future", Message { flags: 0xff, ..message }),
         vector("64 bytes of text", Message { text: text(repeated("abcdefgh", 8)), ..message }),
+    ]
+}
+
+fn house() -> Vec<Vector> {
+    let bob = Some(name("bob"));
+    let mute = Moderate {
+        request: REQUEST,
+        target: Target::Room(name("lobby")),
+        action: Action::Mute,
+        user: bob,
+        seconds: 600,
+        note: note("too loud"),
+    };
+    let muted = Moderated {
+        request: RequestId(0),
+        room: LOBBY,
+        action: Action::Mute,
+        by: Some(name("alice")),
+        device: ALICE,
+        user: bob,
+        seconds: 600,
+        note: note("too loud"),
+    };
+    let topic = Moderated { action: Action::Topic, user: None, seconds: 0, note: note("be kind"), ..muted };
+    vec![
+        vector("public", Create { request: REQUEST, name: name("garden"), private: false }),
+        vector("private", Create { request: REQUEST, name: name("garden"), private: true }),
+        vector("to the garden", Invited { room: RoomId(2), name: name("garden"), by: name("alice") }),
+        vector("largest", Invited { room: RoomId(u32::MAX), name: name("garden"), by: name("alice") }),
+        vector("a mute", mute),
+        vector(
+            "a topic",
+            Moderate {
+                target: Target::Id(LOBBY),
+                action: Action::Topic,
+                user: None,
+                seconds: 0,
+                note: note("be kind"),
+                ..mute
+            },
+        ),
+        vector("an operator", Moderate { action: Action::Op, seconds: 0, note: NoteRef::EMPTY, ..mute }),
+        vector("news of a mute", muted),
+        vector("the answer to who asked", Moderated { request: REQUEST, ..muted }),
+        vector("news of a topic", topic),
+        vector("the present topic", Moderated { by: None, device: DeviceId([0; 16]), ..topic }),
     ]
 }
 

@@ -65,7 +65,7 @@ pub(super) fn event(hub: &Hub, event: &Event) {
                 }
             }
         }
-        Event::RoomCreated { room, label } => {
+        Event::RoomCreated { room, label, .. } => {
             let name = match label {
                 chatproto::hub::Label::Group(name) => format!("room {}", name.as_str()),
                 chatproto::hub::Label::Direct(a, b) => {
@@ -73,6 +73,11 @@ pub(super) fn event(hub: &Hub, event: &Event) {
                 }
             };
             tracing::info!(%room, "new {name}");
+        }
+        Event::Moderated { room, by, action, user, seconds, .. } => {
+            let whom = user.as_ref().map_or("", |user| user.as_str());
+            let what = action.name();
+            tracing::info!(seconds, "{}: {} does {what} {whom}", room_name(hub, *room), by.as_str());
         }
         Event::Append { room, from, text, .. } => {
             let bytes = text.as_str().len();

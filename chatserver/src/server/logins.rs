@@ -38,6 +38,7 @@ struct Challenged {
     login: ServerLogin,
     /// Whether there is an account that may log in. Known here, told to nobody before the end.
     may_enter: bool,
+    is_admin: bool,
 }
 
 impl Logins {
@@ -74,6 +75,7 @@ impl Logins {
             return;
         };
         let may_enter = account.as_ref().is_some_and(|account| !account.disabled);
+        let is_admin = account.as_ref().is_some_and(|account| account.admin);
         let record = match account.map(|account| Record::from_bytes(&account.record)).transpose() {
             Ok(record) => record,
             Err(error) => {
@@ -87,7 +89,7 @@ impl Logins {
         match started {
             Ok((login, response)) => {
                 if hub.login_challenge(conn, &response) {
-                    self.challenged.insert(conn, Challenged { user, login, may_enter });
+                    self.challenged.insert(conn, Challenged { user, login, may_enter, is_admin });
                 }
             }
             Err(error) => {
@@ -98,10 +100,15 @@ impl Logins {
 
     /// Checks the client's proof.
     pub(super) fn respond(&mut self, hub: &mut Hub, conn: ConnId, finalization: &[u8]) {
-        let Some(Challenged { user, login, may_enter }) = self.challenged.remove(&conn) else { return };
+        let Some(Challenged { user, login, may_enter, is_admin }) = self.challenged.remove(&conn) else { return };
         if login.finish(finalization).is_ok() && may_enter {
-            let accept =
-                Accept { user, ticket: Bytes::new(), ticket_lifetime: Duration::ZERO, data: Bytes::new() };
+            let accept = Accept {
+                user,
+                is_admin,
+                ticket: Bytes::new(),
+                ticket_lifetime: Duration::ZERO,
+                data: Bytes::new(),
+            };
             hub.login_accept(conn, &accept);
         } else {
             tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");

@@ -17,7 +17,7 @@ use chatproto::wire::{Capabilities, Capability, Name, Note, ServerId};
 
 use crate::cli::{DurabilityArg, RunArgs};
 use crate::exit::Failure;
-use crate::store::{Accounts, DataDir, Durability, Outcome, Reply, Store, StoreConfig};
+use crate::store::{Accounts, DataDir, Durability, Outcome, Reply, Store, StoreConfig, unix_ms};
 use crate::{logging, users};
 
 use links::Links;
@@ -127,7 +127,7 @@ impl Server {
         let on_write = Box::new(move |outcomes| drop(written.send(outcomes)));
         let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
         let store = Store::start(lock, &config, on_write, on_read).map_err(Failure::said)?;
-        let rooms = seam::room_records(store.rooms())?;
+        let rooms = seam::room_records(store.rooms(), unix_ms())?;
         let config = hub_config(server, args)?;
         let hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
 
@@ -301,6 +301,7 @@ impl Server {
             Event::LoggedIn { user, .. } => self.removals.logged_in(&user),
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
+            | Event::Moderated { .. }
             | Event::Append { .. }
             | Event::Read { .. }
             | Event::History { .. }
@@ -332,7 +333,7 @@ fn hub_config(server: ServerId, args: &RunArgs) -> Result<Config, Failure> {
     let agent = Note::new(concat!("chatserver ", env!("CARGO_PKG_VERSION"))).map_err(text)?;
     let mechanisms = Note::new(MECHANISM).map_err(text)?;
     let mut config = Config::new(server, agent, mechanisms, Name::new(DEFAULT_ROOM).map_err(text)?);
-    config.capabilities = Capabilities::NONE.with(Capability::Search);
+    config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Moderation);
     config.max_devices = args.max_devices;
     Ok(config)
 }

@@ -1,13 +1,14 @@
 //! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use chatproto::hub::{AppendId, Event, Hub, Label, QueryId, Record, RoomRecord, Stored};
-use chatproto::wire::{Anchor, DeviceId, Name, Note, RoomId, Text};
+use chatproto::hub::{AppendId, Event, House, Hub, Label, QueryId, Record, Role, RoomRecord, Stored};
+use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Text};
 
 use crate::exit::Failure;
 use crate::store::{
-    FoundMessage, Message, Outcome, Read, Refused, Reply, RoomKind, RoomRow, Search, Store, Write,
+    FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Refused, Reply, RoleRow, RoomKind, RoomRow, Sanction, Search, Store, Write,
 };
 
 /// Most bytes of names and texts that one page from the log brings.
@@ -19,6 +20,9 @@ const PAIR_SEPARATOR: char = '/';
 /// Set in the id of a write that makes a room; the rest is the room's number.
 const ROOM_WRITE: u64 = 1 << 63;
 
+/// Set in the id of a write that changes who may do what in a room; the rest counts.
+const MODERATE_WRITE: u64 = 1 << 62;
+
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
 pub(super) struct Seam {
@@ -27,6 +31,8 @@ pub(super) struct Seam {
     /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
     /// the next message to it.
     rooms: BTreeMap<u64, MadeRoom>,
+    /// Counts changes of rooms, for the ids of their writes.
+    moderations: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +60,7 @@ impl Seam {
     /// Passes one question or request of the hub on to the store.
     pub(super) fn ask(&mut self, hub: &mut Hub, store: &mut Store, event: Event) {
         match event {
-            Event::RoomCreated { room, label } => {
+            Event::RoomCreated { room, label, house } => {
                 let (kind, name) = match label {
                     Label::Group(name) => (RoomKind::Group, name.as_str().to_owned()),
                     Label::Direct(first, second) => {
@@ -62,8 +68,27 @@ impl Seam {
                     }
                 };
                 let id = ROOM_WRITE | u64::from(room.0);
-                let write = Write::CreateRoom { id, room: room.0, kind, name, topic: String::new() };
+                let owner = house.roles.iter().find(|(_, role)| **role == Role::Owner);
+                let owner = owner.map(|(name, _)| name.as_str().to_owned());
+                let is_private = house.is_private;
+                let write = Write::CreateRoom { id, room: room.0, kind, name, owner, is_private };
                 self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false });
+                self.write(store, write);
+            }
+            Event::Moderated { room, by, action, user, seconds, note } => {
+                self.make_room_again(store, room);
+                self.moderations += 1;
+                let is_private = hub.router().house(room).is_some_and(|house| house.is_private);
+                let write = Write::Moderate {
+                    id: MODERATE_WRITE | self.moderations,
+                    room: room.0,
+                    by: by.as_str().into(),
+                    action: action.name(),
+                    change: change(action, is_private),
+                    user: user.map(|user| user.as_str().into()),
+                    seconds,
+                    note: note.as_str().into(),
+                };
                 self.write(store, write);
             }
             Event::Append { id, room, from, device, counter, text } => {
@@ -161,19 +186,39 @@ impl Seam {
                     made.was_refused = true;
                     return Ok(());
                 }
+                if id & MODERATE_WRITE != 0 {
+                    tracing::error!("a change of a room holds only until the server stops");
+                    return Ok(());
+                }
                 (id, Stored::Failed)
             }
             Outcome::RoomCreated { id, .. } => {
                 self.rooms.remove(&id);
                 return Ok(());
             }
-            Outcome::TopicSet { .. } => return Ok(()),
+            Outcome::Moderated { .. } => return Ok(()),
         };
         if hub.stored(AppendId(id), stored) {
             Ok(())
         } else {
             Err(Failure::new("the message log", format!("it numbered message {id} out of turn")))
         }
+    }
+}
+
+/// What an action changes in the tables.
+fn change(action: Action, is_private: bool) -> HouseChange {
+    match action {
+        Action::Topic => HouseChange::Topic,
+        Action::Slow => HouseChange::Slow,
+        Action::Invite => HouseChange::Admit,
+        Action::Kick => HouseChange::Dismiss,
+        Action::Mute => HouseChange::Impose(Sanction::Mute),
+        Action::Unmute => HouseChange::Lift(Sanction::Mute),
+        Action::Ban => HouseChange::Impose(Sanction::Ban),
+        Action::Unban => HouseChange::Lift(Sanction::Ban),
+        Action::Op => HouseChange::Role(Some(RoleRow::Operator)),
+        Action::Deop => HouseChange::Role(is_private.then_some(RoleRow::Member)),
     }
 }
 
@@ -232,11 +277,40 @@ fn record(room: u32, message: Message) -> Option<Record> {
     })
 }
 
-/// The rooms of the log as the hub knows them.
+/// Who may do what in a room, as the hub knows it whose clock is at 0 now.
+fn house(row: &HouseRow, now_ms: u64) -> Option<House> {
+    let mut house = House {
+        is_private: row.is_private,
+        slow: Duration::from_secs(row.slow_s.into()),
+        ..House::default()
+    };
+    for (name, role) in &row.roles {
+        let role = match role {
+            RoleRow::Member => Role::Member,
+            RoleRow::Operator => Role::Operator,
+            RoleRow::Owner => Role::Owner,
+        };
+        house.roles.insert(Name::new(name).ok()?, role);
+    }
+    for (name, sanction, until_ms) in &row.sanctions {
+        let notes = match sanction {
+            Sanction::Mute => &mut house.mutes,
+            Sanction::Ban => &mut house.bans,
+        };
+        let left_ms = until_ms.map(|until| until.saturating_sub(now_ms));
+        // What has run out is of no use any more.
+        if left_ms != Some(0) {
+            notes.insert(Name::new(name).ok()?, left_ms.map(chatproto::Instant::from_millis));
+        }
+    }
+    Some(house)
+}
+
+/// The rooms of the log as the hub knows them whose clock is at 0 now.
 ///
 /// # Errors
 /// When a room has a name that this server would not have written.
-pub(super) fn room_records(rows: &[RoomRow]) -> Result<Vec<RoomRecord>, Failure> {
+pub(super) fn room_records(rows: &[RoomRow], now_ms: u64) -> Result<Vec<RoomRecord>, Failure> {
     let records = rows.iter().map(|row| {
         let label = match row.kind {
             RoomKind::Group => Name::new(&row.name).ok().map(Label::Group),
@@ -249,7 +323,11 @@ pub(super) fn room_records(rows: &[RoomRow]) -> Result<Vec<RoomRecord>, Failure>
             let why = format!("room {} has a name or topic that is not allowed", row.id);
             return Err(Failure::new("the message log", why));
         };
-        Ok(RoomRecord { room: RoomId(row.id), label, last: row.last_seq, topic })
+        let Some(house) = house(&row.house, now_ms) else {
+            let why = format!("room {} knows a person whose name is not allowed", row.id);
+            return Err(Failure::new("the message log", why));
+        };
+        Ok(RoomRecord { room: RoomId(row.id), label, last: row.last_seq, topic, house })
     });
     records.collect()
 }

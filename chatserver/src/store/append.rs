@@ -11,6 +11,7 @@ use super::{
     StoreConfig,
     data_dir::DataDir,
     error::{DbError, StoreError},
+    house::{self, HouseChange, RoleRow},
     rows::{self, RoomKind, RoomRow},
     schema,
 };
@@ -44,17 +45,29 @@ pub enum Write {
         kind: RoomKind,
         /// Its name (or key), unique among rooms of its kind.
         name: String,
-        /// Its topic; may be empty.
-        topic: String,
+        /// Who made it and owns it; nobody owns conversations and the first room.
+        owner: Option<String>,
+        /// Whether only those with a role see and enter it.
+        is_private: bool,
     },
-    /// Another topic for a room.
-    SetTopic {
+    /// A change of a room, or of what somebody may do there. It leaves a line in the audit log.
+    Moderate {
         /// Comes back in the outcome.
         id: u64,
         /// The room.
         room: u32,
-        /// Its new topic; may be empty.
-        topic: String,
+        /// Who did it.
+        by: String,
+        /// What it is called in the audit log.
+        action: &'static str,
+        /// What it changes.
+        change: HouseChange,
+        /// To whom.
+        user: Option<String>,
+        /// For how long from its commit on, in seconds; 0 where there is no time or no end.
+        seconds: u32,
+        /// The reason, or the topic; may be empty.
+        note: String,
     },
 }
 
@@ -63,7 +76,7 @@ impl Write {
     #[must_use]
     pub fn id(&self) -> u64 {
         match self {
-            Self::Append { id, .. } | Self::CreateRoom { id, .. } | Self::SetTopic { id, .. } => *id,
+            Self::Append { id, .. } | Self::CreateRoom { id, .. } | Self::Moderate { id, .. } => *id,
         }
     }
 
@@ -71,8 +84,8 @@ impl Write {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append { sender, text, .. } => sender.len() + text.len(),
-            Self::CreateRoom { name, topic, .. } => name.len() + topic.len(),
-            Self::SetTopic { topic, .. } => topic.len(),
+            Self::CreateRoom { name, .. } => name.len(),
+            Self::Moderate { by, note, .. } => by.len() + note.len(),
         }
     }
 }
@@ -109,8 +122,8 @@ pub enum Outcome {
         /// When it was first created, in Unix milliseconds.
         created_ms: u64,
     },
-    /// The room has its new topic.
-    TopicSet {
+    /// The room is changed.
+    Moderated {
         /// The write's id.
         id: u64,
         /// The room.
@@ -133,7 +146,7 @@ impl Outcome {
             Self::Committed { id, .. }
             | Self::Duplicate { id, .. }
             | Self::RoomCreated { id, .. }
-            | Self::TopicSet { id, .. }
+            | Self::Moderated { id, .. }
             | Self::Failed { id, .. } => *id,
         }
     }
@@ -276,10 +289,17 @@ impl<'a> Batch<'a> {
             Write::Append { id, room, sender, device, counter, text } => {
                 self.append(*id, *room, sender, device, *counter, text)
             }
-            Write::CreateRoom { id, room, kind, name, topic } => {
-                self.create_room(*id, *room, *kind, name, topic)
+            Write::CreateRoom { id, room, kind, name, owner, is_private } => {
+                self.create_room(*id, *room, *kind, name, owner.as_deref(), *is_private)
             }
-            Write::SetTopic { id, room, topic } => self.set_topic(*id, *room, topic),
+            Write::Moderate { id, room, .. } => {
+                let is_there = house::moderate(self.tx, write, self.now_ms).map_err(DbError::from)?;
+                if is_there {
+                    Ok(Outcome::Moderated { id: *id, room: *room })
+                } else {
+                    Err(WriteError::NoSuchRoom(*room))
+                }
+            }
         }
     }
 
@@ -331,18 +351,22 @@ impl<'a> Batch<'a> {
         room: u32,
         kind: RoomKind,
         name: &str,
-        topic: &str,
+        owner: Option<&str>,
+        is_private: bool,
     ) -> Result<Outcome, WriteError> {
         let created_ms = self.now_ms;
         let inserted = self
             .tx
             .prepare_cached(CREATE_ROOM)
             .and_then(|mut insert| {
-                insert.execute((room, kind.number(), name, topic, rows::to_i64(created_ms)))
+                insert.execute((room, kind.number(), name, is_private, rows::to_i64(created_ms)))
             })
             .map_err(DbError::from)?;
         if inserted == 0 {
             return self.existing_room(id, room, kind, name);
+        }
+        if let Some(owner) = owner {
+            house::set_role(self.tx, room, owner, RoleRow::Owner).map_err(DbError::from)?;
         }
         self.before.entry(room).or_insert(None);
         self.tails.insert(room, Tail { seq: 0, time_ms: 0 });
@@ -363,15 +387,6 @@ impl<'a> Batch<'a> {
             Some(created_ms) => Ok(Outcome::RoomCreated { id, room, created_ms }),
             None => Err(WriteError::RoomTaken { room, name: name.to_owned() }),
         }
-    }
-
-    fn set_topic(&self, id: u64, room: u32, topic: &str) -> Result<Outcome, WriteError> {
-        let set = self
-            .tx
-            .prepare_cached("UPDATE rooms SET topic = ?2 WHERE id = ?1")
-            .and_then(|mut update| update.execute((room, topic)))
-            .map_err(DbError::from)?;
-        if set == 0 { Err(WriteError::NoSuchRoom(room)) } else { Ok(Outcome::TopicSet { id, room }) }
     }
 
     fn store_tails(&self) -> Result<(), DbError> {
@@ -405,7 +420,7 @@ const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, sender, device, c
 const EARLIER: &str =
     "SELECT room, seq, time_ms FROM messages WHERE sender = ?1 AND device = ?2 AND counter = ?3";
 
-const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, topic, created_ms)
+const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, private, created_ms)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
 /// The write-ahead log is written back in the middle of traffic only when it has grown to this many pages

@@ -36,6 +36,7 @@ mod accounts;
 mod append;
 mod data_dir;
 mod error;
+mod house;
 mod index;
 mod query;
 mod reader;
@@ -53,6 +54,7 @@ pub use self::{
     append::{Outcome, Write, WriteError},
     data_dir::{DataDir, ServerLock},
     error::{DbError, StoreError},
+    house::{AuditRow, HouseChange, HouseRow, RoleRow, Sanction, audit},
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
     rows::{FoundMessage, Message, RoomKind, RoomRow},

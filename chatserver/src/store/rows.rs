@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, Row, types::Type};
 
+use super::house::{self, HouseRow};
+
 /// What a room is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RoomKind {
@@ -37,6 +39,8 @@ pub struct RoomRow {
     pub last_seq: u64,
     /// The time of its last message in Unix milliseconds, 0 before the first.
     pub last_ms: u64,
+    /// Who may do what there.
+    pub house: HouseRow,
 }
 
 /// A message of the log.
@@ -100,6 +104,7 @@ pub(super) fn load_rooms(conn: &Connection) -> Result<Vec<RoomRow>, rusqlite::Er
                 created_ms: unsigned(row, 4)?,
                 last_seq: unsigned(row, 5)?,
                 last_ms: unsigned(row, 6)?,
+                house: house::load(conn, row.get(0)?, row.get(7)?, row.get(8)?)?,
             })
         })?
         .collect()
@@ -108,7 +113,7 @@ pub(super) fn load_rooms(conn: &Connection) -> Result<Vec<RoomRow>, rusqlite::Er
 /// A room's last number is kept beside it, so that it outlives the messages; should somebody have put messages in
 /// by hand, they count.
 const ROOMS: &str = "SELECT id, kind, name, topic, created_ms,
-        max(last_seq, coalesce((SELECT max(seq) FROM messages WHERE room = rooms.id), 0)), last_ms
+        max(last_seq, coalesce((SELECT max(seq) FROM messages WHERE room = rooms.id), 0)), last_ms, private, slow_s
     FROM rooms ORDER BY id";
 
 /// Reads a number that is never negative; a negative one means a damaged or foreign row.

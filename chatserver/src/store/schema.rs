@@ -37,7 +37,32 @@ const STEPS: [&str; 1] = ["
         created_ms INTEGER NOT NULL,
         last_seq INTEGER NOT NULL DEFAULT 0,
         last_ms INTEGER NOT NULL DEFAULT 0,
+        private INTEGER NOT NULL DEFAULT 0 CHECK(private IN (0, 1)),
+        slow_s INTEGER NOT NULL DEFAULT 0,
         UNIQUE(kind, name)
+    );
+    CREATE TABLE room_roles(
+        room INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        role TEXT NOT NULL CHECK(role IN ('member', 'operator', 'owner')),
+        PRIMARY KEY(room, user)
+    ) WITHOUT ROWID;
+    CREATE TABLE room_sanctions(
+        room INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK(kind IN ('mute', 'ban')),
+        until_ms INTEGER,
+        PRIMARY KEY(room, user, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE audit(
+        id INTEGER PRIMARY KEY,
+        time_ms INTEGER NOT NULL,
+        room INTEGER NOT NULL,
+        by_user TEXT NOT NULL,
+        action TEXT NOT NULL,
+        user TEXT,
+        seconds INTEGER NOT NULL,
+        note TEXT NOT NULL
     );
     CREATE TABLE messages(
         id INTEGER PRIMARY KEY,

@@ -110,6 +110,11 @@ impl Rooms {
         Ok(request)
     }
 
+    /// Whether another room can be known beside those that are.
+    pub(in crate::session) fn has_space_for(&self, key: &RoomKey) -> bool {
+        self.known.len() < self.max || self.known.contains_key(key)
+    }
+
     pub(in crate::session) fn leave(
         &mut self,
         key: &RoomKey,
@@ -183,9 +188,11 @@ impl Rooms {
         self.enter(&key, out);
     }
 
+    /// The server let this device into a room; `is_made` if the program asked for it to be made.
     pub(in crate::session) fn entered(
         &mut self,
         frame: &Joined<'_>,
+        is_made: bool,
         out: &mut Outbox,
     ) -> Result<(), Violation> {
         const FRAME: FrameType = FrameType::Joined;
@@ -193,7 +200,7 @@ impl Rooms {
         if self.by_id.get(&frame.room).is_some_and(|other| *other != key) {
             return Err(Violation::Content { frame: FRAME, what: "the number belongs to another room" });
         }
-        if frame.request == UNASKED {
+        if frame.request == UNASKED || is_made {
             if self.known.len() >= self.max && !self.known.contains_key(&key) {
                 return Err(Violation::Content { frame: FRAME, what: "more rooms than this client keeps" });
             }
@@ -206,6 +213,7 @@ impl Rooms {
         room.wanted = true;
         let answered = room.join.take_if(|join| *join == frame.request);
         let request = answered.filter(|_| core::mem::take(&mut room.asked));
+        let request = request.or(is_made.then_some(frame.request));
         let old = room.id.replace(frame.room);
         if let Some(old) = old.filter(|old| *old != frame.room) {
             self.by_id.remove(&old);
