@@ -5,6 +5,7 @@ mod parse;
 pub(crate) use parse::COMMANDS;
 pub use parse::{CommandError, MAX_GET_NUMBERS, MAX_HISTORY, parse};
 
+use chatproto::session::Order;
 use chatproto::wire::{Name, SafeRelPath, Text};
 
 /// One thing to do.
@@ -20,6 +21,17 @@ pub enum Command {
         /// Which.
         room: Name,
     },
+    /// Makes a room and makes it the current one.
+    Create {
+        /// Its name.
+        room: Name,
+        /// Whether only those who are invited see and enter it.
+        private: bool,
+    },
+    /// Shows the topic of the current room.
+    Topic,
+    /// Changes the current room, or what somebody may do there.
+    Moderate(Order),
     /// Leaves a room.
     Leave {
         /// Which; the current one by default.

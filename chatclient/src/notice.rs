@@ -11,7 +11,7 @@ pub(crate) use time::timestamp;
 
 use std::path::PathBuf;
 
-use chatproto::wire::{DeviceId, Hash, Name, Note, Purpose, SafeName, SafeRelPath, Text};
+use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, SafeName, SafeRelPath, Text};
 use serde::Serialize;
 
 /// One thing that happened, or one answer.
@@ -81,6 +81,49 @@ pub enum Notice {
         /// Who; also this user.
         #[serde(serialize_with = "json::name")]
         user: Name,
+    },
+
+    /// The topic of a room: at its entering, when it changes, and when `/topic` asks.
+    Topic {
+        /// Which room.
+        #[serde(serialize_with = "json::name")]
+        room: Name,
+        /// The topic; empty when there is none.
+        #[serde(serialize_with = "json::note")]
+        topic: Note,
+        /// Who set it just now.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::name_if_any")]
+        by: Option<Name>,
+    },
+    /// A room, or what somebody may do there, was changed.
+    Moderated {
+        /// Which room.
+        #[serde(serialize_with = "json::name")]
+        room: Name,
+        /// What was done.
+        #[serde(serialize_with = "json::action")]
+        action: Action,
+        /// Who did it.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::name_if_any")]
+        by: Option<Name>,
+        /// To whom.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::name_if_any")]
+        user: Option<Name>,
+        /// For how long, in seconds; absent where there is no time or no end.
+        #[serde(skip_serializing_if = "is_zero")]
+        seconds: u32,
+        /// Why, if that was said.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::note_if_any")]
+        reason: Option<Note>,
+    },
+    /// Somebody invites this user to a private room.
+    Invited {
+        /// Which room; `/join` enters it.
+        #[serde(serialize_with = "json::name")]
+        room: Name,
+        /// Who invites.
+        #[serde(serialize_with = "json::name")]
+        by: Name,
     },
 
     /// A peer asks; the answer is `/accept ID` or `/deny ID`.
@@ -452,6 +495,11 @@ pub enum PeerState {
     Connected,
     /// The link stands, and both have left the server for it.
     Direct,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]

@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             match event {
                 HubEvent::LoginStarted { conn, user, .. } => {
                     let (ticket, data) = Default::default();
-                    let accept = Accept { user, is_admin: false, ticket, ticket_lifetime: Default::default(), data };
+                    let accept =
+                        Accept { user, is_admin: false, ticket, ticket_lifetime: Default::default(), data };
                     hub.login_accept(conn, &accept);
                 }
                 HubEvent::Append { id, .. } => {

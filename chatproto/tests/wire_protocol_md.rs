@@ -14,10 +14,10 @@ use std::fs;
 
 use chatproto::conn::Limits;
 use chatproto::wire::{
-    Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType, HEADER_LEN,
-    MAX_ADDRESSES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME, MAX_HELLO_FRAME, MAX_INLINE, MAX_PAGE_MESSAGES,
-    MAX_UNIT_LOG2, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose, RESERVED_FRAMES, RoomKind, Row,
-    SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer, VERSION,
+    Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType,
+    HEADER_LEN, MAX_ADDRESSES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME, MAX_HELLO_FRAME, MAX_INLINE,
+    MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose, RESERVED_FRAMES,
+    RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer, VERSION,
 };
 
 /// The lines of the document under the heading that begins with `heading`, up to the next one.

@@ -13,9 +13,7 @@
 
 mod store_support;
 
-use chatserver::store::{
-    DataDir, HouseChange, HouseRow, Outcome, RoleRow, RoomKind, Sanction, Write, audit,
-};
+use chatserver::store::{DataDir, HouseChange, HouseRow, Outcome, RoleRow, RoomKind, Sanction, Write, audit};
 use store_support::Running;
 
 fn den(id: u64) -> Write {

@@ -17,9 +17,9 @@ use std::{
     },
 };
 
-use chatserver::store::{HouseChange, 
-    DataDir, DbError, Durability, Outcome, Read, Refused, Reply, RoomKind, Store, StoreConfig, StoreError,
-    Write, WriteError,
+use chatserver::store::{
+    DataDir, DbError, Durability, HouseChange, Outcome, Read, Refused, Reply, RoomKind, Store, StoreConfig,
+    StoreError, Write, WriteError,
 };
 use crossbeam_channel::bounded;
 use store_support::{DEVICE, PATIENCE, Running, append, create};

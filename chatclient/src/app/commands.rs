@@ -78,6 +78,9 @@ impl App {
             | Command::File { .. }
             | Command::Direct { .. }
             | Command::Join { .. }
+            | Command::Create { .. }
+            | Command::Topic
+            | Command::Moderate(_)
             | Command::Leave { .. } => !self.server.told_ready || self.server.returning.is_some(),
             Command::Say { .. } | Command::Msg { .. } => !self.server.told_ready,
         }
@@ -89,6 +92,17 @@ impl App {
             Command::Msg { user, text } => self.say(errand, RoomKey::User(user), &text),
             Command::Join { room } => self.join(errand, room),
             Command::Leave { room } => self.leave(errand, room),
+            Command::Create { room, private } => match self.server.session.create(&room, private) {
+                Ok(request) => drop(self.joins.insert(request, errand)),
+                Err(error) => self.refuse_request(&errand, &error),
+            },
+            Command::Topic => self.show_topic(&errand),
+            Command::Moderate(order) => {
+                if let Some(room) = self.room_or_current(&errand, None) {
+                    let asked = self.server.session.moderate(&room, &order);
+                    self.ask(errand, asked, Answer::Change);
+                }
+            }
             Command::Rooms => {
                 let asked = self.server.session.rooms();
                 self.ask(errand, asked, Answer::Rooms(Vec::new()));
@@ -212,6 +226,7 @@ impl App {
             }
             RequestError::NotReady { .. } => (Code::NotConnected, error.to_string()),
             RequestError::TooMany { .. } => (ErrorCode::TooManyRequests.into(), error.to_string()),
+            RequestError::TooManyRooms => (ErrorCode::TooManyRooms.into(), error.to_string()),
             RequestError::NoAnnouncement => (ErrorCode::NoAnnounce.into(), error.to_string()),
         };
         self.voice.fail(Some(errand), code, text);

@@ -1,6 +1,7 @@
 //! What the machines tell, passed on to whoever deals with it.
 
 use super::App;
+use super::house::Change;
 use super::links::LinkId;
 use super::lists::Page;
 use crate::notice::{Code, Notice};
@@ -26,12 +27,16 @@ impl App {
             Event::Back { missed } => self.on_back(missed),
             Event::Away => self.on_away(),
             Event::Stopped | Event::CaughtUp { .. } => {}
-            Event::Joined { room, request, .. } => self.on_joined(&room, request),
+            Event::Joined { room, topic, request, .. } => self.on_joined(&room, topic, request),
             Event::JoinRefused { room, request, refusal } => self.on_join_refused(&room, request, &refusal),
             Event::Left { room, code } => self.on_left(&room, code),
             Event::Message { message, missed } => self.on_message(message, missed),
             Event::Gap { room, from, to } => self.on_gap(room, from, to),
             Event::Presence { room, user, device, change } => self.on_presence(room, user, device, change),
+            Event::Moderated { room, action, by, user, seconds, note, request } => {
+                self.on_moderated(Change { room, action, by, user, seconds, note }, request);
+            }
+            Event::Invited { room, by } => self.on_invited(&room, by),
             Event::Posted { counter, room, seq, .. } => self.on_posted(counter, room, seq),
             Event::SayRefused { counter, target, code, note } => {
                 self.on_say_refused(counter, &target, code, &note);

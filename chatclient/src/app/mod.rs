@@ -10,6 +10,7 @@ mod direct;
 mod errand;
 mod events;
 mod facts;
+mod house;
 mod jobs;
 mod linking;
 mod links;
@@ -34,7 +35,7 @@ use crate::state::StateError;
 use crate::ui::{Input, Ui};
 use chatnet::{Identity, Mailbox, Net, NetEvent, Signal};
 use chatproto::session::{RoomKey, State};
-use chatproto::wire::{CloseReason, ErrorCode, Name, RequestId};
+use chatproto::wire::{CloseReason, ErrorCode, Name, Note, RequestId};
 use clock::Clock;
 use direct::Direct;
 use errand::{Errand, Errands};
@@ -100,6 +101,8 @@ struct App {
     room: Option<Name>,
     says: BTreeMap<u64, Errand>,
     joins: BTreeMap<RequestId, Errand>,
+    /// Of the rooms that this client is in.
+    topics: BTreeMap<Name, Note>,
     leaves: BTreeMap<RoomKey, Errand>,
     questions: BTreeMap<RequestId, Question>,
 

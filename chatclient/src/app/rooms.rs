@@ -21,6 +21,8 @@ pub(super) enum Answer {
     People(Name, Vec<Person>),
     History(Vec<Message>),
     Found(Vec<Message>),
+    /// Of a room, or of what somebody may do there: one frame.
+    Change,
 }
 
 impl Question {
@@ -45,10 +47,12 @@ impl App {
         self.server.session.joined().any(|key| matches!(key, RoomKey::Room(name) if name == room))
     }
 
-    pub(super) fn on_joined(&mut self, key: &RoomKey, request: Option<RequestId>) {
+    pub(super) fn on_joined(&mut self, key: &RoomKey, topic: Note, request: Option<RequestId>) {
         self.keep_cursor(key);
         let errand = request.and_then(|request| self.joins.remove(&request));
         let RoomKey::Room(room) = key else { return };
+        // Before it is ready nothing is told; the topics follow then.
+        let is_news = self.learn_topic(room, topic) && self.server.told_ready;
         if let Some(errand) = errand {
             self.room = Some(room.clone());
             let user = self.settings.user.clone();
@@ -56,6 +60,9 @@ impl App {
             self.refresh_prompt();
         } else {
             self.on_first_room();
+        }
+        if is_news {
+            self.tell_topic(room.clone(), None, None);
         }
     }
 
@@ -83,6 +90,7 @@ impl App {
         self.report(forgotten);
         let errand = self.leaves.remove(key);
         let RoomKey::Room(room) = key else { return };
+        self.topics.remove(room);
         if let Some(code) = code {
             self.voice.info(format!("{}: {}", room.as_str(), facts::sentence(code)));
         }
@@ -182,8 +190,15 @@ impl App {
             Answer::People(room, who) => Notice::Who { room, who },
             Answer::History(history) => Notice::History { history },
             Answer::Found(search) => Notice::Search { search },
+            // It is answered by what was changed.
+            Answer::Change => return,
         };
         self.voice.show(&notice, Some(&errand));
+    }
+
+    /// The errand that asked for a change, once it is answered.
+    pub(super) fn end_change(&mut self, request: RequestId) -> Option<Errand> {
+        self.questions.remove(&request).map(|question| question.errand)
     }
 
     pub(super) fn on_refused(&mut self, request: RequestId, refusal: &Refusal) {

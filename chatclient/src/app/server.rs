@@ -312,6 +312,7 @@ impl App {
             rooms: self.rooms_joined(),
         };
         self.voice.show(&notice, None);
+        self.tell_topics();
         self.refresh_prompt();
     }
 

@@ -110,6 +110,7 @@ impl App {
             room: None,
             says: BTreeMap::new(),
             joins: BTreeMap::new(),
+            topics: BTreeMap::new(),
             leaves: BTreeMap::new(),
             questions: BTreeMap::new(),
             linking: Linking::default(),

@@ -1,7 +1,8 @@
 //! From one line of input to a [`Command`].
 
+use chatproto::session::Order;
 use chatproto::wire::path::RelPathError;
-use chatproto::wire::{Name, NameRef, SafeRelPath, Text, WireError};
+use chatproto::wire::{Action, Name, NameRef, Note, SafeRelPath, Text, WireError};
 
 use super::Command;
 
@@ -96,12 +97,27 @@ pub fn parse(line: &str) -> Result<Option<Command>, CommandError> {
 /// Every command with how it is written and what it does, in the order of the help.
 pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/join", "/join ROOM", "enter a room and make it the current one"),
+    help("/create", "/create ROOM [private]", "make a room; only those who are invited enter a private one"),
     help("/leave", "/leave [ROOM]", "leave a room"),
     help("/rooms", "/rooms", "list the rooms"),
     help("/who", "/who [ROOM]", "list who is in a room"),
     help("/msg", "/msg USER TEXT", "say it to one person, also to one who is away"),
     help("/history", "/history [N]", "show what was said last"),
     help("/search", "/search WORDS", "search what was said"),
+    help("/topic", "/topic [TEXT]", "show the topic of the room, or set it; - takes it away"),
+    help("/invite", "/invite USER", "let somebody into this private room"),
+    help("/kick", "/kick USER [REASON]", "remove somebody from the room"),
+    help(
+        "/mute",
+        "/mute USER TIME [REASON]",
+        "let somebody not speak for a while: 90s, 15m, 2h, 7d, forever",
+    ),
+    help("/unmute", "/unmute USER", "lift that"),
+    help("/ban", "/ban USER TIME [REASON]", "remove somebody and keep them out for a while"),
+    help("/unban", "/unban USER", "lift that"),
+    help("/slow", "/slow TIME", "let everybody wait between two messages; 0 ends it"),
+    help("/op", "/op USER", "make somebody an operator of the room"),
+    help("/deop", "/deop USER", "take that back"),
     help(FILE_WORD, "[FILE] USER", "ask to see somebody's files"),
     help("/file", "/file USER", "the same"),
     help("/ls", "/ls [@USER] [PATH] [--page N]", "list a folder of a peer"),
@@ -139,6 +155,26 @@ const fn help(word: &'static str, usage: &'static str, meaning: &'static str) ->
 fn command(words: &Words<'_>) -> Result<Command, CommandError> {
     Ok(match words.command {
         "/join" => Command::Join { room: words.only_name("the name of a room")? },
+        "/create" => words.create()?,
+        "/topic" if words.rest.is_empty() => Command::Topic,
+        "/topic" => {
+            let note = note(if words.rest == NO_TOPIC { "" } else { words.rest })?;
+            Command::Moderate(Order { action: Action::Topic, user: None, seconds: 0, note })
+        }
+        "/slow" => {
+            let (word, rest) = split_word(words.rest);
+            words.no_more(rest)?;
+            let seconds = if word == "0" { 0 } else { words.seconds(word, MAX_SLOW)? };
+            Command::Moderate(Order { action: Action::Slow, user: None, seconds, note: note("")? })
+        }
+        "/kick" => words.order(Action::Kick, Takes::Reason)?,
+        "/mute" => words.order(Action::Mute, Takes::TimeAndReason)?,
+        "/ban" => words.order(Action::Ban, Takes::TimeAndReason)?,
+        "/invite" => words.order(Action::Invite, Takes::Nothing)?,
+        "/unmute" => words.order(Action::Unmute, Takes::Nothing)?,
+        "/unban" => words.order(Action::Unban, Takes::Nothing)?,
+        "/op" => words.order(Action::Op, Takes::Nothing)?,
+        "/deop" => words.order(Action::Deop, Takes::Nothing)?,
         "/leave" => Command::Leave { room: words.name_if_any()? },
         "/rooms" => words.nothing_more(Command::Rooms)?,
         "/who" => Command::Who { room: words.name_if_any()? },
@@ -274,6 +310,59 @@ impl Words<'_> {
         Ok((name(word)?, text(rest)?))
     }
 
+    /// `ROOM [private]`.
+    fn create(&self) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        if word.is_empty() {
+            return Err(self.missing("the name of a room"));
+        }
+        let (option, more) = split_word(rest);
+        let private = option == PRIVATE;
+        self.no_more(if private { more } else { rest })?;
+        Ok(Command::Create { room: name(word)?, private })
+    }
+
+    /// `USER`, maybe `TIME`, maybe a reason.
+    fn order(&self, action: Action, takes: Takes) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        if word.is_empty() {
+            return Err(self.missing("the name of a person"));
+        }
+        let user = Some(name(word)?);
+        let (seconds, reason) = match takes {
+            Takes::Nothing => {
+                self.no_more(rest)?;
+                (0, "")
+            }
+            Takes::Reason => (0, rest),
+            Takes::TimeAndReason => {
+                let (time, reason) = split_word(rest);
+                (if time == FOREVER { 0 } else { self.seconds(time, u32::MAX)? }, reason)
+            }
+        };
+        Ok(Command::Moderate(Order { action, user, seconds, note: note(reason)? }))
+    }
+
+    /// A time from 1 second on: digits and maybe `s`, `m`, `h` or `d`.
+    fn seconds(&self, word: &str, max: u32) -> Result<u32, CommandError> {
+        if word.is_empty() {
+            return Err(self.missing("a time, as 90s, 15m, 2h or 7d"));
+        }
+        let (number, unit) = match word.char_indices().next_back() {
+            Some((at, 's')) => (word.get(..at), 1),
+            Some((at, 'm')) => (word.get(..at), 60),
+            Some((at, 'h')) => (word.get(..at), 3_600),
+            Some((at, 'd')) => (word.get(..at), 86_400),
+            Some(_) | None => (Some(word), 1),
+        };
+        let what =
+            if max == MAX_SLOW { "time from 1s to 1h" } else { "time, as 90s, 15m, 2h, 7d or forever" };
+        let wrong = || CommandError::Number { text: word.to_owned(), what };
+        let number = number.filter(|number| !number.is_empty()).and_then(digits).ok_or_else(wrong)?;
+        let seconds = number.checked_mul(unit).and_then(|seconds| u32::try_from(seconds).ok());
+        seconds.filter(|seconds| (1..=max).contains(seconds)).ok_or_else(wrong)
+    }
+
     fn count_if_any(&self) -> Result<Option<u32>, CommandError> {
         let (word, rest) = split_word(self.rest);
         self.no_more(rest)?;
@@ -301,6 +390,24 @@ impl Words<'_> {
     }
 }
 
+/// What stands after the person that an order is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    Reason,
+    TimeAndReason,
+}
+
+/// The topic that takes the topic away.
+const NO_TOPIC: &str = "-";
+
+const PRIVATE: &str = "private";
+
+const FOREVER: &str = "forever";
+
+/// Longest wait of slow mode, in seconds.
+const MAX_SLOW: u32 = 3_600;
+
 /// The first word, and the rest without the space around it.
 fn split_word(text: &str) -> (&str, &str) {
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
@@ -310,6 +417,10 @@ fn name(word: &str) -> Result<Name, CommandError> {
     NameRef::new(word)
         .map(|name| name.to_owned())
         .map_err(|error| CommandError::Name { name: word.to_owned(), error })
+}
+
+fn note(remark: &str) -> Result<Note, CommandError> {
+    Note::new(remark).map_err(CommandError::Text)
 }
 
 fn text(said: &str) -> Result<Text, CommandError> {

@@ -132,6 +132,12 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::NotAFile
         | E::NoShare => ExitStatus::NotFound,
         E::NotMember
+        | E::RoomExists
+        | E::Forbidden
+        | E::Muted
+        | E::SlowMode
+        | E::Banned
+        | E::Kicked
         | E::TooManyRooms
         | E::TooManyRequests
         | E::TooManyTransfers

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use chatproto::wire::{Name, Note, Purpose, SafeName, SafeRelPath, Text};
+use chatproto::wire::{Action, Name, Note, Purpose, SafeName, SafeRelPath, Text};
 use serde::{Serialize, Serializer};
 
 use super::{Code, MessageId, Place};
@@ -12,12 +12,24 @@ pub(super) fn name<S: Serializer>(name: &Name, out: S) -> Result<S::Ok, S::Error
     out.serialize_str(name.as_str())
 }
 
+pub(super) fn name_if_any<S: Serializer>(name: &Option<Name>, out: S) -> Result<S::Ok, S::Error> {
+    name.as_ref().map(Name::as_str).serialize(out)
+}
+
 pub(super) fn names<S: Serializer>(names: &[Name], out: S) -> Result<S::Ok, S::Error> {
     out.collect_seq(names.iter().map(Name::as_str))
 }
 
 pub(super) fn text<S: Serializer>(text: &Text, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(text.as_str())
+}
+
+pub(super) fn note<S: Serializer>(note: &Note, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(note.as_str())
+}
+
+pub(super) fn action<S: Serializer>(action: &Action, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(action.name())
 }
 
 pub(super) fn safe_name<S: Serializer>(name: &SafeName, out: S) -> Result<S::Ok, S::Error> {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use super::config::Label;
 use super::house::House;
-use crate::wire::{Action, Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Text};
+use crate::wire::{
+    Action, Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Text,
+};
 
 /// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses
 /// the numbers.

@@ -164,9 +164,8 @@ impl Router {
     /// Members who will not get the batch of this turn.
     pub(super) fn behind(&self, room: RoomId) -> Vec<ConnId> {
         let members = self.rooms.get(&room).into_iter().flat_map(|room| &room.members);
-        let behind = |(conn, standing): (&ConnId, &Standing)| {
-            matches!(standing, Standing::Behind(_)).then_some(*conn)
-        };
+        let behind =
+            |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Behind(_)).then_some(*conn);
         members.filter_map(behind).collect()
     }
 

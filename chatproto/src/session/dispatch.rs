@@ -11,8 +11,8 @@ use super::{
 };
 use crate::Instant;
 use crate::wire::{
-    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage, Moderated, OfferId,
-    PageMessage, PeerClosed, PeerIntroduce, Pong, RequestId, RoomList, ToClient,
+    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage,
+    Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, RequestId, RoomList, ToClient,
 };
 
 impl Session {

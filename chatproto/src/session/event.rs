@@ -12,8 +12,8 @@ use super::{Introduction, RoomKey, Violation};
 use crate::Instant;
 use crate::conn::Stage;
 use crate::wire::{
-    Action, Change, CloseReason, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId, Purpose, RequestId,
-    RoomId, ServerId, Text,
+    Action, Change, CloseReason, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId, Purpose,
+    RequestId, RoomId, ServerId, Text,
 };
 
 /// Something happened.

@@ -79,12 +79,9 @@ impl Requests {
                 self.open.remove(&request);
                 Some(purpose)
             }
-            Ask::Rooms
-            | Ask::Who(_)
-            | Ask::History(_)
-            | Ask::Search
-            | Ask::Create(_)
-            | Ask::Moderate(_) => None,
+            Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Create(_) | Ask::Moderate(_) => {
+                None
+            }
         }
     }
 
@@ -105,9 +102,7 @@ impl Requests {
 
 fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
     match ask {
-        Ask::Create(room) => {
-            Event::JoinRefused { room: room.clone(), request: Some(request), refusal }
-        }
+        Ask::Create(room) => Event::JoinRefused { room: room.clone(), request: Some(request), refusal },
         Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) => {
             Event::Refused { request, refusal }
         }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::Instant;
 use crate::wire::{
-    Anchor, CloseReason, Create, DeviceId, ErrorCode, History, LinkKey, LinkTicket, Moderate, Name, OfferId, PeerRequest,
-    PeerWithdraw, Purpose, RequestId, Rooms, Search, Text, Who,
+    Anchor, CloseReason, Create, DeviceId, ErrorCode, History, LinkKey, LinkTicket, Moderate, Name, OfferId,
+    PeerRequest, PeerWithdraw, Purpose, RequestId, Rooms, Search, Text, Who,
 };
 
 /// Coming and going.

@@ -2,7 +2,8 @@
 
 use super::body::body;
 use super::{
-    Action, Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target, TextRef,
+    Action, Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target,
+    TextRef,
 };
 
 /// Bit of [`Message::flags`]: sent while catching up, not live.

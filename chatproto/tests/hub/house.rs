@@ -31,7 +31,9 @@ fn create(desk: &mut Desk, conn: ConnId, room: &str, private: bool) {
 }
 
 /// Request, action, who did it, to whom, seconds and note of what was changed.
-fn changes(frames: &[ToClient<'static>]) -> Vec<(u32, Action, Option<&'static str>, Option<&'static str>, u32, &'static str)> {
+fn changes(
+    frames: &[ToClient<'static>],
+) -> Vec<(u32, Action, Option<&'static str>, Option<&'static str>, u32, &'static str)> {
     let change = |frame: &ToClient<'static>| match frame {
         ToClient::Moderated(it) => Some((
             it.request.0,

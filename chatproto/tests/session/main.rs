@@ -9,6 +9,7 @@
 )]
 
 mod away;
+mod house;
 mod login;
 mod peers;
 mod properties;

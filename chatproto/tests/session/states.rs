@@ -3,9 +3,10 @@
 use bytes::BytesMut;
 use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
-    Action, Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Invited, Joined, Left, List,
-    LoginChallenge, Members, MessagePage, Moderated, NameRef, NoteRef, OfferId, PeerClosed, PeerIntroduce, PeerOffer,
-    Ping, Pong, Posted, Presence, Purpose, RequestId, RoomKind, RoomList, ToClient, ToServer,
+    Action, Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Invited,
+    Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated, NameRef, NoteRef, OfferId,
+    PeerClosed, PeerIntroduce, PeerOffer, Ping, Pong, Posted, Presence, Purpose, RequestId, RoomKind,
+    RoomList, ToClient, ToServer,
 };
 
 use crate::rig::{BOB, LINK_KEY, LOBBY, Rig, hello, login_ok, message};

@@ -1,9 +1,10 @@
 //! The message family.
 
 use chatproto::wire::{
-    Action, Anchor, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, Gap, History, Invited, Join, Joined, Leave, Left, List,
-    MAX_PAGE_MESSAGES, MESSAGE_MISSED, Member, Members, Message, MessagePage, Moderate, Moderated, NoteRef, PageMessage, Posted,
-    Presence, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Rooms, Say, Search, Target, TextRef, Who,
+    Action, Anchor, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, Gap, History, Invited, Join,
+    Joined, Leave, Left, List, MAX_PAGE_MESSAGES, MESSAGE_MISSED, Member, Members, Message, MessagePage,
+    Moderate, Moderated, NoteRef, PageMessage, Posted, Presence, RequestId, RoomEntry, RoomId, RoomKind,
+    RoomList, Rooms, Say, Search, Target, TextRef, Who,
 };
 
 use crate::show::show;

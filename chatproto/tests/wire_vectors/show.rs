@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 
 use chatproto::wire::{
-    Action, Anchor, Blob, Capabilities, Change, CloseReason, DeviceId, DialRole, EntryKind, ErrorCode, Generation,
-    Hash, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, Purpose, RequestId, Rest, RoomId, RoomKind,
-    SafeNameRef, SafeRelPathRef, ServerId, Source, Target, TextRef, TransferId, Wire,
+    Action, Anchor, Blob, Capabilities, Change, CloseReason, DeviceId, DialRole, EntryKind, ErrorCode,
+    Generation, Hash, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, Purpose, RequestId, Rest, RoomId,
+    RoomKind, SafeNameRef, SafeRelPathRef, ServerId, Source, Target, TextRef, TransferId, Wire,
 };
 
 /// A value as one JSON value.

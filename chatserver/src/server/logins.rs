@@ -100,7 +100,9 @@ impl Logins {
 
     /// Checks the client's proof.
     pub(super) fn respond(&mut self, hub: &mut Hub, conn: ConnId, finalization: &[u8]) {
-        let Some(Challenged { user, login, may_enter, is_admin }) = self.challenged.remove(&conn) else { return };
+        let Some(Challenged { user, login, may_enter, is_admin }) = self.challenged.remove(&conn) else {
+            return;
+        };
         if login.finish(finalization).is_ok() && may_enter {
             let accept = Accept {
                 user,

@@ -8,7 +8,8 @@ use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Text};
 
 use crate::exit::Failure;
 use crate::store::{
-    FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Refused, Reply, RoleRow, RoomKind, RoomRow, Sanction, Search, Store, Write,
+    FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Refused, Reply, RoleRow, RoomKind, RoomRow,
+    Sanction, Search, Store, Write,
 };
 
 /// Most bytes of names and texts that one page from the log brings.

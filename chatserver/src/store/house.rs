@@ -85,11 +85,7 @@ pub fn audit(dir: &DataDir, room: Option<&str>, limit: u32) -> Result<Vec<AuditR
     read_audit(&conn, room, limit).map_err(StoreError::database(&dir.database()))
 }
 
-fn read_audit(
-    conn: &Connection,
-    room: Option<&str>,
-    limit: u32,
-) -> Result<Vec<AuditRow>, rusqlite::Error> {
+fn read_audit(conn: &Connection, room: Option<&str>, limit: u32) -> Result<Vec<AuditRow>, rusqlite::Error> {
     let mut select = conn.prepare(AUDIT)?;
     let mut lines = select.query_map((room, limit), line)?.collect::<Result<Vec<_>, _>>()?;
     lines.reverse();
@@ -121,8 +117,7 @@ pub(super) fn moderate(conn: &Connection, write: &Write, now_ms: u64) -> Result<
     if !is_there {
         return Ok(false);
     }
-    let until_ms =
-        (*seconds != 0).then(|| rows::to_i64(now_ms.saturating_add(u64::from(*seconds) * 1_000)));
+    let until_ms = (*seconds != 0).then(|| rows::to_i64(now_ms.saturating_add(u64::from(*seconds) * 1_000)));
     let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| conn.prepare_cached(sql)?.execute(values);
     let user_name = user.as_deref().unwrap_or_default();
     match change {
@@ -189,7 +184,9 @@ pub(super) fn load(
         .query_map([room], |row| Ok((row.get(0)?, RoleRow::named(&row.get::<_, String>(1)?))))?
         .collect::<Result<_, _>>()?;
     let sanctions = conn
-        .prepare_cached("SELECT user, kind, until_ms FROM room_sanctions WHERE room = ?1 ORDER BY user, kind")?
+        .prepare_cached(
+            "SELECT user, kind, until_ms FROM room_sanctions WHERE room = ?1 ORDER BY user, kind",
+        )?
         .query_map([room], |row| {
             let until: Option<i64> = row.get(2)?;
             let kind = Sanction::named(&row.get::<_, String>(1)?);
@@ -232,7 +229,8 @@ impl Sanction {
     }
 }
 
-const AUDIT: &str = "SELECT audit.time_ms, coalesce(rooms.name, audit.room), by_user, action, user, seconds, note
+const AUDIT: &str =
+    "SELECT audit.time_ms, coalesce(rooms.name, audit.room), by_user, action, user, seconds, note
     FROM audit LEFT JOIN rooms ON rooms.id = audit.room
     WHERE ?1 IS NULL OR rooms.name = ?1
     ORDER BY audit.id DESC LIMIT ?2";

@@ -110,7 +110,14 @@ impl Running {
 }
 
 pub(crate) fn create(id: u64, room: u32, name: &str) -> Write {
-    Write::CreateRoom { id, room, kind: RoomKind::Group, name: name.to_owned(), owner: None, is_private: false }
+    Write::CreateRoom {
+        id,
+        room,
+        kind: RoomKind::Group,
+        name: name.to_owned(),
+        owner: None,
+        is_private: false,
+    }
 }
 
 pub(crate) fn append(id: u64, room: u32, counter: u64, text: &str) -> Write {

@@ -54,6 +54,25 @@ fn every_command_is_read() {
         ("/cancel 7", Command::Cancel { id: 7 }),
         ("/accept 18446744073709551615", Command::Accept { id: u64::MAX }),
         ("/deny 0", Command::Deny { id: 0 }),
+        ("/create den", Command::Create { room: name("den"), private: false }),
+        ("/create den private", Command::Create { room: name("den"), private: true }),
+        ("/topic", Command::Topic),
+        ("/topic be kind", order(Action::Topic, None, 0, "be kind")),
+        ("/topic -", order(Action::Topic, None, 0, "")),
+        ("/slow 30s", order(Action::Slow, None, 30, "")),
+        ("/slow 0", order(Action::Slow, None, 0, "")),
+        ("/invite bob", order(Action::Invite, Some("bob"), 0, "")),
+        ("/kick bob", order(Action::Kick, Some("bob"), 0, "")),
+        ("/kick bob too  loud", order(Action::Kick, Some("bob"), 0, "too  loud")),
+        ("/mute bob 90", order(Action::Mute, Some("bob"), 90, "")),
+        ("/mute bob 15m too loud", order(Action::Mute, Some("bob"), 900, "too loud")),
+        ("/unmute bob", order(Action::Unmute, Some("bob"), 0, "")),
+        ("/ban bob 2h spam", order(Action::Ban, Some("bob"), 7_200, "spam")),
+        ("/ban bob 7d", order(Action::Ban, Some("bob"), 604_800, "")),
+        ("/ban bob forever spam", order(Action::Ban, Some("bob"), 0, "spam")),
+        ("/unban bob", order(Action::Unban, Some("bob"), 0, "")),
+        ("/op bob", order(Action::Op, Some("bob"), 0, "")),
+        ("/deop bob", order(Action::Deop, Some("bob"), 0, "")),
         ("/peers", Command::Peers),
         ("/hangup bob", Command::Hangup { user: bob() }),
         ("/direct bob", Command::Direct { user: bob() }),
@@ -156,4 +175,33 @@ fn wrong_lines_say_what_is_wrong() {
 fn a_thousand_files_can_be_asked_for_at_once() {
     let Ok(Some(Command::Get { numbers, .. })) = parse("/get 1-1000 500-600") else { panic!("not read") };
     assert_eq!(numbers.len(), MAX_GET_NUMBERS);
+}
+
+fn order(action: Action, user: Option<&str>, seconds: u32, remark: &str) -> Command {
+    let note = Note::new(remark).unwrap();
+    Command::Moderate(Order { action, user: user.map(name), seconds, note })
+}
+
+#[test]
+fn wrong_times_and_orders_say_what_is_wrong() {
+    for (line, part) in [
+        ("/mute bob", "needs a time"),
+        ("/mute bob soon", "\"soon\" is no time, as 90s"),
+        ("/mute bob 0", "is no time"),
+        ("/mute bob h", "is no time"),
+        ("/ban bob 99999999999d", "is no time"),
+        ("/slow", "needs a time"),
+        ("/slow 2h", "from 1s to 1h"),
+        ("/slow forever", "from 1s to 1h"),
+        ("/op bob now", "takes no \"now\""),
+        ("/kick", "needs the name of a person"),
+        ("/create", "needs the name of a room"),
+        ("/create den secret", "takes no \"secret\""),
+        ("/create den private now", "takes no \"now\""),
+    ] {
+        let error = parse(line).expect_err(line).to_string();
+        assert!(error.contains(part), "{line}: {error}");
+    }
+    let long = format!("/topic {}", "x".repeat(256));
+    assert!(matches!(parse(&long), Err(CommandError::Text(_))));
 }

@@ -97,5 +97,8 @@ fn is_last(input: &Input) -> bool {
 
 fn may_change_prompt(input: &Input) -> bool {
     let Input::Request(request) = input else { return false };
-    matches!(request.command, Command::Join { .. } | Command::Leave { .. } | Command::Server)
+    matches!(
+        request.command,
+        Command::Join { .. } | Command::Create { .. } | Command::Leave { .. } | Command::Server
+    )
 }

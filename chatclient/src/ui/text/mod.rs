@@ -1,5 +1,6 @@
 //! Facts as lines for people.
 
+mod house;
 mod lists;
 mod progress;
 mod units;
@@ -66,6 +67,13 @@ impl Text {
             }
             Notice::Joined { room, user } => vec![self.presence(user, "joined", room)],
             Notice::Left { room, user } => vec![self.presence(user, "left", room)],
+            Notice::Topic { room, topic, by } => vec![house::topic(room, topic, by.as_ref())],
+            Notice::Moderated { room, action, by, user, seconds, reason } => {
+                vec![house::change(room, *action, (by.as_ref(), user.as_ref()), *seconds, reason.as_ref())]
+            }
+            Notice::Invited { room, by } => {
+                vec![format!("* {} invites you to {1} - /join {1}", by.as_str(), room.as_str())]
+            }
             Notice::PeerRequest { id, from, purpose } => vec![peer_request(*id, from, *purpose)],
             Notice::PeerRequestClosed { id, reason } => reason
                 .map(|reason| format!("* request {id} needs no answer any more: {}", reason.meaning()))

@@ -7,7 +7,14 @@ fn log(dir: &tempfile::TempDir) -> Log {
 }
 
 fn create(id: u64, room: u32) -> Write {
-    Write::CreateRoom { id, room, kind: RoomKind::Group, name: format!("room {room}"), owner: None, is_private: false }
+    Write::CreateRoom {
+        id,
+        room,
+        kind: RoomKind::Group,
+        name: format!("room {room}"),
+        owner: None,
+        is_private: false,
+    }
 }
 
 fn append(id: u64, room: u32, text: String) -> Write {
