@@ -70,7 +70,9 @@ use says::Says;
 
 use crate::Instant;
 use crate::conn::{Due, FrameReader, SendQueue, Stage};
-use crate::wire::{Body, CloseReason, ErrorCode, FrameError, Name, Note, NoteRef, Ping, Pong, ToServer};
+use crate::wire::{
+    Body, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong, ToServer,
+};
 
 /// The server's machine: every connection, every room.
 pub struct Hub {
@@ -520,5 +522,11 @@ trait Frame {
 impl<'a, B: Body<'a>> Frame for B {
     fn number(&self) -> u8 {
         B::TYPE.number()
+    }
+}
+
+impl Frame for FrameType {
+    fn number(&self) -> u8 {
+        FrameType::number(*self)
     }
 }

@@ -1,5 +1,6 @@
 //! Entering and leaving rooms, and asking about them.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -100,6 +101,20 @@ impl Hub {
         let directs = self.router.directs(user).map(conversation).collect::<Vec<_>>();
         for (room, with, last) in directs {
             self.send(id, &DirectRoom { room, with: with.borrow(), last });
+        }
+    }
+
+    /// A conversation has its first message: whoever logged in between its making and now has not heard of it.
+    pub(super) fn tell_begun(&mut self, room: RoomId) {
+        let Some((label, _, last)) = self.router.info(room) else { return };
+        let label = label.clone();
+        for user in label.pair().into_iter().collect::<BTreeSet<_>>() {
+            let conns = self.people.get(&user).into_iter().flatten().copied().collect::<Vec<_>>();
+            for id in conns {
+                if self.clients.get(&id).is_some_and(|client| !client.rooms.contains(&room)) {
+                    self.send(id, &DirectRoom { room, with: label.name_for(&user).borrow(), last });
+                }
+            }
         }
     }
 
