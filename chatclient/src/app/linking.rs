@@ -270,7 +270,10 @@ impl App {
         match self.server.session.admit(offer, ticket, link.key, user, device, now) {
             Ok(Introduction { purpose, .. }) if purpose != claimed => {
                 let _ = link.peer.refuse(ErrorCode::BadTicket, now);
-                tracing::warn!(claimed = user.as_str(), "a caller wants another link than the one introduced");
+                tracing::warn!(
+                    claimed = user.as_str(),
+                    "a caller wants another link than the one introduced"
+                );
             }
             Ok(Introduction { peer, device, purpose, request, .. }) => {
                 let errand = self.linking.awaited.remove(&offer).and_then(|awaited| awaited.errand);
