@@ -79,7 +79,7 @@ impl Totals {
             self.files_failed,
             self.away,
         ];
-        assert!(all.iter().all(|count| *count > 50), "too little happened: {self:?}");
+        assert!(all.iter().all(|count| *count >= 5), "too little happened: {self:?}");
     }
 }
 
