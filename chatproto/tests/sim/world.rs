@@ -370,7 +370,11 @@ impl World {
         }
         self.server.log_mut().set_failing(false);
         let streams: Vec<StreamId> = self.network.streams().collect();
-        streams.into_iter().for_each(|stream| self.network.set_slow(stream, false));
+        for stream in streams {
+            self.network.set_slow(stream, false);
+            // A cut that was to come does not.
+            self.network.cut_after(stream, usize::MAX);
+        }
         for client in &mut self.clients {
             client.end.session_mut().come_back(self.now);
         }
