@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Group chat for people who hand each other files directly.
@@ -60,8 +61,8 @@ pub struct RunArgs {
     /// Together with --insecure-plaintext: yes, also on addresses that others can reach.
     #[arg(long, requires = "insecure_plaintext")]
     pub insecure_plaintext_anywhere: bool,
-    /// Devices that one account may have connected at once.
-    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES", default_value_t = 16)]
+    /// Devices that one account may have connected at once, at least 1.
+    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES", default_value_t = 16, value_parser = at_least_one())]
     pub max_devices: usize,
     /// What an acknowledged message survives.
     #[arg(long, value_enum, env = "CHATSERVER_DURABILITY", default_value_t = DurabilityArg::Full)]
@@ -162,4 +163,9 @@ pub enum StretchArg {
     Standard,
     /// 1 MiB of memory: for devices that do not have more. A stolen record is easier to guess from.
     Light,
+}
+
+/// With no device at all nobody could log in.
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }

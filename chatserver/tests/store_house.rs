@@ -1,10 +1,10 @@
 //! Roles, mutes, bans and the audit log in the store.
 
 #![allow(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     missing_docs,
     unreachable_pub,
     reason = "a test stops at the first surprise"

@@ -54,7 +54,7 @@ impl Hub {
             return self.send_error(id, code, create, create.request.into(), note);
         }
         let room = self.create_room(label, House::of(&user, create.private));
-        self.enter(id, create, create.request, room, None);
+        self.enter(id, create.request, room, None);
     }
 
     pub(super) fn on_moderate(&mut self, id: ConnId, asked: &Moderate<'_>) {

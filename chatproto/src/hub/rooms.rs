@@ -1,5 +1,6 @@
 //! Entering and leaving rooms, and asking about them.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -13,7 +14,14 @@ use crate::wire::{
 impl Hub {
     pub(super) fn on_join(&mut self, id: ConnId, join: &Join<'_>) {
         let Some((user, _)) = self.identity(id) else { return };
-        let room = match self.find_or_create(&user, join.target) {
+        let found = self.find_room(&user, join.target);
+        let Some(client) = self.clients.get(&id) else { return };
+        // Before a room is made: a refusal leaves nothing behind.
+        let is_in = found.is_some_and(|room| client.rooms.contains(&room));
+        if !is_in && self.is_in_too_many_rooms(id) {
+            return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), IN_TOO_MANY);
+        }
+        let room = match found.map_or_else(|| self.create_for(&user, join.target), Ok) {
             Ok(room) => room,
             Err((code, note)) => return self.send_error(id, code, join, join.request.into(), note),
         };
@@ -22,7 +30,7 @@ impl Hub {
             let (code, retry_after) = (ErrorCode::Banned, left.as_retry_after());
             return self.send_error_until(id, code, join, join.request.into(), retry_after, &note);
         }
-        self.enter(id, join, join.request, room, join.cursor);
+        self.enter(id, join.request, room, join.cursor);
     }
 
     pub(super) fn is_in_too_many_rooms(&self, id: ConnId) -> bool {
@@ -30,20 +38,9 @@ impl Hub {
     }
 
     /// Lets a connection into a room that its person may enter, from `cursor` on.
-    pub(super) fn enter(
-        &mut self,
-        id: ConnId,
-        about: &impl super::Frame,
-        request: RequestId,
-        room: RoomId,
-        cursor: Option<u64>,
-    ) {
+    pub(super) fn enter(&mut self, id: ConnId, request: RequestId, room: RoomId, cursor: Option<u64>) {
         let Some((user, device)) = self.identity(id) else { return };
-        let is_full = self.is_in_too_many_rooms(id);
         let Some(client) = self.clients.get_mut(&id) else { return };
-        if !client.rooms.contains(&room) && is_full {
-            return self.send_error(id, ErrorCode::TooManyRooms, about, request.into(), IN_TOO_MANY);
-        }
         client.rooms.insert(room);
         let Some((label, topic, last)) = self.router.info(room) else { return };
         // A cursor beyond the end belongs to another log, or to none.
@@ -67,14 +64,8 @@ impl Hub {
         self.wake(id, room);
     }
 
-    fn find_or_create(
-        &mut self,
-        user: &Name,
-        target: Target<'_>,
-    ) -> Result<RoomId, (ErrorCode, &'static str)> {
-        if let Some(room) = self.find_room(user, target) {
-            return Ok(room);
-        }
+    /// Makes the room that a join names and that does not exist.
+    fn create_for(&mut self, user: &Name, target: Target<'_>) -> Result<RoomId, (ErrorCode, &'static str)> {
         match target {
             // A private room says nothing of itself to strangers, except that its name is taken.
             Target::Room(name) if self.router.find(&Label::Group(name.to_owned())).is_some() => {
@@ -135,6 +126,20 @@ impl Hub {
         let directs = self.router.directs(user).map(conversation).collect::<Vec<_>>();
         for (room, with, last) in directs {
             self.send(id, &DirectRoom { room, with: with.borrow(), last });
+        }
+    }
+
+    /// A conversation has its first message: whoever logged in between its making and now has not heard of it.
+    pub(super) fn tell_begun(&mut self, room: RoomId) {
+        let Some((label, _, last)) = self.router.info(room) else { return };
+        let label = label.clone();
+        for user in label.pair().into_iter().collect::<BTreeSet<_>>() {
+            let conns = self.people.get(&user).into_iter().flatten().copied().collect::<Vec<_>>();
+            for id in conns {
+                if self.clients.get(&id).is_some_and(|client| !client.rooms.contains(&room)) {
+                    self.send(id, &DirectRoom { room, with: label.name_for(&user).borrow(), last });
+                }
+            }
         }
     }
 

@@ -30,10 +30,11 @@ fn create(desk: &mut Desk, conn: ConnId, room: &str, private: bool) {
     desk.send(conn, &Create { request: RequestId(7), name: room.borrow(), private });
 }
 
-/// Request, action, who did it, to whom, seconds and note of what was changed.
-fn changes(
-    frames: &[ToClient<'static>],
-) -> Vec<(u32, Action, Option<&'static str>, Option<&'static str>, u32, &'static str)> {
+/// Request, action, who did it, to whom, seconds and note.
+type Change = (u32, Action, Option<&'static str>, Option<&'static str>, u32, &'static str);
+
+/// What the frames say was changed.
+fn changes(frames: &[ToClient<'static>]) -> Vec<Change> {
     let change = |frame: &ToClient<'static>| match frame {
         ToClient::Moderated(it) => Some((
             it.request.0,
@@ -194,7 +195,7 @@ fn a_banned_person_is_removed_with_every_device_and_enters_when_the_time_is_over
     for conn in [bob, phone] {
         assert_eq!(left(&desk.frames(conn)), [Some(ErrorCode::Banned)]);
     }
-    assert_eq!(presence(&desk.frames(carol)), [(Change::Departed, "bob")]);
+    assert_eq!(presence(&desk.frames(carol)), [(chatproto::wire::Change::Departed, "bob")]);
     desk.say(bob, 1, "garden", "but");
     desk.join(bob, "garden", None);
     let frames = desk.frames(bob);

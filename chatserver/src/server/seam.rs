@@ -8,8 +8,8 @@ use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Text};
 
 use crate::exit::Failure;
 use crate::store::{
-    FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Refused, Reply, RoleRow, RoomKind, RoomRow,
-    Sanction, Search, Store, Write,
+    FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Reply, RoleRow, RoomKind, RoomRow, Sanction,
+    Search, Store, Write,
 };
 
 /// Most bytes of names and texts that one page from the log brings.
@@ -27,7 +27,8 @@ const MODERATE_WRITE: u64 = 1 << 62;
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
 pub(super) struct Seam {
-    /// Writes that the store had no room for. While there are any, no connection is read.
+    /// Writes of this turn, and between turns those that the store had no room for. While there are any, no connection is
+    /// read.
     waiting: VecDeque<Write>,
     /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
     /// the next message to it.
@@ -48,18 +49,14 @@ impl Seam {
         !self.waiting.is_empty()
     }
 
-    /// Passes on what waited, as far as there is room.
-    pub(super) fn retry(&mut self, store: &mut Store) {
-        while let Some(write) = self.waiting.pop_front() {
-            if let Err(refused) = store.writer.try_send(write) {
-                self.waiting.push_front(refused.into_inner());
-                return;
-            }
-        }
+    /// Hands the writes of this turn over, and those that waited before them, as far as there is room.
+    pub(super) fn hand_over(&mut self, store: &Store) {
+        // What is left waits for the next answer; a store that has ended is noticed by the loop.
+        let _ = store.writer.try_send_all(&mut self.waiting);
     }
 
-    /// Passes one question or request of the hub on to the store.
-    pub(super) fn ask(&mut self, hub: &mut Hub, store: &mut Store, event: Event) {
+    /// Passes one question or request of the hub on to the store; writes wait for [`hand_over`](Self::hand_over).
+    pub(super) fn ask(&mut self, hub: &mut Hub, store: &Store, event: Event) {
         match event {
             Event::RoomCreated { room, label, house } => {
                 let (kind, name) = match label {
@@ -74,10 +71,10 @@ impl Seam {
                 let is_private = house.is_private;
                 let write = Write::CreateRoom { id, room: room.0, kind, name, owner, is_private };
                 self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false });
-                self.write(store, write);
+                self.waiting.push_back(write);
             }
             Event::Moderated { room, by, action, user, seconds, note } => {
-                self.make_room_again(store, room);
+                self.make_room_again(room);
                 self.moderations += 1;
                 let is_private = hub.router().house(room).is_some_and(|house| house.is_private);
                 let write = Write::Moderate {
@@ -90,10 +87,10 @@ impl Seam {
                     seconds,
                     note: note.as_str().into(),
                 };
-                self.write(store, write);
+                self.waiting.push_back(write);
             }
             Event::Append { id, room, from, device, counter, text } => {
-                self.make_room_again(store, room);
+                self.make_room_again(room);
                 let write = Write::Append {
                     id: id.0,
                     room: room.0,
@@ -102,7 +99,7 @@ impl Seam {
                     counter,
                     text: text.as_str().into(),
                 };
-                self.write(store, write);
+                self.waiting.push_back(write);
             }
             Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
             Event::History { id, room, anchor, seq, limit } => match anchor {
@@ -155,20 +152,12 @@ impl Seam {
         }
     }
 
-    fn make_room_again(&mut self, store: &mut Store, room: RoomId) {
+    fn make_room_again(&mut self, room: RoomId) {
         let refused = self.rooms.get_mut(&(ROOM_WRITE | u64::from(room.0))).filter(|made| made.was_refused);
         let Some(made) = refused else { return };
         made.was_refused = false;
         let write = made.write.clone();
-        self.write(store, write);
-    }
-
-    fn write(&mut self, store: &mut Store, write: Write) {
-        if self.is_full() {
-            self.waiting.push_back(write);
-        } else if let Err(Refused::Full(write) | Refused::Closed(write)) = store.writer.try_send(write) {
-            self.waiting.push_back(write);
-        }
+        self.waiting.push_back(write);
     }
 
     /// Tells the hub what became of a write.
