@@ -1,7 +1,10 @@
 //! The command line.
 
+mod lifetime;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::store::MAX_TICKETS;
@@ -51,11 +54,11 @@ pub struct RunArgs {
     #[arg(long, requires = "insecure_plaintext")]
     pub plaintext_tickets: bool,
     /// How long a session ticket lets a device in again without the password, as 7d, 12h, 30m or 90s; 0 gives none.
-    #[arg(long, value_name = "TIME", env = "CHATSERVER_TICKET_LIFETIME", default_value = TICKET_LIFETIME,
-          value_parser = lifetime)]
+    #[arg(long, value_name = "TIME", env = "CHATSERVER_TICKET_LIFETIME", default_value = lifetime::DEFAULT,
+          value_parser = lifetime::parse)]
     pub ticket_lifetime: Duration,
-    /// Devices that one account may have connected at once.
-    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES", default_value_t = 16)]
+    /// Devices that one account may have connected at once, at least 1.
+    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES", default_value_t = 16, value_parser = at_least_one())]
     pub max_devices: usize,
     /// What an acknowledged message survives.
     #[arg(long, value_enum, env = "CHATSERVER_DURABILITY", default_value_t = DurabilityArg::Full)]
@@ -128,7 +131,7 @@ pub enum UserCommand {
               value_parser = clap::value_parser!(u8).range(1..=MAX_TICKETS as i64))]
         tickets: Option<u8>,
         /// How long these tickets are good, as 7d, 12h, 30m or 90s.
-        #[arg(long, value_name = "TIME", default_value = TICKET_LIFETIME, value_parser = lifetime, requires = "tickets")]
+        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse, requires = "tickets")]
         ticket_lifetime: Duration,
     },
     /// List the accounts.
@@ -178,55 +181,7 @@ pub enum StretchArg {
     Light,
 }
 
-/// A week: whoever comes at least every few days seldom waits for a password to be stretched.
-const TICKET_LIFETIME: &str = "7d";
-
-/// A ticket that lasts longer would be a second password.
-const MAX_TICKET_LIFETIME: Duration = Duration::from_secs(365 * DAY);
-
-const DAY: u64 = 24 * 60 * 60;
-
-/// A number with its unit; 0 needs none.
-fn lifetime(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("write a number and s, m, h or d, at most {}d, or 0", MAX_TICKET_LIFETIME.as_secs() / DAY);
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text.strip_prefix(digits) {
-        Some("s") => 1,
-        Some("m") => 60,
-        Some("h") => 60 * 60,
-        Some("d") => DAY,
-        Some("") if digits == "0" => 1,
-        Some(_) | None => return Err(wrong()),
-    };
-    let number =
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse::<u64>().ok() } else { None };
-    let lifetime = number.and_then(|number| number.checked_mul(unit)).map(Duration::from_secs);
-    lifetime.filter(|lifetime| *lifetime <= MAX_TICKET_LIFETIME).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lifetimes_have_a_unit_and_a_bound() {
-        for (text, seconds) in
-            [("0", 0), ("0s", 0), ("90s", 90), ("30m", 1_800), ("12h", 43_200), ("7d", 604_800)]
-        {
-            assert_eq!(lifetime(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in
-            ["", "7", "d", "-1d", "+1d", "1.5h", "7 d", "7dd", "366d", "99999999999999999999s", "1w", "7d "]
-        {
-            let error = lifetime(text).unwrap_err();
-            assert_eq!(error, "write a number and s, m, h or d, at most 365d, or 0", "{text}");
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
-    }
+/// With no device at all nobody could log in.
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }

@@ -39,7 +39,7 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
             })
         }
         UserCommand::List { data } => {
-            let accounts = open(&data.dir)?.list().map_err(|error| failed(&error))?;
+            let accounts = open_existing(&data.dir)?.list().map_err(|error| failed(&error))?;
             for account in accounts {
                 let role = if account.admin { " admin" } else { "" };
                 let state = if account.disabled { " disabled" } else { "" };
@@ -48,12 +48,12 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
             Ok(())
         }
         UserCommand::Remove { name, data } => {
-            open(&data.dir)?.remove(name).map_err(|error| failed(&error))?;
+            open_existing(&data.dir)?.remove(name).map_err(|error| failed(&error))?;
             say(&format!("removed {}", chatproto::wire::escaped(name)))
         }
         UserCommand::Passwd { name, data, password } => {
             let name = checked_name(name)?;
-            let mut accounts = open(&data.dir)?;
+            let mut accounts = open_existing(&data.dir)?;
             if accounts.lookup(name.as_str()).map_err(|error| failed(&error))?.is_none() {
                 return Err(failed(&AccountError::Unknown(name.as_str().into())));
             }
@@ -79,6 +79,14 @@ pub fn server_setup(accounts: &mut Accounts) -> Result<ServerSetup, Failure> {
 fn open(dir: &std::path::Path) -> Result<Accounts, Failure> {
     let dir = DataDir::open(dir).map_err(Failure::said)?;
     Accounts::open(&dir).map_err(Failure::said)
+}
+
+/// Nobody is in a directory that is not there: making it would only hide that its name is wrong.
+fn open_existing(dir: &std::path::Path) -> Result<Accounts, Failure> {
+    if !dir.is_dir() {
+        return Err(Failure::NotFound(format!("there is no data directory {}", dir.display())));
+    }
+    open(dir)
 }
 
 fn checked_name(name: &str) -> Result<Name, Failure> {

@@ -313,8 +313,11 @@ impl Hub {
     /// What waits to be sent on a connection, as a [`bytes::Buf`].
     pub fn outgoing(&mut self, id: ConnId) -> Option<&mut SendQueue> {
         self.settle();
-        self.touch(id);
-        self.clients.get_mut(&id).map(|client| &mut client.conn.queue)
+        let client = self.clients.get_mut(&id)?;
+        if !client.waiting.is_empty() && !core::mem::replace(&mut client.is_touched, true) {
+            self.touched.push_back(id);
+        }
+        Some(&mut client.conn.queue)
     }
 
     /// Whether the driver should read from the connection. While it is `false`, what the other side sends waits in the
@@ -397,7 +400,10 @@ impl Hub {
                     client.missed_presence.insert(batch.room);
                 } else {
                     client.conn.send_shared(batch.frames.clone());
-                    self.mark_writable(id);
+                    // In place: a second look for each member would cost as much as the first.
+                    if !core::mem::replace(&mut client.is_writable, true) {
+                        self.writable.push_back(id);
+                    }
                 }
             }
         }
