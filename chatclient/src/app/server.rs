@@ -260,6 +260,9 @@ impl App {
         if self.input.is_some() {
             return Err("the session has expired; start the client again to give the password".to_owned());
         }
+        if self.voice.ui.is_interactive() {
+            self.voice.info("the session has expired: the password is needed again");
+        }
         let asked = cli::ask_password(&self.settings.user, &self.settings.server);
         let password = asked.map_err(|error| format!("the session has expired, and {error}"))?;
         self.settings.password = Some(password.clone());
