@@ -26,7 +26,7 @@ fn config() -> Config {
     let note = |text| NoteRef::new(text).expect("a legal note").to_owned();
     let name = Name::new("lobby").expect("a legal name");
     let mut config = Config::new(ServerId([9; 16]), note("fuzz"), note("any"), name);
-    config.capabilities = Capabilities::NONE.with(Capability::Search);
+    config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Moderation);
     config.limits.max_queue = 8 * 1024;
     config.limits.max_queue_hard = 64 * 1024;
     config.max_strangers = 4;
@@ -38,7 +38,6 @@ fn config() -> Config {
     config.max_offers = 2;
     config.page_messages = 4;
     config.recent_bytes = 512;
-    config.capabilities = Capabilities::NONE.with(Capability::Moderation);
     config.max_house_notes = 4;
     config
 }
@@ -155,8 +154,13 @@ impl World {
     }
 
     fn login(&mut self, conn: ConnId, user: Name) {
-        let accept =
-            Accept { user, is_admin: false, ticket: Bytes::new(), ticket_lifetime: Duration::ZERO, data: Bytes::new() };
+        let accept = Accept {
+            user,
+            is_admin: false,
+            ticket: Bytes::new(),
+            ticket_lifetime: Duration::ZERO,
+            data: Bytes::new(),
+        };
         self.hub.login_accept(conn, &accept);
     }
 

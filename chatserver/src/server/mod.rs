@@ -13,15 +13,16 @@ use std::time::{Duration, Instant};
 use chatnet::{Identity, Mailbox, Net, NetConfig, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
+use chatproto::ticket;
 use chatproto::wire::{Capabilities, Capability, Name, Note, ServerId};
 
 use crate::cli::{DurabilityArg, RunArgs};
 use crate::exit::Failure;
 use crate::store::{Accounts, DataDir, Durability, Outcome, Reply, Store, StoreConfig, unix_ms};
-use crate::{logging, users};
+use crate::{logging, store, users};
 
 use links::Links;
-use logins::Logins;
+use logins::{Begun, Logins};
 use removals::Removals;
 use seam::Seam;
 
@@ -60,6 +61,12 @@ fn check_plaintext(args: &RunArgs) -> Result<(), Failure> {
         return Err(Failure::Usage(format!(
             "--insecure-plaintext on {}: others on the network could read everything. Listen on 127.0.0.1, leave the \
              flag out, or insist with --insecure-plaintext-anywhere",
+            args.listen
+        )));
+    }
+    if args.plaintext_tickets && !args.listen.ip().is_loopback() {
+        return Err(Failure::Usage(format!(
+            "--plaintext-tickets on {}: others on the network could log in with what they read. Only for 127.0.0.1 or ::1",
             args.listen
         )));
     }
@@ -125,6 +132,7 @@ impl Server {
                 DurabilityArg::Full => Durability::Full,
                 DurabilityArg::Os => Durability::Os,
             },
+            max_tickets: args.max_devices.max(store::MAX_TICKETS),
             ..StoreConfig::default()
         };
         // The loop is gone only when the process ends: there is nobody left to tell then.
@@ -142,7 +150,7 @@ impl Server {
             hub,
             store,
             links: Links::default(),
-            logins: Logins::new(setup),
+            logins: Logins::new(setup, ticket_lifetime(args)),
             removals: Removals::default(),
             seam: Seam::default(),
             outcomes,
@@ -256,6 +264,7 @@ impl Server {
     fn take_answers(&mut self) {
         let outcomes = self.outcomes.drain().flatten().collect::<Vec<_>>();
         for outcome in outcomes {
+            let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
             if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
                 self.fatal = Some(failure);
             }
@@ -267,7 +276,7 @@ impl Server {
                 continue;
             }
             match Logins::lookup_of(&reply) {
-                Some(conn) => self.logins.on_account(&mut self.hub, conn, reply, &self.links),
+                Some(lookup) => self.logins.on_reply(&mut self.hub, lookup, reply, &self.links),
                 None => seam::on_reply(&mut self.hub, reply),
             }
         }
@@ -304,10 +313,13 @@ impl Server {
     fn on_event(&mut self, event: Event) {
         console::event(&self.hub, &event);
         match event {
-            Event::LoginStarted { conn, user, data, .. } => {
-                self.logins.start(&mut self.hub, &self.store, conn, user, data);
+            Event::LoginStarted { conn, user, device, mechanism, data } => {
+                let begun = Begun { conn, user, device, mechanism, data };
+                self.logins.start(&mut self.hub, &self.store, begun);
             }
-            Event::LoginResponse { conn, data } => self.logins.respond(&mut self.hub, conn, &data),
+            Event::LoginResponse { conn, data } => {
+                self.logins.respond(&mut self.hub, &self.store, conn, &data);
+            }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(user));
@@ -345,11 +357,23 @@ impl Server {
 fn hub_config(server: ServerId, args: &RunArgs) -> Result<Config, Failure> {
     let text = |error| Failure::new("the server's own settings", error);
     let agent = Note::new(concat!("chatserver ", env!("CARGO_PKG_VERSION"))).map_err(text)?;
-    let mechanisms = Note::new(MECHANISM).map_err(text)?;
+    let tickets = ticket_lifetime(args).is_some();
+    let mechanisms =
+        if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
+    let mechanisms = Note::new(&mechanisms).map_err(text)?;
     let mut config = Config::new(server, agent, mechanisms, Name::new(DEFAULT_ROOM).map_err(text)?);
     config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Moderation);
+    if tickets {
+        config.capabilities = config.capabilities.with(Capability::Tickets);
+    }
     config.max_devices = args.max_devices;
     Ok(config)
+}
+
+/// How long tickets are good, if any are given. Whoever can listen in could use one again.
+fn ticket_lifetime(args: &RunArgs) -> Option<Duration> {
+    let is_private = !args.insecure_plaintext || args.plaintext_tickets;
+    (is_private && !args.ticket_lifetime.is_zero()).then_some(args.ticket_lifetime)
 }
 
 fn server_id(accounts: &mut Accounts) -> Result<ServerId, Failure> {

@@ -19,10 +19,10 @@ const MAX_PAGE_BYTES: usize = 128 * 1024;
 const PAIR_SEPARATOR: char = '/';
 
 /// Set in the id of a write that makes a room; the rest is the room's number.
-const ROOM_WRITE: u64 = 1 << 63;
+pub(super) const ROOM_WRITE: u64 = 1 << 63;
 
-/// Set in the id of a write that changes who may do what in a room; the rest counts.
-const MODERATE_WRITE: u64 = 1 << 62;
+/// Set in the id of a write that changes who may do what in a room; the rest counts. The bit between is for tickets.
+const MODERATE_WRITE: u64 = 1 << 61;
 
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
@@ -186,7 +186,7 @@ impl Seam {
                 self.rooms.remove(&id);
                 return Ok(());
             }
-            Outcome::Moderated { .. } => return Ok(()),
+            Outcome::Moderated { .. } | Outcome::TicketKept { .. } => return Ok(()),
         };
         if hub.stored(AppendId(id), stored) {
             Ok(())
@@ -238,6 +238,8 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
         Reply::Account { id, account } => {
             hub.user_known(QueryId(id), account.is_some());
         }
+        // Only logins ask for tickets.
+        Reply::Ticket { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) {

@@ -14,6 +14,7 @@ use super::{
     house::{self, HouseChange, RoleRow},
     rows::{self, RoomKind, RoomRow},
     schema,
+    tickets::{self, NewTicket},
 };
 
 /// Something to be written. Each carries an id of the caller's choice that comes back in its [`Outcome`].
@@ -69,6 +70,17 @@ pub enum Write {
         /// The reason, or the topic; may be empty.
         note: String,
     },
+    /// A session ticket. It is kept only if the account may log in and has not changed since.
+    KeepTicket {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The account.
+        user: String,
+        /// The account's record that the login was checked with.
+        record: Vec<u8>,
+        /// The ticket.
+        ticket: NewTicket,
+    },
 }
 
 impl Write {
@@ -76,7 +88,10 @@ impl Write {
     #[must_use]
     pub fn id(&self) -> u64 {
         match self {
-            Self::Append { id, .. } | Self::CreateRoom { id, .. } | Self::Moderate { id, .. } => *id,
+            Self::Append { id, .. }
+            | Self::CreateRoom { id, .. }
+            | Self::Moderate { id, .. }
+            | Self::KeepTicket { id, .. } => *id,
         }
     }
 
@@ -86,6 +101,7 @@ impl Write {
             Self::Append { sender, text, .. } => sender.len() + text.len(),
             Self::CreateRoom { name, .. } => name.len(),
             Self::Moderate { by, note, .. } => by.len() + note.len(),
+            Self::KeepTicket { user, record, .. } => user.len() + record.len(),
         }
     }
 }
@@ -129,6 +145,13 @@ pub enum Outcome {
         /// The room.
         room: u32,
     },
+    /// The ticket was looked at.
+    TicketKept {
+        /// The write's id.
+        id: u64,
+        /// It is worth something. False when the account is gone, disabled or has another record: nothing was written.
+        kept: bool,
+    },
     /// Nothing was written and no number was consumed.
     Failed {
         /// The write's id.
@@ -147,6 +170,7 @@ impl Outcome {
             | Self::Duplicate { id, .. }
             | Self::RoomCreated { id, .. }
             | Self::Moderated { id, .. }
+            | Self::TicketKept { id, .. }
             | Self::Failed { id, .. } => *id,
         }
     }
@@ -187,6 +211,7 @@ pub(super) struct Log {
     conn: Connection,
     file: PathBuf,
     tails: HashMap<u32, Tail>,
+    max_tickets: usize,
 }
 
 impl Log {
@@ -197,7 +222,7 @@ impl Log {
         let file = dir.database();
         let conn = dir.connect()?;
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
-        Ok(Self { conn, file, tails })
+        Ok(Self { conn, file, tails, max_tickets: config.max_tickets })
     }
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
@@ -239,7 +264,8 @@ impl Log {
         before: &mut BTreeMap<u32, Option<Tail>>,
     ) -> Result<Vec<Outcome>, DbError> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcomes = Batch::prepare(&tx, &mut self.tails, before, now_ms)?.apply_all(writes)?;
+        let outcomes =
+            Batch::prepare(&tx, &mut self.tails, before, self.max_tickets, now_ms)?.apply_all(writes)?;
         tx.commit()?;
         Ok(outcomes)
     }
@@ -252,6 +278,7 @@ struct Batch<'a> {
     tails: &'a mut HashMap<u32, Tail>,
     /// How the rooms that this batch touches ended before it.
     before: &'a mut BTreeMap<u32, Option<Tail>>,
+    max_tickets: usize,
     now_ms: u64,
 }
 
@@ -260,9 +287,10 @@ impl<'a> Batch<'a> {
         tx: &'a Transaction<'a>,
         tails: &'a mut HashMap<u32, Tail>,
         before: &'a mut BTreeMap<u32, Option<Tail>>,
+        max_tickets: usize,
         now_ms: u64,
     ) -> Result<Self, DbError> {
-        Ok(Self { tx, insert: tx.prepare_cached(INSERT)?, tails, before, now_ms })
+        Ok(Self { tx, insert: tx.prepare_cached(INSERT)?, tails, before, max_tickets, now_ms })
     }
 
     /// Applies every write. A row that is wrong in itself fails alone; what the next row would meet as well, or
@@ -300,6 +328,7 @@ impl<'a> Batch<'a> {
                     Err(WriteError::NoSuchRoom(*room))
                 }
             }
+            Write::KeepTicket { id, user, record, ticket } => self.keep_ticket(*id, user, record, ticket),
         }
     }
 
@@ -387,6 +416,18 @@ impl<'a> Batch<'a> {
             Some(created_ms) => Ok(Outcome::RoomCreated { id, room, created_ms }),
             None => Err(WriteError::RoomTaken { room, name: name.to_owned() }),
         }
+    }
+
+    fn keep_ticket(
+        &self,
+        id: u64,
+        user: &str,
+        record: &[u8],
+        ticket: &NewTicket,
+    ) -> Result<Outcome, WriteError> {
+        let kept = tickets::keep(self.tx, user, record, ticket, self.max_tickets, self.now_ms)
+            .map_err(DbError::from)?;
+        Ok(Outcome::TicketKept { id, kept })
     }
 
     fn store_tails(&self) -> Result<(), DbError> {
