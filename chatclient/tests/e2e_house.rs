@@ -66,7 +66,7 @@ fn an_owner_keeps_order_and_the_server_remembers_it() {
     bob.expect("error", |event| event["code"] == "banned");
     alice.expect("moderated", |event| event["action"] == "ban");
     alice.quit();
-    bob.end_input();
+    bob.type_line("/quit");
     assert_eq!(bob.wait().code(), Some(6), "the first refusal decides");
     server.stop();
 
@@ -75,15 +75,18 @@ fn an_owner_keeps_order_and_the_server_remembers_it() {
     bob.type_line("/join garden");
     bob.expect("error", |event| event["code"] == "banned");
     let mut alice = client("alice", &server, &scratch);
+    alice.type_line("/join garden");
     let topic = alice.expect("topic", |_| true);
     assert_eq!(topic["topic"], "roses and \u{1f339}");
-    alice.type_line("/join garden");
     alice.type_line("/unban bob");
     bob.type_line("/who lobby");
     bob.expect("who", |_| true);
     alice.expect("moderated", |event| event["action"] == "unban");
     bob.type_line("/join garden");
     bob.expect("joined", |event| event["room"] == "garden");
+    // What is posted was stored, and what was asked before it.
+    alice.type_line("welcome back");
+    alice.expect("posted", |_| true);
 
     // The log of it all, beside the running server.
     let audit = Command::new(program("chatserver"))
