@@ -45,6 +45,7 @@ mod entropy;
 mod event;
 mod introduce;
 mod login;
+mod operate;
 mod query;
 mod rooms;
 mod router;
@@ -93,6 +94,7 @@ pub struct Hub {
     /// When to look at a connection's deadlines; never later than they are.
     deadlines: BTreeSet<(Instant, ConnId)>,
     targets: Vec<ConnId>,
+    deliveries: u64,
     entropy: Box<dyn Entropy + Send>,
     now: Instant,
 }
@@ -138,6 +140,7 @@ impl Hub {
             touched: VecDeque::new(),
             deadlines: BTreeSet::new(),
             targets: Vec::new(),
+            deliveries: 0,
             entropy: Box::new(entropy),
             now: Instant::default(),
         }
@@ -388,6 +391,7 @@ impl Hub {
                     client.missed_presence.insert(batch.room);
                 } else {
                     client.conn.send_shared(batch.frames.clone());
+                    self.deliveries += batch.messages;
                     self.mark_writable(id);
                 }
             }

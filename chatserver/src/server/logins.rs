@@ -25,6 +25,8 @@ pub(super) struct Logins {
     started: HashMap<u64, Started>,
     challenged: HashMap<ConnId, Challenged>,
     last: u64,
+    refused: u64,
+    abandoned: u64,
 }
 
 struct Started {
@@ -42,7 +44,7 @@ struct Challenged {
 
 impl Logins {
     pub(super) fn new(setup: ServerSetup) -> Self {
-        Self { setup, started: HashMap::new(), challenged: HashMap::new(), last: 0 }
+        Self { setup, started: HashMap::new(), challenged: HashMap::new(), last: 0, refused: 0, abandoned: 0 }
     }
 
     /// Looks the account up.
@@ -51,6 +53,7 @@ impl Logins {
         let id = self.last | LOGIN_READ;
         let read = Read::Account { id, name: user.as_str().into() };
         if store.reader.try_send(read).is_err() {
+            self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Busy, "too many logins at once, try again");
             return;
         }
@@ -70,6 +73,7 @@ impl Logins {
         let Some(Started { conn, user, request }) = self.started.remove(&lookup) else { return };
         let Reply::Account { account, .. } = reply else {
             tracing::error!(user = user.as_str(), "the account could not be read");
+            self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Internal, "the account could not be read");
             return;
         };
@@ -91,6 +95,7 @@ impl Logins {
                 }
             }
             Err(error) => {
+                self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::Malformed, &error.to_string());
             }
         }
@@ -105,13 +110,20 @@ impl Logins {
             hub.login_accept(conn, &accept);
         } else {
             tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
+            self.refused += 1;
             hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
         }
+    }
+
+    /// How many logins were refused, and how many given up by the client after the server's answer.
+    pub(super) fn failed(&self) -> (u64, u64) {
+        (self.refused, self.abandoned)
     }
 
     /// The connection has ended.
     pub(super) fn forget(&mut self, conn: ConnId) {
         if let Some(challenged) = self.challenged.remove(&conn) {
+            self.abandoned += 1;
             console::login_abandoned(&challenged.user);
         }
         self.started.retain(|_, started| started.conn != conn);

@@ -1,8 +1,9 @@
 //! The writer thread: all that waits becomes one commit.
 
 use std::{
+    sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -13,12 +14,14 @@ use super::{
     error::StoreError,
     refused::{self, Refused},
 };
+use crate::metrics::Histogram;
 
 /// The hub's end of the writer thread.
 #[derive(Debug)]
 pub struct LogWriter {
     requests: Option<Sender<Write>>,
     thread: Option<JoinHandle<()>>,
+    commit_times: Arc<Histogram>,
 }
 
 impl LogWriter {
@@ -30,11 +33,13 @@ impl LogWriter {
     ) -> Result<Self, StoreError> {
         let (requests, queue) = crossbeam_channel::bounded(config.max_queued_writes.max(1));
         let clock = config.clock;
+        let commit_times = Arc::new(Histogram::default());
+        let times = Arc::clone(&commit_times);
         let thread = thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || Writer { log, queue, committed, clock, sink }.run())
+            .spawn(move || Writer { log, queue, committed, clock, sink, times }.run())
             .map_err(StoreError::io("start a thread for", "the message log"))?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        Ok(Self { requests: Some(requests), thread: Some(thread), commit_times })
     }
 
     /// Queues a write. Its outcome comes through the sink, after those of all writes queued before it.
@@ -44,6 +49,12 @@ impl LogWriter {
     /// [`Refused`] gives the write back.
     pub fn try_send(&self, write: Write) -> Result<(), Refused<Write>> {
         refused::try_send(self.requests.as_ref(), write)
+    }
+
+    /// How long each commit took, with its flush.
+    #[must_use]
+    pub fn commit_times(&self) -> &Histogram {
+        &self.commit_times
     }
 
     /// Commits and reports what is queued, then ends the thread.
@@ -71,6 +82,7 @@ struct Writer {
     committed: Sender<()>,
     clock: fn() -> u64,
     sink: WriteSink,
+    times: Arc<Histogram>,
 }
 
 impl Writer {
@@ -79,7 +91,9 @@ impl Writer {
         let mut checkpointed = true;
         while let Some(first) = self.next(&mut checkpointed) {
             self.collect(first, &mut batch);
+            let begun = Instant::now();
             let outcomes = self.log.commit(&batch, (self.clock)());
+            self.times.record(begun.elapsed());
             batch.clear();
             checkpointed = false;
             (self.sink)(outcomes);
