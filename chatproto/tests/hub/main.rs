@@ -18,6 +18,7 @@ mod catch_up;
 mod directs;
 mod introductions;
 mod login;
+mod operate;
 mod paging;
 mod presence;
 mod properties;

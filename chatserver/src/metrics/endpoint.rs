@@ -2,7 +2,7 @@
 //! is slow or silent delays the next caller and never the chat.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,9 @@ use crate::exit::Failure;
 
 /// The longest request that is read, in bytes: a scraper sends a few hundred.
 const MAX_REQUEST: usize = 8 * 1024;
+
+/// Bytes that are read and thrown away after the answer.
+const MAX_DISCARDED: usize = 64 * 1024;
 
 /// Time that one caller has for its request and for taking the answer.
 const CALLER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -87,7 +90,21 @@ fn serve_one(mut stream: TcpStream, questions: &MailSender<Question>) -> io::Res
          Connection: close\r\n\r\n",
         body.len()
     );
-    write_all(&mut stream, &[head.as_bytes(), body.as_bytes()].concat(), deadline)
+    write_all(&mut stream, &[head.as_bytes(), body.as_bytes()].concat(), deadline)?;
+    discard(&mut stream, deadline)
+}
+
+/// Reads what is left of the request, so that the answer is not destroyed by a reset.
+fn discard(stream: &mut TcpStream, deadline: Instant) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let mut buffer = [0; 1024];
+    for _ in 0..MAX_DISCARDED / buffer.len() {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        if stream.read(&mut buffer)? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 enum Head {

@@ -57,6 +57,7 @@ const AT_START_ONLY: [&str; 13] = [
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    #[serde(deserialize_with = "values::address")]
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) durability: DurabilityArg,

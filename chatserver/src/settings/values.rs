@@ -102,6 +102,12 @@ impl<'de> Deserialize<'de> for Endpoint {
     }
 }
 
+/// Reads a socket address.
+pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| D::Error::custom("expected an address with a port, such as \"0.0.0.0:4848\""))
+}
+
 impl<const MIN: u64, const MAX: u64> Serialize for Bound<MIN, MAX> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.0 {
