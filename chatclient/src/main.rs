@@ -1,6 +1,6 @@
 //! The `chatclient` program.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use chatclient::app;
@@ -32,5 +32,7 @@ fn refuse(ui: &mut Ui, message: &str) -> ExitStatus {
 /// Logs go to standard error; standard output is for what the user asked for.
 fn start_log(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::builder().parse(filter)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init()
+    // Colours are for eyes, not for files.
+    let has_eyes = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(has_eyes).try_init()
 }

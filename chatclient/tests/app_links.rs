@@ -128,3 +128,21 @@ fn a_script_says_everything_before_it_ends() {
     assert_eq!(events.iter().filter(|event| event["event"] == "posted").count(), 1501);
     bob.quit();
 }
+
+#[test]
+fn who_comes_back_is_always_told() {
+    let (scratch, server) = world();
+    let _bob = accepting_bob(&server, &scratch);
+    let mut alice = Options::new("alice", &server, &scratch).start();
+    // All at once, and before the login: each waits for what was asked for before it.
+    alice.type_line(r#"{"cmd":"/server","ref":"there"}"#);
+    alice.type_line("/direct bob");
+    alice.type_line(r#"{"cmd":"/server","ref":"back"}"#);
+    alice.type_line(r#"{"cmd":"/server","ref":"again"}"#);
+    alice.expect("server_back", |event| event["ref"] == "there");
+    alice.expect("direct", |event| event["peer"] == "bob");
+    alice.expect("server_back", |event| event["ref"] == "back");
+    alice.expect("server_back", |event| event["ref"] == "again");
+    alice.type_line(r#"{"cmd":"/rooms","ref":"rooms"}"#);
+    alice.expect("rooms", |event| event["ref"] == "rooms");
+}

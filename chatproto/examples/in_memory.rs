@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         while let Some(event) = alice.poll_event() {
             match event {
                 Event::Connect => alice.connected(now),
-                Event::LoginWanted { .. } => alice.login("none", b"")?,
+                Event::LoginWanted { .. } => alice.login_one_way("none", b"")?,
                 Event::Message { message, .. } => {
                     println!("alice: {:?} said {:?}, number {}", message.from, message.text, message.seq);
                     return Ok(());

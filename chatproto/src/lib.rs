@@ -71,7 +71,7 @@
 //!     while let Some(event) = alice.poll_event() {
 //!         match event {
 //!             session::Event::Connect => alice.connected(now),
-//!             session::Event::LoginWanted { .. } => alice.login("none", b"")?,
+//!             session::Event::LoginWanted { .. } => alice.login_one_way("none", b"")?,
 //!             session::Event::Message { message, .. } => heard = Some(message),
 //!             _ => {}
 //!         }

@@ -37,12 +37,13 @@ pub fn backup(file: &Path, data: &DataArg) -> Result<(), Failure> {
         .prefix(".chatserver-backup-")
         .tempfile_in(folder)
         .map_err(|error| Failure::new(format!("cannot make a file in {}", folder.display()), error))?;
-    copy::backup(&database, temporary.path(), identity.as_ref().map(Identity::to_pem)).map_err(Failure::said)?;
+    copy::backup(&database, temporary.path(), identity.as_ref().map(Identity::to_pem))
+        .map_err(Failure::said)?;
     let failed = |error: io::Error| Failure::new(format!("cannot write {}", file.display()), error);
     temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist_noclobber(file).map_err(|error| match error.error.kind() {
-        io::ErrorKind::AlreadyExists => exists(file),
-        _ => failed(error.error),
+    temporary.persist_noclobber(file).map_err(|error| {
+        let is_there = error.error.kind() == io::ErrorKind::AlreadyExists;
+        if is_there { exists(file) } else { failed(error.error) }
     })?;
     sync(folder).map_err(failed)
 }

@@ -12,11 +12,14 @@ use crate::exit::Failure;
 /// Lines that may wait for standard error.
 const MAX_WAITING_LINES: usize = 16_384;
 
+/// Puts another filter in the place of the one in force.
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
+
 /// The running log.
 pub struct Logs {
     /// Writes the last lines when it is dropped.
     _guard: WorkerGuard,
-    set_filter: Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>,
+    set_filter: SetFilter,
 }
 
 impl Logs {
@@ -46,7 +49,7 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Logs, Failure> {
         .lossy(true)
         .finish(std::io::stderr());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    let (set_filter, started): (Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>, _) = match format {
+    let (set_filter, started): (SetFilter, _) = match format {
         LogFormat::Text => {
             let logs = logs.with_ansi(false).with_filter_reloading();
             let handle = logs.reload_handle();

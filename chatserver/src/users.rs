@@ -30,7 +30,7 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
             say(&format!("added {}{}", name.as_str(), if *admin { " (admin)" } else { "" }))
         }
         UserCommand::List { data } => {
-            let accounts = open(data)?.list().map_err(|error| failed(&error))?;
+            let accounts = open_existing(data)?.list().map_err(|error| failed(&error))?;
             for account in accounts {
                 let role = if account.admin { " admin" } else { "" };
                 let state = if account.disabled { " disabled" } else { "" };
@@ -39,12 +39,12 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
             Ok(())
         }
         UserCommand::Remove { name, data } => {
-            open(data)?.remove(name).map_err(|error| failed(&error))?;
+            open_existing(data)?.remove(name).map_err(|error| failed(&error))?;
             say(&format!("removed {}", chatproto::wire::escaped(name)))
         }
         UserCommand::Passwd { name, data, password } => {
             let name = checked_name(name)?;
-            let mut accounts = open(data)?;
+            let mut accounts = open_existing(data)?;
             if accounts.lookup(name.as_str()).map_err(|error| failed(&error))?.is_none() {
                 return Err(failed(&AccountError::Unknown(name.as_str().into())));
             }
@@ -70,6 +70,15 @@ pub fn server_setup(accounts: &mut Accounts) -> Result<ServerSetup, Failure> {
 fn open(data: &DataArg) -> Result<Accounts, Failure> {
     let dir = DataDir::open(settings::data_dir(data)?).map_err(Failure::said)?;
     Accounts::open(&dir).map_err(Failure::said)
+}
+
+/// Nobody is in a directory that is not there: making it would only hide that its name is wrong.
+fn open_existing(data: &DataArg) -> Result<Accounts, Failure> {
+    let dir = settings::data_dir(data)?;
+    if !dir.is_dir() {
+        return Err(Failure::NotFound(format!("there is no data directory {}", dir.display())));
+    }
+    open(data)
 }
 
 fn checked_name(name: &str) -> Result<Name, Failure> {

@@ -196,3 +196,18 @@ fn plaintext_off_loopback_needs_to_be_insisted_on() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--insecure-plaintext-anywhere"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_data_directory_that_is_not_there_is_named_and_not_made() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let missing = scratch.path().join("misspelt");
+    for verb in [&["user", "list"][..], &["user", "remove", "alice"], &["user", "passwd", "alice"]] {
+        let output = command(verb, &missing, "");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains("misspelt"), "{said}");
+    }
+    let output = command(&["--listen", "127.0.0.1:0", "--max-devices", "0"], &missing, "");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(!missing.exists());
+}

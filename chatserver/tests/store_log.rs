@@ -10,6 +10,7 @@
 mod store_support;
 
 use std::{
+    collections::VecDeque,
     fs,
     sync::{
         Arc, Mutex,
@@ -97,6 +98,52 @@ fn a_full_queue_gives_the_write_back() {
     store.writer.try_send(append(2, 1, 2, "two")).unwrap();
     let refused = store.writer.try_send(append(3, 1, 3, "three")).unwrap_err();
     assert_eq!(refused, Refused::Full(append(3, 1, 3, "three")));
+    open.send(()).unwrap();
+    store.finish().unwrap();
+    assert_eq!(outcomes.lock().unwrap().iter().map(Outcome::id).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn what_is_handed_over_together_is_committed_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
+    let (sizes, batches) = crossbeam_channel::unbounded();
+    let sink = Box::new(move |batch: Vec<Outcome>| sizes.send(batch.len()).unwrap());
+    let store = Store::start(lock, &StoreConfig::default(), sink, Arc::new(drop)).unwrap();
+    let next = || batches.recv_timeout(PATIENCE).unwrap();
+    store.writer.try_send(create(0, 1, "lobby")).unwrap();
+    assert_eq!(next(), 1);
+    for round in 0..20 {
+        let mut writes = (1..=50).map(|n| append(n, 1, round * 50 + n, "hello")).collect();
+        store.writer.try_send_all(&mut writes).unwrap();
+        assert_eq!((writes.len(), next()), (0, 50));
+    }
+    store.finish().unwrap();
+}
+
+#[test]
+fn a_handover_that_does_not_fit_leaves_its_end_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
+    let (entered, at_gate) = bounded(0);
+    let (open, gate) = bounded::<()>(0);
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let seen = outcomes.clone();
+    let sink = Box::new(move |batch: Vec<Outcome>| {
+        let mut seen = seen.lock().unwrap();
+        if seen.is_empty() {
+            entered.send(()).unwrap();
+            gate.recv().unwrap();
+        }
+        seen.extend(batch);
+    });
+    let config = StoreConfig { max_queued_writes: 2, ..StoreConfig::default() };
+    let store = Store::start(lock, &config, sink, Arc::new(drop)).unwrap();
+    store.writer.try_send(create(0, 1, "lobby")).unwrap();
+    at_gate.recv_timeout(PATIENCE).unwrap();
+    let mut writes = (1..=4).map(|n| append(n, 1, n, "hello")).collect::<VecDeque<_>>();
+    assert_eq!(store.writer.try_send_all(&mut writes), Err(Refused::Full(())));
+    assert_eq!(writes, [append(3, 1, 3, "hello"), append(4, 1, 4, "hello")]);
     open.send(()).unwrap();
     store.finish().unwrap();
     assert_eq!(outcomes.lock().unwrap().iter().map(Outcome::id).collect::<Vec<_>>(), [0, 1, 2]);

@@ -11,9 +11,9 @@ use chatproto::Instant;
 use chatproto::hub::{Accept, Config, ConnId, Event, Hub};
 use chatproto::testing::MemoryLog;
 use chatproto::wire::{
-    Announce, Body, Capabilities, ClientHello, DeviceId, ErrorCode, Join, LinkKey, List, LoginStart, MAGIC,
-    MAX_FRAME, Name, NameRef, NoteRef, OfferId, PeerAnswer, PeerRequest, Purpose, RequestId, Say, ServerId,
-    Target, ToClient, ToServer,
+    Announce, Body, Capabilities, Capability, ClientHello, DeviceId, ErrorCode, Join, LinkKey, List,
+    LoginStart, MAGIC, MAX_FRAME, Name, NameRef, NoteRef, OfferId, PeerAnswer, PeerRequest, Purpose,
+    RequestId, Say, ServerId, Target, ToClient, ToServer,
 };
 use chatproto_fuzz::{Sent, Value};
 use libfuzzer_sys::fuzz_target;
@@ -26,6 +26,7 @@ fn config() -> Config {
     let note = |text| NoteRef::new(text).expect("a legal note").to_owned();
     let name = Name::new("lobby").expect("a legal name");
     let mut config = Config::new(ServerId([9; 16]), note("fuzz"), note("any"), name);
+    config.capabilities = Capabilities::NONE.with(Capability::Search);
     config.limits.max_queue = 8 * 1024;
     config.limits.max_queue_hard = 64 * 1024;
     config.max_strangers = 4;
@@ -71,7 +72,7 @@ impl World {
             magic: MAGIC,
             version_min: 1,
             version_max: 1,
-            capabilities: Capabilities::NONE,
+            capabilities: Capabilities::NONE.with(Capability::Search),
             max_frame: MAX_FRAME,
             agent: NoteRef::EMPTY,
         };

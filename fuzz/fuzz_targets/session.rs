@@ -136,7 +136,7 @@ impl World {
                         self.session.connected(self.now);
                     }
                 }
-                Event::LoginWanted { .. } => _ = self.session.login("any", b"start"),
+                Event::LoginWanted { .. } => _ = self.session.login_one_way("any", b"start"),
                 Event::Challenge { .. } if u.ratio(1, 4)? => _ = self.session.abandon_login(self.now),
                 Event::Challenge { .. } => _ = self.session.respond(b"proof"),
                 Event::PeerOffer { offer, .. } => _ = self.session.answer_peer(offer, u.arbitrary()?),

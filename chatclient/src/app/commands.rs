@@ -63,8 +63,8 @@ impl App {
             | Command::Accept { .. }
             | Command::Deny { .. }
             | Command::Transfers
-            | Command::Peers
-            | Command::Server => false,
+            | Command::Peers => false,
+            Command::Server => !self.server.told_ready || self.is_on_the_way(),
             Command::Ls { peer, .. } | Command::Get { peer, .. } => {
                 !self.server.told_ready || link(peer.as_ref())
             }
@@ -80,6 +80,23 @@ impl App {
             | Command::Join { .. }
             | Command::Leave { .. } => !self.server.told_ready || self.server.returning.is_some(),
             Command::Say { .. } | Command::Msg { .. } => !self.server.told_ready,
+        }
+    }
+
+    /// Whether this client is about to leave the server for a link, or about to be back. A pause between two attempts
+    /// is not: `/server` cuts it short.
+    fn is_on_the_way(&self) -> bool {
+        match self.server.session.state() {
+            State::Offline | State::Stopped => false,
+            State::Closing => true,
+            State::Connecting
+            | State::Hello
+            | State::Choosing
+            | State::Proving
+            | State::Ready
+            | State::Away => {
+                self.linking.is_busy(None) || self.links.is_opening(None) || self.server.returning.is_some()
+            }
         }
     }
 

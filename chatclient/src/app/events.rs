@@ -59,8 +59,8 @@ impl App {
     pub(super) fn on_link_event(&mut self, id: LinkId, event: peer::Event) {
         use peer::Event;
         match event {
-            Event::Hello { offer, ticket, user, device, .. } => {
-                self.on_hello(id, offer, &ticket, &user, device);
+            Event::Hello { offer, ticket, user, device, purpose, .. } => {
+                self.on_hello(id, offer, &ticket, &user, device, purpose);
             }
             Event::Open { .. } => self.on_link_open(id),
             Event::Said { text, .. } => {

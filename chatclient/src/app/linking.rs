@@ -263,10 +263,18 @@ impl App {
         ticket: &LinkTicket,
         user: &Name,
         device: DeviceId,
+        claimed: Purpose,
     ) {
         let now = self.clock.now();
         let Some(link) = self.links.get_mut(id) else { return };
         match self.server.session.admit(offer, ticket, link.key, user, device, now) {
+            Ok(Introduction { purpose, .. }) if purpose != claimed => {
+                let _ = link.peer.refuse(ErrorCode::BadTicket, now);
+                tracing::warn!(
+                    claimed = user.as_str(),
+                    "a caller wants another link than the one introduced"
+                );
+            }
             Ok(Introduction { peer, device, purpose, request, .. }) => {
                 let errand = self.linking.awaited.remove(&offer).and_then(|awaited| awaited.errand);
                 let path = if request.is_some() { LinkPath::Reverse } else { LinkPath::Direct };

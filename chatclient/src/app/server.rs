@@ -351,7 +351,8 @@ impl App {
         let now = self.clock.now();
         self.direct = None;
         match self.server.session.state() {
-            State::Ready => self.voice.info("the server is there already"),
+            // Who asked waits for this answer, also when it was there all the time.
+            State::Ready => self.voice.show(&Notice::ServerBack { missed: 0 }, Some(&errand)),
             State::Away | State::Closing => {
                 self.server.session.come_back(now);
                 self.server.returning = Some(errand);

@@ -18,7 +18,7 @@ use crate::state::StateError;
 use chatnet::{ConnToken, Identity, Net, NetConfig, Security, ServerTls, Signal};
 use chatproto::peer;
 use chatproto::session::{Announcement, Config, RoomKey, Session};
-use chatproto::wire::{ErrorCode, LinkKey, Name, Note, NoteRef};
+use chatproto::wire::{Capabilities, Capability, ErrorCode, LinkKey, Name, Note, NoteRef};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -80,6 +80,7 @@ impl App {
         let restored = memory.restored()?;
         let mut config = Config::new(settings.user.clone(), memory.device());
         config.agent = agent();
+        config.capabilities = Capabilities::NONE.with(Capability::Search);
         config.connect_timeout = CONNECT_TIMEOUT;
         config.rooms = rooms_to_enter(&restored.cursors);
         let rooms = config.rooms.as_ref().map_or(1, Vec::len);

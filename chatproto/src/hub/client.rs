@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::State;
 use crate::Instant;
 use crate::conn::{Conn, Limits};
-use crate::wire::{DeviceId, LinkKey, MIN_FRAME, Name, RoomId};
+use crate::wire::{Capabilities, DeviceId, LinkKey, MIN_FRAME, Name, RoomId};
 
 /// What a client announced: where it accepts peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Client {
     pub(super) state: State,
     /// Longest frame that the client accepts, in bytes (type and body).
     pub(super) max_frame: u32,
+    /// What it and this server can both do.
+    pub(super) capabilities: Capabilities,
     /// Who is logging in, or logged in.
     pub(super) user: Option<Name>,
     pub(super) device: DeviceId,
@@ -60,6 +62,7 @@ impl Client {
             addr,
             state: State::Hello,
             max_frame: MIN_FRAME,
+            capabilities: Capabilities::NONE,
             user: None,
             device: DeviceId::default(),
             announcement: None,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Accept, ConnId, Event, Hub, State};
 use crate::conn::Stage;
 use crate::wire::{
-    Blob, ClientHello, CloseReason, ErrorCode, LoginChallenge, LoginOk, LoginResponse, LoginStart, MAGIC,
-    MIN_FRAME, ServerHello, VERSION,
+    Blob, ClientHello, CloseReason, ErrorCode, FrameType, LoginChallenge, LoginOk, LoginResponse, LoginStart,
+    MAGIC, MIN_FRAME, ServerHello, VERSION,
 };
 
 impl Hub {
@@ -70,13 +70,20 @@ impl Hub {
         true
     }
 
-    /// Ends a login badly. The client hears [`ErrorCode::LoginRefused`] whatever was wrong with ID or password.
+    /// Ends a login badly; the error is about the frame that the client sent last. Whatever was wrong with ID or password,
+    /// the code must be [`ErrorCode::LoginRefused`].
     pub fn login_refuse(&mut self, id: ConnId, code: ErrorCode, note: &str) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         if !matches!(client.state, State::Starting | State::Proving) || client.conn.closing().is_some() {
             return false;
         }
-        client.conn.send_error(code, 0, 0, note);
+        let about = match client.state {
+            State::Starting => FrameType::LoginStart,
+            State::Hello | State::Choosing | State::Challenged | State::Proving | State::Open => {
+                FrameType::LoginResponse
+            }
+        };
+        client.conn.send_error(code, about.number(), 0, note);
         self.close(id, CloseReason::LoginRefused, note);
         true
     }
@@ -103,12 +110,14 @@ impl Hub {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.state = State::Choosing;
         client.max_frame = hello.max_frame.min(crate::wire::MAX_FRAME);
+        client.capabilities = self.config.capabilities.common(hello.capabilities);
+        let capabilities = client.capabilities;
         client.conn.deadlines.enter(Stage::Login, now);
         self.schedule(id);
         let (agent, mechanisms) = (self.config.agent.clone(), self.config.mechanisms.clone());
         let frame = ServerHello {
             version: VERSION,
-            capabilities: self.config.capabilities.common(hello.capabilities),
+            capabilities,
             max_frame: self.config.limits.max_frame,
             server: self.config.server,
             agent: agent.borrow(),

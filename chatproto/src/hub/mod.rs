@@ -71,7 +71,9 @@ use says::Says;
 
 use crate::Instant;
 use crate::conn::{Due, FrameReader, SendQueue, Stage};
-use crate::wire::{Body, CloseReason, ErrorCode, FrameError, Name, Note, NoteRef, Ping, Pong, ToServer};
+use crate::wire::{
+    Body, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong, ToServer,
+};
 
 /// The server's machine: every connection, every room.
 pub struct Hub {
@@ -313,8 +315,11 @@ impl Hub {
     /// What waits to be sent on a connection, as a [`bytes::Buf`].
     pub fn outgoing(&mut self, id: ConnId) -> Option<&mut SendQueue> {
         self.settle();
-        self.touch(id);
-        self.clients.get_mut(&id).map(|client| &mut client.conn.queue)
+        let client = self.clients.get_mut(&id)?;
+        if !client.waiting.is_empty() && !core::mem::replace(&mut client.is_touched, true) {
+            self.touched.push_back(id);
+        }
+        Some(&mut client.conn.queue)
     }
 
     /// Whether the driver should read from the connection. While it is `false`, what the other side sends waits in the
@@ -392,7 +397,10 @@ impl Hub {
                 } else {
                     client.conn.send_shared(batch.frames.clone());
                     self.deliveries += batch.messages;
-                    self.mark_writable(id);
+                    // In place: a second look for each member would cost as much as the first.
+                    if !core::mem::replace(&mut client.is_writable, true) {
+                        self.writable.push_back(id);
+                    }
                 }
             }
         }
@@ -524,5 +532,11 @@ trait Frame {
 impl<'a, B: Body<'a>> Frame for B {
     fn number(&self) -> u8 {
         B::TYPE.number()
+    }
+}
+
+impl Frame for FrameType {
+    fn number(&self) -> u8 {
+        FrameType::number(*self)
     }
 }

@@ -6,8 +6,8 @@ use super::rooms::pages;
 use super::router::message;
 use super::{ConnId, Event, Hub, QueryId, Record};
 use crate::wire::{
-    Anchor, Body, ErrorCode, History, List, MAX_PAGE_MESSAGES, MessagePage, Name, PageMessage, RequestId,
-    RoomId, RoomKind, Search,
+    Anchor, Body, Capability, ErrorCode, FrameType, History, List, MAX_PAGE_MESSAGES, MessagePage, Name,
+    PageMessage, RequestId, RoomId, RoomKind, Search,
 };
 
 /// What is being asked, and for whom.
@@ -16,7 +16,7 @@ pub(super) enum Query {
     /// The next page for somebody who is behind.
     Missed { conn: ConnId, room: RoomId, after: u64 },
     /// A page of history or search; if not all fits, what is nearest to the anchor goes first.
-    Page { conn: ConnId, request: RequestId, anchor: Anchor, seq: u64 },
+    Page { conn: ConnId, about: FrameType, request: RequestId, anchor: Anchor, seq: u64 },
     /// Whether somebody exists.
     User { from: Name, to: Name },
 }
@@ -56,12 +56,17 @@ impl Hub {
             let note = "too many requests are open";
             return self.send_error(id, ErrorCode::TooManyRequests, history, history.request.into(), note);
         }
-        let query = self.ask(Query::Page { conn: id, request: history.request, anchor, seq });
+        let about = FrameType::History;
+        let query = self.ask(Query::Page { conn: id, about, request: history.request, anchor, seq });
         self.events.push_back(Event::History { id: query, room, anchor, seq, limit });
     }
 
     pub(super) fn on_search(&mut self, id: ConnId, search: &Search<'_>) {
         let Some((user, _)) = self.identity(id) else { return };
+        if !self.clients.get(&id).is_some_and(|client| client.capabilities.has(Capability::Search)) {
+            let note = "searching was not agreed on";
+            return self.send_error(id, ErrorCode::NotSupported, search, search.request.into(), note);
+        }
         let rooms = match search.target {
             None => {
                 self.clients.get(&id).map(|client| client.rooms.iter().copied().collect()).unwrap_or_default()
@@ -81,8 +86,8 @@ impl Hub {
             return self.send_error(id, ErrorCode::TooManyRequests, search, search.request.into(), note);
         }
         // The newest come first, and are kept.
-        let query =
-            self.ask(Query::Page { conn: id, request: search.request, anchor: Anchor::After, seq: 0 });
+        let (about, anchor) = (FrameType::Search, Anchor::After);
+        let query = self.ask(Query::Page { conn: id, about, request: search.request, anchor, seq: 0 });
         self.events.push_back(Event::Search { id: query, rooms, words, limit });
     }
 
@@ -109,7 +114,7 @@ impl Hub {
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
         match self.take_query(id, |query| !matches!(query, Query::User { .. })) {
             Some(Query::Missed { conn, room, after }) => self.on_missed(conn, room, after, records),
-            Some(Query::Page { conn, request, anchor, seq }) => {
+            Some(Query::Page { conn, about, request, anchor, seq }) => {
                 let nearest = |records: &[Record]| match anchor {
                     Anchor::Before => records.len(),
                     Anchor::After => 0,
@@ -117,14 +122,14 @@ impl Hub {
                 };
                 let max = self.config.page_bytes;
                 let page = records.map(|records| fitting(records, nearest(records), max));
-                self.on_page(conn, request, page);
+                self.on_page(conn, about, request, page);
             }
             Some(Query::User { .. }) | None => return false,
         }
         true
     }
 
-    fn on_page(&mut self, id: ConnId, request: RequestId, records: Option<&[Record]>) {
+    fn on_page(&mut self, id: ConnId, about: FrameType, request: RequestId, records: Option<&[Record]>) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.requests = client.requests.saturating_sub(1);
         }
@@ -133,7 +138,7 @@ impl Hub {
             return self.send_error(
                 id,
                 ErrorCode::Internal,
-                &empty,
+                &about,
                 request.into(),
                 "the log could not be read",
             );

@@ -1,5 +1,6 @@
 //! Entering and leaving rooms, and asking about them.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -13,15 +14,19 @@ use crate::wire::{
 impl Hub {
     pub(super) fn on_join(&mut self, id: ConnId, join: &Join<'_>) {
         let Some((user, device)) = self.identity(id) else { return };
-        let room = match self.find_or_create(&user, join.target) {
+        let found = self.find_room(&user, join.target);
+        let Some(client) = self.clients.get(&id) else { return };
+        // Before a room is made: a refusal leaves nothing behind.
+        let is_in = found.is_some_and(|room| client.rooms.contains(&room));
+        if !is_in && client.rooms.len() >= self.config.max_rooms_joined {
+            let note = "this connection is in as many rooms as it may be";
+            return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), note);
+        }
+        let room = match found.map_or_else(|| self.create_for(join.target), Ok) {
             Ok(room) => room,
             Err((code, note)) => return self.send_error(id, code, join, join.request.into(), note),
         };
         let Some(client) = self.clients.get_mut(&id) else { return };
-        if !client.rooms.contains(&room) && client.rooms.len() >= self.config.max_rooms_joined {
-            let note = "this connection is in as many rooms as it may be";
-            return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), note);
-        }
         client.rooms.insert(room);
         let Some((label, topic, last)) = self.router.info(room) else { return };
         // A cursor beyond the end belongs to another log, or to none.
@@ -45,14 +50,8 @@ impl Hub {
         self.wake(id, room);
     }
 
-    fn find_or_create(
-        &mut self,
-        user: &Name,
-        target: Target<'_>,
-    ) -> Result<RoomId, (ErrorCode, &'static str)> {
-        if let Some(room) = self.find_room(user, target) {
-            return Ok(room);
-        }
+    /// Makes the room that a join names and that does not exist.
+    fn create_for(&mut self, target: Target<'_>) -> Result<RoomId, (ErrorCode, &'static str)> {
         match target {
             Target::Room(name) if self.router.groups() < self.config.max_rooms => {
                 Ok(self.create_room(Label::Group(name.to_owned())))
@@ -100,6 +99,20 @@ impl Hub {
         let directs = self.router.directs(user).map(conversation).collect::<Vec<_>>();
         for (room, with, last) in directs {
             self.send(id, &DirectRoom { room, with: with.borrow(), last });
+        }
+    }
+
+    /// A conversation has its first message: whoever logged in between its making and now has not heard of it.
+    pub(super) fn tell_begun(&mut self, room: RoomId) {
+        let Some((label, _, last)) = self.router.info(room) else { return };
+        let label = label.clone();
+        for user in label.pair().into_iter().collect::<BTreeSet<_>>() {
+            let conns = self.people.get(&user).into_iter().flatten().copied().collect::<Vec<_>>();
+            for id in conns {
+                if self.clients.get(&id).is_some_and(|client| !client.rooms.contains(&room)) {
+                    self.send(id, &DirectRoom { room, with: label.name_for(&user).borrow(), last });
+                }
+            }
         }
     }
 

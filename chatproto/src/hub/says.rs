@@ -10,6 +10,9 @@ use super::query::Query;
 use super::{AppendId, ConnId, Event, Hub, QueryId, Record, Stored};
 use crate::wire::{DeviceId, ErrorCode, Name, Posted, RoomId, Say, Target, Text};
 
+/// Number of a room's first message.
+const FIRST: u64 = 1;
+
 /// Messages that the log has not answered for, and those that wait for a lookup.
 #[derive(Debug, Default)]
 pub(super) struct Says {
@@ -136,6 +139,9 @@ impl Hub {
                     return false;
                 }
                 self.send(conn, &Posted { counter, room, seq, time });
+                if seq == FIRST {
+                    self.tell_begun(room);
+                }
                 self.flush_if_full();
             }
             Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),

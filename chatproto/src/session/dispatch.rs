@@ -30,7 +30,7 @@ impl Session {
             ToClient::LoginChallenge(challenge) => {
                 out.emit(Event::Challenge { data: SecretBytes::copied(challenge.data.as_bytes()) });
             }
-            ToClient::LoginOk(ok) => self.accepted(ok, now),
+            ToClient::LoginOk(ok) => self.accepted(ok, now)?,
 
             ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
             ToClient::Message(message) => rooms.message(message, out)?,

@@ -18,9 +18,24 @@ impl Session {
     ///
     /// The announcement goes with it, so that peers find this device from the first moment.
     ///
+    /// The server must prove itself too: until [`respond`](Self::respond) says that its challenge was right, a
+    /// `login_ok` is a violation. An impostor who skips the exchange hears nothing and is believed nothing.
+    ///
     /// # Errors
     /// When it is not wanted now, the mechanism was not offered, or the bytes are too long.
     pub fn login(&mut self, mechanism: &str, data: &[u8]) -> Result<(), LoginError> {
+        self.begin_login(mechanism, data, true)
+    }
+
+    /// Like [`login`](Self::login), for a mechanism that asks nothing of the server: whoever answers is believed.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login).
+    pub fn login_one_way(&mut self, mechanism: &str, data: &[u8]) -> Result<(), LoginError> {
+        self.begin_login(mechanism, data, false)
+    }
+
+    fn begin_login(&mut self, mechanism: &str, data: &[u8], is_mutual: bool) -> Result<(), LoginError> {
         if self.state != State::Choosing {
             return Err(LoginError::NotNow { state: self.state });
         }
@@ -28,13 +43,14 @@ impl Session {
         let mechanism = mechanism.ok_or(LoginError::NotOffered)?.clone();
         let data = Blob::new(data).map_err(LoginError::Data)?;
         self.turn(Turn::Begun);
+        self.is_unproved = is_mutual;
         self.send_announcement();
         let (user, device) = (self.config.user.borrow(), self.config.device);
         self.out.send(&LoginStart { user, device, mechanism: mechanism.borrow(), data });
         Ok(())
     }
 
-    /// Answers [`Event::Challenge`].
+    /// Answers [`Event::Challenge`], which was right: the server may accept from now on.
     ///
     /// # Errors
     /// When no login is under way, or the bytes are too long.
@@ -44,6 +60,7 @@ impl Session {
         }
         let data = Blob::new(data).map_err(LoginError::Data)?;
         self.out.send(&LoginResponse { data });
+        self.is_unproved = false;
         Ok(())
     }
 
@@ -95,7 +112,10 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn accepted(&mut self, ok: &LoginOk<'_>, now: Instant) {
+    pub(super) fn accepted(&mut self, ok: &LoginOk<'_>, now: Instant) -> Result<(), Violation> {
+        if self.is_unproved {
+            return Err(Violation::Unproved);
+        }
         self.turn(Turn::Accepted);
         self.out.conn.deadlines.enter(Stage::Open, now);
         let resumed = core::mem::replace(&mut self.was_ready, true);
@@ -115,6 +135,7 @@ impl Session {
         }
         self.rooms.ready(resumed, &mut self.out);
         self.says.flush(&mut self.out);
+        Ok(())
     }
 
     /// An error frame before the login stands.

@@ -98,6 +98,8 @@ pub struct Session {
     capabilities: Capabilities,
     /// What the server offers, while the program chooses.
     mechanisms: Vec<Note>,
+    /// A login is under way in which the server has to prove itself and has not.
+    is_unproved: bool,
     /// The last complaint of the server about the connection itself.
     complaint: Option<(ErrorCode, Note)>,
     pings: u64,
@@ -137,6 +139,7 @@ impl Session {
             server: restored.server,
             capabilities: Capabilities::NONE,
             mechanisms: Vec::new(),
+            is_unproved: false,
             complaint: None,
             pings: 0,
             rooms,

@@ -19,6 +19,9 @@ pub enum Violation {
         /// Where the session was.
         state: State,
     },
+    /// A login that was accepted before the server had proved itself.
+    #[error("the server accepted the login without proving that it knows the account")]
+    Unproved,
     /// More frames than anybody needs.
     #[error("too many frames at once")]
     Flood,
@@ -60,7 +63,9 @@ impl Violation {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Frame(error) => error.code(),
-            Self::State { .. } | Self::NotIn { .. } | Self::NoSuchRequest { .. } => ErrorCode::WrongState,
+            Self::State { .. } | Self::Unproved | Self::NotIn { .. } | Self::NoSuchRequest { .. } => {
+                ErrorCode::WrongState
+            }
             Self::Flood => ErrorCode::Flood,
             Self::Version { .. } => ErrorCode::Version,
             Self::Content { .. } => ErrorCode::Malformed,
@@ -74,6 +79,7 @@ impl Violation {
             Self::Frame(error) => error.about(),
             Self::Flood => 0,
             Self::Version { .. } => FrameType::ServerHello.number(),
+            Self::Unproved => FrameType::LoginOk.number(),
             Self::State { frame, .. }
             | Self::NotIn { frame, .. }
             | Self::NoSuchRequest { frame, .. }

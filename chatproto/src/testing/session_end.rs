@@ -67,7 +67,7 @@ impl SessionEnd {
             } else if let Event::LoginWanted { mechanisms, .. } = &event {
                 // An error means that the connection has ended meanwhile, which an event tells.
                 let first = mechanisms.first().map_or("", |mechanism| mechanism.as_str());
-                let _ = self.session.login(first, &[]);
+                let _ = self.session.login_one_way(first, &[]);
             } else {
                 self.events.push(event);
             }

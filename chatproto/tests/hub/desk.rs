@@ -33,6 +33,7 @@ impl Desk {
     /// A hub that starts over a log that exists.
     pub fn over(log: MemoryLog, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(ServerId([7; 16]), note("test"), note("none other"), name("lobby"));
+        config.capabilities = Capabilities::NONE.with(Capability::Search);
         change(&mut config);
         let rooms: Vec<RoomRecord> = log.rooms().collect();
         let hub = Hub::new(config, rooms, Rng::new(1));
@@ -195,7 +196,7 @@ pub fn client_hello() -> ClientHello<'static> {
         magic: MAGIC,
         version_min: VERSION,
         version_max: VERSION,
-        capabilities: Capabilities::NONE,
+        capabilities: Capabilities::NONE.with(Capability::Search),
         max_frame: MAX_FRAME,
         agent: NoteRef::EMPTY,
     }

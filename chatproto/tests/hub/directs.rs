@@ -50,6 +50,22 @@ fn message_to_somebody_away_waits_for_their_login() {
 }
 
 #[test]
+fn who_logs_in_while_the_first_message_is_being_stored_hears_of_the_conversation() {
+    let mut desk = Desk::new();
+    let alice = desk.login("alice", 1);
+    desk.say_to(alice, 1, "bob", "psst");
+    let bob = desk.login("bob", 2);
+    assert_eq!(desk.frames(bob), [], "nothing is shown that is not stored");
+    desk.commit();
+    let room = joined(&desk.frames(alice)).room;
+    let alice_name = name("alice");
+    let begun = DirectRoom { room, with: alice_name.borrow(), last: 1 };
+    assert_eq!(desk.frames(bob), [ToClient::DirectRoom(begun)]);
+    join_user(&mut desk, bob, "alice", Some(0));
+    assert_eq!(messages(&desk.frames(bob)), [(1, "psst", true)]);
+}
+
+#[test]
 fn a_conversation_nobody_began_cannot_be_joined() {
     let mut desk = Desk::new();
     let alice = desk.login("alice", 1);

@@ -49,6 +49,8 @@ fn refused_login_says_so_and_ends_the_connection() {
     assert!(desk.hub.login_refuse(conn, ErrorCode::LoginRefused, "wrong ID or password"));
     let frames = desk.frames(conn);
     assert_eq!(errors(&frames), [(ErrorCode::LoginRefused, 0, "wrong ID or password")]);
+    let Some(ToClient::Error(error)) = frames.first() else { panic!("{frames:?}") };
+    assert_eq!(error.about, FrameType::LoginStart.number());
     assert_eq!(bye(&frames), Some(CloseReason::LoginRefused));
     assert!(desk.hub.is_finished(conn));
 }

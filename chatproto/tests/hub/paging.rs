@@ -111,6 +111,21 @@ fn search_finds_in_rooms_one_is_in_newest_first() {
 }
 
 #[test]
+fn search_that_was_not_agreed_on_is_not_supported() {
+    let mut desk = Desk::new();
+    let conn = desk.connect("192.0.2.1");
+    desk.send(conn, &ClientHello { capabilities: Capabilities::NONE, ..client_hello() });
+    desk.start_login(conn, "alice", 1);
+    assert!(desk.hub.login_accept(conn, &accept("alice")));
+    desk.skip(conn);
+    let words = TextRef::new("apple").unwrap();
+    desk.send(conn, &Search { request: RequestId(3), target: None, limit: 10, words });
+    let frames = desk.frames(conn);
+    let [(code, request, _)] = errors(&frames)[..] else { panic!("{frames:?}") };
+    assert_eq!((code, request), (ErrorCode::NotSupported, 3));
+}
+
+#[test]
 fn questions_past_the_limit_are_refused() {
     let mut desk = Desk::with(|config| config.max_requests = 2);
     let alice = desk.member("alice", 1);

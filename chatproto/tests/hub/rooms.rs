@@ -115,7 +115,7 @@ fn leaving_with_a_message_on_its_way_delivers_nothing_after_left() {
 #[test]
 fn limits_of_rooms_are_kept() {
     let mut desk = Desk::with(|config| {
-        config.max_rooms = 3;
+        config.max_rooms = 4;
         config.max_rooms_joined = 2;
     });
     let conn = desk.login("alice", 1);
@@ -125,15 +125,17 @@ fn limits_of_rooms_are_kept() {
     desk.join(conn, "three", None);
     let error = errors(&desk.frames(conn))[0];
     assert_eq!(error.0, ErrorCode::TooManyRooms, "{}", error.2);
-    // The lobby and the two are all that may exist.
+    // The refused join has left nothing behind: beside the lobby and the two there is room for one more.
     let other = desk.login("bob", 2);
     desk.join(other, "four", None);
+    assert_eq!(joined(&desk.frames(other)).name.as_str(), "four");
+    desk.join(other, "five", None);
     assert_eq!(errors(&desk.frames(other))[0].0, ErrorCode::TooManyRooms);
     desk.join(conn, "one", None);
     assert_eq!(joined(&desk.frames(conn)).name.as_str(), "one", "a room one is in can be joined again");
     desk.commit();
     let created = desk.log.rooms().count();
-    assert_eq!(created, 3);
+    assert_eq!(created, 4);
 }
 
 #[test]

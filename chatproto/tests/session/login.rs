@@ -117,6 +117,33 @@ fn a_server_that_fails_inside_is_tried_again() {
 }
 
 #[test]
+fn who_accepts_without_having_proved_itself_is_not_believed() {
+    for challenges in [false, true] {
+        let mut rig = Rig::new();
+        rig.session.say(crate::rig::lobby(), &crate::rig::text("for the right server only")).unwrap();
+        rig.connect();
+        rig.receive(&hello());
+        rig.session.login("OPAQUE", b"one").unwrap();
+        rig.frames();
+        rig.events();
+        if challenges {
+            rig.receive(&LoginChallenge { data: Blob::new(b"two").unwrap() });
+            rig.events();
+        }
+        rig.receive(&login_ok());
+        assert_eq!(rig.session.state(), State::Closing);
+        let frames = rig.frames();
+        let ToServer::Error(error) = frames[0].frame() else { panic!("{frames:?}") };
+        assert_eq!((error.code, error.about), (ErrorCode::WrongState, FrameType::LoginOk.number()));
+        assert_eq!(frames.len(), 2, "an error and a bye, and no word of what was said");
+        let lost = LostReason::Violation(Violation::Unproved);
+        rig.session.handle_eof(rig.now);
+        assert!(matches!(rig.event(), Event::Lost { reason, .. } if reason == lost));
+        assert_eq!(rig.says(), []);
+    }
+}
+
+#[test]
 fn an_impostor_is_left_with_a_bye() {
     let mut rig = Rig::new();
     rig.connect();

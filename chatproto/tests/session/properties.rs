@@ -42,7 +42,7 @@ fn begun() -> Rig {
     rig.session.say(lobby(), &text("hello")).unwrap();
     rig.session.connected(rig.now);
     rig.receive(&hello());
-    rig.session.login("OPAQUE", b"").unwrap();
+    rig.session.login_one_way("OPAQUE", b"").unwrap();
     rig
 }
 

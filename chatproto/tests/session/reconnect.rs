@@ -239,7 +239,7 @@ fn what_is_not_acknowledged_is_said_again_in_order_after_the_joins() {
     rig.wait();
     rig.connect();
     rig.receive(&crate::rig::hello());
-    rig.session.login("OPAQUE", b"").unwrap();
+    rig.session.login_one_way("OPAQUE", b"").unwrap();
     rig.frames();
     rig.receive(&login_ok());
     let frames = rig.frames();
@@ -261,7 +261,7 @@ fn another_log_drops_the_cursors() {
     let other = ServerId([9; 16]);
     rig.receive(&hello_of(other));
     assert_eq!(rig.events()[0], Event::NewLog { server: other });
-    rig.session.login("OPAQUE", b"").unwrap();
+    rig.session.login_one_way("OPAQUE", b"").unwrap();
     rig.receive(&login_ok());
     let joins = rig.joins();
     assert_eq!((joins.len(), joins[0].1.as_str(), joins[0].2), (1, "lobby", None));
@@ -280,7 +280,7 @@ fn a_program_goes_on_from_a_snapshot() {
     assert_eq!(rig.session.snapshot(), snapshot);
     rig.connect();
     rig.receive(&crate::rig::hello());
-    rig.session.login("OPAQUE", b"").unwrap();
+    rig.session.login_one_way("OPAQUE", b"").unwrap();
     rig.receive(&login_ok());
     let frames = rig.frames();
     let last = frames.last().unwrap();

@@ -83,7 +83,7 @@ fn at(state: State) -> Rig {
             rig.session.connected(now);
             rig.receive(&hello());
             if state == State::Proving {
-                rig.session.login("OPAQUE", b"").unwrap();
+                rig.session.login_one_way("OPAQUE", b"").unwrap();
             }
         }
         State::Closing => rig.session.quit(now),

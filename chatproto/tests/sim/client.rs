@@ -140,6 +140,18 @@ impl Client {
         assert_eq!(before, None, "say {counter} ended twice, now {outcome:?}");
     }
 
+    /// Whether nothing is under way for this device.
+    pub fn is_at_rest(&self, log: &MemoryLog) -> bool {
+        let session = self.end.session();
+        let has_all = |room: &RoomKey| {
+            let last = log.records(&self.label(room)).last().map_or(0, |record| record.seq);
+            self.views.get(room) == Some(&(last + 1))
+        };
+        session.state() == session::State::Ready
+            && session.pending().next().is_none()
+            && session.joined().all(has_all)
+    }
+
     /// Everything has come to rest: what was promised must have been kept.
     pub fn check_end(&self, log: &MemoryLog) {
         let who = (&self.user, self.device);

@@ -31,6 +31,17 @@ pub struct LinkEnd {
     uploads: BTreeMap<TransferId, Bytes>,
 }
 
+/// What an end of a link is shown of the world.
+pub struct Around<'a> {
+    /// What the other end said, as far as that is known.
+    pub said: Option<Vec<Text>>,
+    /// What everybody shares.
+    pub shares: &'a [Share],
+    pub rng: &'a mut Rng,
+    pub totals: &'a mut Totals,
+    pub now: Instant,
+}
+
 struct Download {
     name: String,
     unit_log2: u8,
@@ -82,17 +93,9 @@ impl LinkEnd {
         self.said.clone()
     }
 
-    /// Answers an event and holds it against the model. `said` is what the other end said, `shares` what people share.
-    pub fn handle(
-        &mut self,
-        event: Event,
-        said: Option<Vec<Text>>,
-        owner: &mut Client,
-        shares: &[Share],
-        rng: &mut Rng,
-        totals: &mut Totals,
-        now: Instant,
-    ) {
+    /// Answers an event and holds it against the model.
+    pub fn handle(&mut self, event: Event, owner: &mut Client, around: Around<'_>) {
+        let Around { said, shares, rng, totals, now } = around;
         assert!(!self.is_closed, "{event:?} after the end");
         let peer = self.end.peer_mut();
         match event {

@@ -24,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use world::{Totals, World};
 
 /// Seeds that are lived when nothing else is asked for: a few seconds without optimisation.
-const DEFAULT_SEEDS: u64 = 150;
+const DEFAULT_SEEDS: u64 = 80;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

@@ -37,7 +37,10 @@ pub(super) fn reloaded(fingerprint: Option<Fingerprint>, changes: &Changes) {
         tracing::info!("new connections get the certificate {fingerprint}");
     }
     if !changes.at_start.is_empty() {
-        tracing::warn!("changed in the settings, but in force only after a restart: {}", list(&changes.at_start));
+        tracing::warn!(
+            "changed in the settings, but in force only after a restart: {}",
+            list(&changes.at_start)
+        );
     }
 }
 

@@ -42,6 +42,10 @@ const MAX_WAITING_ANSWERS: usize = 1024;
 /// Questions of the metrics endpoint that may wait: it asks one at a time, and gives up on one that takes too long.
 const MAX_WAITING_QUESTIONS: usize = 2;
 
+/// Rounds between the hub's events and its sockets in one turn. Sending leads to at most one more question for each
+/// connection, whose answer comes in a later turn; a hub that went on for ever would still not hold the loop.
+const MAX_ROUNDS: usize = 8;
+
 /// Time that clients have to take their bye when the server shuts down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -309,14 +313,24 @@ impl Server {
         }
     }
 
-    /// Lets the hub go on until it wants nothing more in this turn, then sends.
+    /// Lets the hub go on until it wants nothing more in this turn, then sends. What was sent makes room for those who
+    /// catch up, which the hub asks the log for: so until both are quiet.
     fn run_hub(&mut self) {
-        self.seam.retry(&mut self.store);
-        while let Some(event) = self.hub.poll_event() {
-            self.on_event(event);
-        }
-        while let Some(conn) = self.hub.poll_writable() {
-            self.flush(conn);
+        for _ in 0..MAX_ROUNDS {
+            let mut is_quiet = true;
+            while let Some(event) = self.hub.poll_event() {
+                is_quiet = false;
+                self.on_event(event);
+            }
+            // Before the sockets, so that the disk works while they are written to.
+            self.seam.hand_over(&self.store);
+            while let Some(conn) = self.hub.poll_writable() {
+                is_quiet = false;
+                self.flush(conn);
+            }
+            if is_quiet {
+                break;
+            }
         }
         let (hub, seam) = (&self.hub, &self.seam);
         for token in self.links.resume(|conn| hub.wants_read(conn) && !seam.is_full()) {
@@ -345,7 +359,7 @@ impl Server {
             | Event::Read { .. }
             | Event::History { .. }
             | Event::Search { .. }
-            | Event::FindUser { .. }) => self.seam.ask(&mut self.hub, &mut self.store, asked),
+            | Event::FindUser { .. }) => self.seam.ask(&mut self.hub, &self.store, asked),
         }
     }
 

@@ -6,9 +6,7 @@ use chatproto::hub::{AppendId, Event, Hub, Label, QueryId, Record, RoomRecord, S
 use chatproto::wire::{Anchor, DeviceId, Name, Note, RoomId, Text};
 
 use crate::exit::Failure;
-use crate::store::{
-    FoundMessage, Message, Outcome, Read, Refused, Reply, RoomKind, RoomRow, Search, Store, Write,
-};
+use crate::store::{FoundMessage, Message, Outcome, Read, Reply, RoomKind, RoomRow, Search, Store, Write};
 
 /// Most bytes of names and texts that one page from the log brings.
 const MAX_PAGE_BYTES: usize = 128 * 1024;
@@ -22,7 +20,8 @@ const ROOM_WRITE: u64 = 1 << 63;
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
 pub(super) struct Seam {
-    /// Writes that the store had no room for. While there are any, no connection is read.
+    /// Writes of this turn, and between turns those that the store had no room for. While there are any, no connection is
+    /// read.
     waiting: VecDeque<Write>,
     /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
     /// the next message to it.
@@ -41,18 +40,14 @@ impl Seam {
         !self.waiting.is_empty()
     }
 
-    /// Passes on what waited, as far as there is room.
-    pub(super) fn retry(&mut self, store: &mut Store) {
-        while let Some(write) = self.waiting.pop_front() {
-            if let Err(refused) = store.writer.try_send(write) {
-                self.waiting.push_front(refused.into_inner());
-                return;
-            }
-        }
+    /// Hands the writes of this turn over, and those that waited before them, as far as there is room.
+    pub(super) fn hand_over(&mut self, store: &Store) {
+        // What is left waits for the next answer; a store that has ended is noticed by the loop.
+        let _ = store.writer.try_send_all(&mut self.waiting);
     }
 
-    /// Passes one question or request of the hub on to the store.
-    pub(super) fn ask(&mut self, hub: &mut Hub, store: &mut Store, event: Event) {
+    /// Passes one question or request of the hub on to the store; writes wait for [`hand_over`](Self::hand_over).
+    pub(super) fn ask(&mut self, hub: &mut Hub, store: &Store, event: Event) {
         match event {
             Event::RoomCreated { room, label } => {
                 let (kind, name) = match label {
@@ -64,10 +59,10 @@ impl Seam {
                 let id = ROOM_WRITE | u64::from(room.0);
                 let write = Write::CreateRoom { id, room: room.0, kind, name, topic: String::new() };
                 self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false });
-                self.write(store, write);
+                self.waiting.push_back(write);
             }
             Event::Append { id, room, from, device, counter, text } => {
-                self.make_room_again(store, room);
+                self.make_room_again(room);
                 let write = Write::Append {
                     id: id.0,
                     room: room.0,
@@ -76,7 +71,7 @@ impl Seam {
                     counter,
                     text: text.as_str().into(),
                 };
-                self.write(store, write);
+                self.waiting.push_back(write);
             }
             Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
             Event::History { id, room, anchor, seq, limit } => match anchor {
@@ -129,20 +124,12 @@ impl Seam {
         }
     }
 
-    fn make_room_again(&mut self, store: &mut Store, room: RoomId) {
+    fn make_room_again(&mut self, room: RoomId) {
         let refused = self.rooms.get_mut(&(ROOM_WRITE | u64::from(room.0))).filter(|made| made.was_refused);
         let Some(made) = refused else { return };
         made.was_refused = false;
         let write = made.write.clone();
-        self.write(store, write);
-    }
-
-    fn write(&mut self, store: &mut Store, write: Write) {
-        if self.is_full() {
-            self.waiting.push_back(write);
-        } else if let Err(Refused::Full(write) | Refused::Closed(write)) = store.writer.try_send(write) {
-            self.waiting.push_back(write);
-        }
+        self.waiting.push_back(write);
     }
 
     /// Tells the hub what became of a write.

@@ -166,7 +166,12 @@ impl Settings {
     }
 
     /// A hub's settings for a server with this identity.
-    pub(crate) fn hub(&self, server: ServerId, agent: Note, mechanisms: Note) -> Result<hub::Config, Failure> {
+    pub(crate) fn hub(
+        &self,
+        server: ServerId,
+        agent: Note,
+        mechanisms: Note,
+    ) -> Result<hub::Config, Failure> {
         let mut config = hub::Config::new(server, agent, mechanisms, default_room()?);
         self.apply(&mut config);
         Ok(config)
@@ -205,11 +210,13 @@ impl Settings {
     fn flat(&self) -> BTreeSet<(String, String)> {
         let mut flat = BTreeSet::new();
         for (key, value) in toml::Table::try_from(self).unwrap_or_default() {
-            match value {
-                toml::Value::Table(section) => {
-                    flat.extend(section.iter().map(|(name, value)| (format!("{key}.{name}"), value.to_string())));
+            match value.as_table() {
+                Some(section) => {
+                    let named =
+                        |(name, value): (&String, &toml::Value)| (format!("{key}.{name}"), value.to_string());
+                    flat.extend(section.iter().map(named));
                 }
-                value => {
+                None => {
                     flat.insert((key, value.to_string()));
                 }
             }
@@ -244,7 +251,8 @@ impl Default for Settings {
 /// Those of [`Settings::resolve`].
 pub fn check_config(args: &RunArgs) -> Result<(), Failure> {
     let settings = Settings::resolve(args)?;
-    let text = toml::to_string(&settings).map_err(|error| Failure::new("cannot print the settings", error))?;
+    let text =
+        toml::to_string(&settings).map_err(|error| Failure::new("cannot print the settings", error))?;
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new("standard output", error))
 }
 
@@ -260,8 +268,9 @@ pub fn data_dir(data: &DataArg) -> Result<PathBuf, Failure> {
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
-    let failed =
-        |error: io::Error| Failure::Usage(format!("settings file {} cannot be read: {error}", file.display()));
+    let failed = |error: io::Error| {
+        Failure::Usage(format!("settings file {} cannot be read: {error}", file.display()))
+    };
     let mut text = String::new();
     let mut opened = File::open(file).map_err(failed)?.take(MAX_FILE_BYTES + 1);
     opened.read_to_string(&mut text).map_err(failed)?;
@@ -280,7 +289,10 @@ fn parse(file: &Path, text: &str) -> Result<Settings, Failure> {
         let shown = text.lines().nth(line).unwrap_or_default().trim();
         let (file, line) = (file.display(), line + 1);
         let message = error.message().trim_end().replace('\n', ", ");
-        Failure::Usage(format!("settings file {file}, line {line}: `{}`: {message}", chatproto::wire::escaped(shown)))
+        Failure::Usage(format!(
+            "settings file {file}, line {line}: `{}`: {message}",
+            chatproto::wire::escaped(shown)
+        ))
     })
 }
 

@@ -118,10 +118,12 @@ fn settings_that_do_not_go_together_are_refused() {
 fn flags_go_before_the_file_and_the_file_before_the_defaults() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("chat.toml");
-    let text = "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ndata = \"there\"\n[hub]\nmax_devices = 3\nmax_rooms = 7\n";
+    let text =
+        "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ndata = \"there\"\n[hub]\nmax_devices = 3\nmax_rooms = 7\n";
     std::fs::write(&file, text).expect("written");
     let file = file.to_str().expect("text");
-    let flags = ["--config", file, "--listen", "127.0.0.1:2", "--max-devices", "5", "--metrics", "127.0.0.1:0"];
+    let flags =
+        ["--config", file, "--listen", "127.0.0.1:2", "--max-devices", "5", "--metrics", "127.0.0.1:0"];
     let settings = Settings::resolve(&args(&flags)).expect("legal");
     assert_eq!(settings.listen, "127.0.0.1:2".parse().expect("an address"));
     assert_eq!((settings.hub.max_devices.0, settings.hub.max_rooms.0), (5, 7));

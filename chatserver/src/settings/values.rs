@@ -207,5 +207,6 @@ impl Visitor<'_> for Quantity<'_> {
 
 /// Within the bounds, and still too large where numbers are smaller than on the machine that the bounds were chosen on.
 fn narrow<T: TryFrom<u64>, E: Error>(number: u64, wanted: &str) -> Result<T, E> {
-    T::try_from(number).map_err(|_| E::custom(format_args!("expected {wanted}, in the range of this machine")))
+    T::try_from(number)
+        .map_err(|_| E::custom(format_args!("expected {wanted}, in the range of this machine")))
 }

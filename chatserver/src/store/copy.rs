@@ -29,7 +29,9 @@ pub(crate) fn backup(dir: &DataDir, to: &Path, certificate: Option<&str>) -> Res
     let copied = copy(&from, to).map_err(failed())?;
     if let Some(pem) = certificate {
         let row = (CERTIFICATE, pem.as_bytes());
-        copied.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?1, ?2)", row).map_err(StoreError::database(to))?;
+        copied
+            .execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?1, ?2)", row)
+            .map_err(StoreError::database(to))?;
     }
     close(copied).map_err(failed())
 }
@@ -53,10 +55,9 @@ impl Restored {
         let mut copied = copy(&from, database.path()).map_err(failed())?;
         let certificate = take_certificate(&mut copied).map_err(StoreError::database(database.path()))?;
         close(copied).map_err(failed())?;
-        let certificate = certificate
-            .map(String::from_utf8)
-            .transpose()
-            .map_err(|_| StoreError::database(backup)(DbError::Damaged("its certificate is no text".into())))?;
+        let certificate = certificate.map(String::from_utf8).transpose().map_err(|_| {
+            StoreError::database(backup)(DbError::Damaged("its certificate is no text".into()))
+        })?;
         Ok(Self { dir, database, certificate })
     }
 
@@ -97,9 +98,8 @@ fn copy(from: &Connection, to: &Path) -> Result<Connection, DbError> {
 fn take_certificate(copied: &mut Connection) -> Result<Option<Vec<u8>>, rusqlite::Error> {
     copied.pragma_update(None, "secure_delete", true)?;
     let tx = copied.transaction()?;
-    let certificate = tx
-        .query_row("SELECT value FROM meta WHERE key = ?1", [CERTIFICATE], |row| row.get(0))
-        .optional()?;
+    let certificate =
+        tx.query_row("SELECT value FROM meta WHERE key = ?1", [CERTIFICATE], |row| row.get(0)).optional()?;
     tx.execute("DELETE FROM meta WHERE key IN (?1, 'server_id')", [CERTIFICATE])?;
     tx.commit()?;
     Ok(certificate)

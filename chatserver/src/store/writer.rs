@@ -1,7 +1,8 @@
 //! The writer thread: all that waits becomes one commit.
 
 use std::{
-    sync::Arc,
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -20,6 +21,7 @@ use crate::metrics::Histogram;
 #[derive(Debug)]
 pub struct LogWriter {
     requests: Option<Sender<Write>>,
+    handover: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
     commit_times: Arc<Histogram>,
 }
@@ -33,13 +35,15 @@ impl LogWriter {
     ) -> Result<Self, StoreError> {
         let (requests, queue) = crossbeam_channel::bounded(config.max_queued_writes.max(1));
         let clock = config.clock;
+        let handover = Arc::new(Mutex::new(()));
+        let gate = handover.clone();
         let commit_times = Arc::new(Histogram::default());
-        let times = Arc::clone(&commit_times);
+        let times = commit_times.clone();
         let thread = thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || Writer { log, queue, committed, clock, sink, times }.run())
+            .spawn(move || Writer { log, queue, handover: gate, committed, clock, sink, times }.run())
             .map_err(StoreError::io("start a thread for", "the message log"))?;
-        Ok(Self { requests: Some(requests), thread: Some(thread), commit_times })
+        Ok(Self { requests: Some(requests), handover, thread: Some(thread), commit_times })
     }
 
     /// Queues a write. Its outcome comes through the sink, after those of all writes queued before it.
@@ -55,6 +59,27 @@ impl LogWriter {
     #[must_use]
     pub fn commit_times(&self) -> &Histogram {
         &self.commit_times
+    }
+
+    /// Queues writes from the front, in order, as far as there is room; the rest stays. The writer does not begin with
+    /// the first before the last is there: what comes together is committed together, and costs one flush.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says why some are left, and gives nothing back: they are all in `writes`.
+    pub fn try_send_all(&self, writes: &mut VecDeque<Write>) -> Result<(), Refused<()>> {
+        // Held for as long as it takes to queue them; the writer never does more than wait for it.
+        let _together = self.handover.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(write) = writes.pop_front() {
+            let (refused, write) = match self.try_send(write) {
+                Ok(()) => continue,
+                Err(Refused::Full(write)) => (Refused::Full(()), write),
+                Err(Refused::Closed(write)) => (Refused::Closed(()), write),
+            };
+            writes.push_front(write);
+            return Err(refused);
+        }
+        Ok(())
     }
 
     /// Commits and reports what is queued, then ends the thread.
@@ -78,6 +103,8 @@ impl Drop for LogWriter {
 struct Writer {
     log: Log,
     queue: Receiver<Write>,
+    /// Locked while writes that belong together are being queued.
+    handover: Arc<Mutex<()>>,
     /// Tells the indexer that there is more; one token is enough, however many commits it stands for.
     committed: Sender<()>,
     clock: fn() -> u64,
@@ -120,6 +147,7 @@ impl Writer {
 
     /// Adds what waits, without waiting for more: the flush of one commit is what gathers the next.
     fn collect(&self, first: Write, batch: &mut Vec<Write>) {
+        drop(self.handover.lock().unwrap_or_else(PoisonError::into_inner));
         let mut bytes = first.bytes();
         batch.push(first);
         while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {

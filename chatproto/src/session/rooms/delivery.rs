@@ -20,7 +20,7 @@ impl Rooms {
         out: &mut Outbox,
     ) -> Result<(), Violation> {
         let (key, room) = self.entered_room(frame.room, FrameType::Message)?;
-        if room.leaving {
+        if room.is_going() {
             return Ok(());
         }
         if !room.follows(frame.seq) {
@@ -50,7 +50,7 @@ impl Rooms {
             return Err(Violation::Content { frame: FrameType::Gap, what: "it ends before it begins" });
         }
         let (key, room) = self.entered_room(frame.room, FrameType::Gap)?;
-        if room.leaving || room.cursor.is_some_and(|cursor| frame.to <= cursor) {
+        if room.is_going() || room.cursor.is_some_and(|cursor| frame.to <= cursor) {
             return Ok(());
         }
         let next = room.cursor.unwrap_or_default().saturating_add(1);
@@ -70,7 +70,7 @@ impl Rooms {
     ) -> Result<(), Violation> {
         let (key, room) = self.entered_room(frame.room, FrameType::CaughtUp)?;
         // While the room is being entered once more, what this belongs to is about to begin again.
-        if room.leaving || room.join.is_some() {
+        if room.is_going() || room.join.is_some() {
             return Ok(());
         }
         if room.cursor.is_some_and(|cursor| frame.seq > cursor) {

@@ -93,13 +93,9 @@ impl Rooms {
         let room = self.known.entry(key.clone()).or_default();
         room.wanted = true;
         room.asked = true;
-        if room.leaving && room.id.is_some() {
-            // The leave has gone out before: the room is entered at its end, like one never seen.
-            room.cursor = None;
-        }
-        if let Some(request) = room.join
-            && !core::mem::take(&mut room.leaving)
-        {
+        // A join on its way is answered for this one too, unless a leave has gone out behind it.
+        let comes_back = core::mem::take(&mut room.leaving);
+        if let Some(request) = room.join.filter(|_| !(comes_back && room.parting)) {
             return Ok(request);
         }
         let request = out.next_request();
@@ -124,9 +120,10 @@ impl Rooms {
             return Ok(());
         }
         room.leaving = true;
-        // While it is only being entered, the leave follows the answer, which brings the number.
-        if let Some(room) = room.id {
-            out.send(&Leave { room });
+        // While it is being entered, or entered again, the leave follows the answer.
+        if let Some(id) = room.id.filter(|_| !room.parting) {
+            room.parting = true;
+            out.send(&Leave { room: id });
         }
         self.caught_up(key);
         Ok(())
@@ -156,7 +153,8 @@ impl Rooms {
     }
 
     fn send_join(&mut self, key: &RoomKey, request: RequestId, out: &mut Outbox) {
-        let cursor = self.known.get(key).and_then(|room| room.cursor);
+        // Behind a leave, a room is entered at its end, like one never seen.
+        let cursor = self.known.get(key).filter(|room| !room.parting).and_then(|room| room.cursor);
         out.send(&Join { request, target: key.target(), cursor });
         self.joins.insert(request, key.clone());
     }
@@ -212,8 +210,7 @@ impl Rooms {
         }
         self.by_id.insert(frame.room, key.clone());
         if room.leaving {
-            // Where the number was known before, the leave has gone out with it.
-            if old != Some(frame.room) {
+            if !core::mem::replace(&mut room.parting, true) {
                 out.send(&Leave { room: frame.room });
             }
             return Ok(());

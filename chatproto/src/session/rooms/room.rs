@@ -17,8 +17,10 @@ pub(super) struct Room {
     pub(super) join: Option<RequestId>,
     /// The program waits for that join.
     pub(super) asked: bool,
-    /// The program has left; the server's confirmation is on its way.
+    /// The program has left.
     pub(super) leaving: bool,
+    /// The leave has gone out; until its confirmation comes, whatever comes for the room is of no interest.
+    pub(super) parting: bool,
     /// Times in a row that the room was entered again for missing messages.
     pub(super) restarts: u8,
     /// Messages of others caught up since the room was entered.
@@ -28,6 +30,11 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// Whether what comes for the room is dropped, because it was left.
+    pub(super) fn is_going(&self) -> bool {
+        self.leaving || self.parting
+    }
+
     /// Whether a message with this number is the next one.
     pub(super) fn follows(&self, seq: u64) -> bool {
         self.cursor.is_some_and(|cursor| cursor.checked_add(1) == Some(seq))
@@ -61,7 +68,13 @@ impl Room {
 
     /// Left, and being entered anew: like a room never seen.
     pub(super) fn forget_place(&mut self) {
-        *self = Self { wanted: true, join: self.join, asked: self.asked, ..Self::default() };
+        *self = Self {
+            wanted: true,
+            join: self.join,
+            asked: self.asked,
+            leaving: self.leaving,
+            ..Self::default()
+        };
     }
 
     /// The connection is gone. Only a join that the program asked for is still owed an answer.

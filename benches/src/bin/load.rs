@@ -1,0 +1,22 @@
+//! `load`: see [`benches`].
+
+use std::process::ExitCode;
+
+use benches::cli::{Cli, Command};
+use benches::{Failure, campaign, floor};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Some(Command::Floor(args)) => floor::run(args.listen).map_err(Failure::io("the floor")),
+        None => campaign::run(&cli.load),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("load: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One member: how it gets in, and what it hears. Everybody's bytes pass through here, so it does as little as it can.
+
+use bytes::BytesMut;
+use chatproto::conn::FrameReader;
+use chatproto::opaque::{ClientLogin, MECHANISM, OsRng, Password};
+use chatproto::wire::{
+    Blob, Body, Capabilities, ClientHello, DeviceId, FrameType, Join, LoginResponse, LoginStart, MAGIC,
+    MAX_FRAME, MESSAGE_MISSED, Message, Name, NoteRef, Pong, RawFrame, RequestId, RoomId, Say, Target,
+    TextRef, ToClient, VERSION,
+};
+
+use crate::Failure;
+use crate::floor;
+use crate::payload::Stamp;
+use crate::subject::PASSWORD;
+
+/// One connection to the subject.
+#[derive(Debug)]
+pub struct Member {
+    /// What it has to send.
+    pub out: BytesMut,
+    /// Messages that it has heard.
+    pub heard: u64,
+    /// Those of them that came from the log, because it was too slow for the live ones.
+    pub missed: u64,
+    reader: FrameReader,
+    guest: Guest,
+}
+
+/// How a member gets in.
+#[derive(Debug)]
+enum Guest {
+    Floor { is_in: bool },
+    Chat(Box<ChatGuest>),
+}
+
+#[derive(Debug)]
+struct ChatGuest {
+    user: Name,
+    device: DeviceId,
+    /// Whether it enters the room after its login.
+    joins: bool,
+    binding: Vec<u8>,
+    login: Option<ClientLogin>,
+    room: RoomId,
+    /// Number of the last message that it has.
+    last: u64,
+    counter: u64,
+    is_in: bool,
+}
+
+impl Member {
+    /// A member of the floor.
+    #[must_use]
+    pub fn of_floor() -> Self {
+        Self::new(Guest::Floor { is_in: false })
+    }
+
+    /// A device of `user` at the server; it enters the default room if it `joins`.
+    #[must_use]
+    pub fn of_server(user: Name, device: DeviceId, joins: bool) -> Self {
+        Self::new(Guest::Chat(Box::new(ChatGuest {
+            user,
+            device,
+            joins,
+            binding: Vec::new(),
+            login: None,
+            room: RoomId(0),
+            last: 0,
+            counter: 0,
+            is_in: false,
+        })))
+    }
+
+    fn new(guest: Guest) -> Self {
+        Self { out: BytesMut::new(), heard: 0, missed: 0, reader: FrameReader::new(MAX_FRAME), guest }
+    }
+
+    /// The connection stands; `binding` ties a login to its channel, and is empty for a plain one.
+    pub fn connected(&mut self, binding: &[u8]) {
+        match &mut self.guest {
+            Guest::Floor { .. } => {}
+            Guest::Chat(guest) => {
+                guest.binding = binding.to_vec();
+                ClientHello {
+                    magic: MAGIC,
+                    version_min: VERSION,
+                    version_max: VERSION,
+                    capabilities: Capabilities::NONE,
+                    max_frame: MAX_FRAME,
+                    agent: NoteRef::EMPTY,
+                }
+                .encode_frame(&mut self.out);
+            }
+        }
+    }
+
+    /// Whether it hears everything that is said from now on.
+    #[must_use]
+    pub fn is_in(&self) -> bool {
+        match &self.guest {
+            Guest::Floor { is_in } => *is_in,
+            Guest::Chat(guest) => guest.is_in,
+        }
+    }
+
+    /// Says a text of `len` bytes.
+    ///
+    /// # Errors
+    /// When the protocol does not allow such a text.
+    pub fn say(&mut self, stamp: Stamp, len: usize) -> Result<(), Failure> {
+        match &mut self.guest {
+            Guest::Floor { .. } => {
+                let length = u32::try_from(len + 1).map_err(|error| Failure::new("say a text", error))?;
+                self.out.extend_from_slice(&length.to_be_bytes());
+                self.out.extend_from_slice(&[floor::SAID]);
+                stamp.write(len, &mut self.out);
+            }
+            Guest::Chat(guest) => {
+                let mut text = Vec::with_capacity(len);
+                stamp.write(len, &mut text);
+                let text = str::from_utf8(&text).map_err(|error| Failure::new("say a text", error))?;
+                let text = TextRef::new(text).map_err(|error| Failure::new("say a text", error))?;
+                guest.counter += 1;
+                Say { counter: guest.counter, target: Target::Id(guest.room), text }
+                    .encode_frame(&mut self.out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what arrived, and calls `hear` with the stamp of every message in it.
+    ///
+    /// # Errors
+    /// When the subject breaks off, refuses something, or breaks the order: nothing that is measured then means
+    /// anything.
+    pub fn take(&mut self, mut bytes: &[u8], mut hear: impl FnMut(Stamp)) -> Result<(), Failure> {
+        loop {
+            let step = self.reader.step(bytes).map_err(|error| Failure::new("read a frame", error))?;
+            bytes = bytes.get(step.used..).unwrap_or_default();
+            let Some(raw) = step.frame else { return Ok(()) };
+            let heard = match &mut self.guest {
+                Guest::Floor { is_in } => floor_frame(is_in, raw)?,
+                Guest::Chat(guest) if raw.number == FrameType::Message.number() => {
+                    Some(guest.on_message(raw)?)
+                }
+                Guest::Chat(guest) => {
+                    guest.on_frame(raw, &mut self.out)?;
+                    None
+                }
+            };
+            if let Some(Heard { stamp, missed }) = heard {
+                self.heard += 1;
+                self.missed += u64::from(missed);
+                hear(stamp);
+            }
+        }
+    }
+}
+
+struct Heard {
+    stamp: Stamp,
+    missed: bool,
+}
+
+fn floor_frame(is_in: &mut bool, raw: RawFrame<'_>) -> Result<Option<Heard>, Failure> {
+    if raw.number == floor::GREETING {
+        *is_in = true;
+        return Ok(None);
+    }
+    let stamp =
+        Stamp::read(raw.body).ok_or_else(|| Failure::new("hear a message", "it was changed on its way"))?;
+    Ok(Some(Heard { stamp, missed: false }))
+}
+
+impl ChatGuest {
+    /// Looks at the fields that matter where they are (PROTOCOL.md: `message`), instead of decoding a frame that was
+    /// validated by the server and that nobody will read.
+    fn on_message(&mut self, raw: RawFrame<'_>) -> Result<Heard, Failure> {
+        const WHAT: &str = "hear a message";
+        let fields = raw.body.split_first_chunk::<MESSAGE_TEXT_AT_LEAST>().map(|(fixed, _)| fixed);
+        let fixed = fields.ok_or_else(|| Failure::new(WHAT, "it is too short"))?;
+        let [_, _, _, _, seq @ ..] = fixed;
+        let seq = seq.first_chunk().map_or(0, |seq| u64::from_be_bytes(*seq));
+        let missed = fixed.get(MESSAGE_FLAGS_AT).is_some_and(|flags| flags & MESSAGE_MISSED != 0);
+        if seq != self.last + 1 {
+            return Err(Failure::new(WHAT, format!("number {seq} came after {}", self.last)));
+        }
+        if self.last == 0 {
+            self.check_layout(raw, seq)?;
+        }
+        self.last = seq;
+        let name_len = raw.body.get(MESSAGE_NAME_AT).copied().map_or(0, usize::from);
+        let text = raw.body.get(MESSAGE_NAME_AT + 1 + name_len + 2..).unwrap_or_default();
+        let stamp = Stamp::read(text).ok_or_else(|| Failure::new(WHAT, "it was changed on its way"))?;
+        Ok(Heard { stamp, missed })
+    }
+
+    /// Holds the shortcut of [`on_message`](Self::on_message) against the real thing, once.
+    fn check_layout(&self, raw: RawFrame<'_>, seq: u64) -> Result<(), Failure> {
+        let message =
+            Message::decode_body(raw.body).map_err(|error| Failure::new("read a message", error))?;
+        if message.seq == seq && raw.body.ends_with(message.text.as_str().as_bytes()) {
+            Ok(())
+        } else {
+            Err(Failure::new("read a message", "this program no longer knows where its fields are"))
+        }
+    }
+
+    fn on_frame(&mut self, raw: RawFrame<'_>, out: &mut BytesMut) -> Result<(), Failure> {
+        let frame = ToClient::decode(raw).map_err(|error| Failure::new("read a frame", error))?;
+        match frame {
+            Some(ToClient::ServerHello(_)) => self.start_login(out),
+            Some(ToClient::LoginChallenge(challenge)) => self.prove(challenge.data.as_bytes(), out),
+            Some(ToClient::LoginOk(ok)) if self.joins => {
+                let target = Target::Room(ok.default_room);
+                Join { request: RequestId(1), target, cursor: None }.encode_frame(out);
+                Ok(())
+            }
+            Some(ToClient::LoginOk(_)) => {
+                self.is_in = true;
+                Ok(())
+            }
+            Some(ToClient::Joined(joined)) => {
+                self.room = joined.room;
+                self.last = joined.cursor;
+                Ok(())
+            }
+            Some(ToClient::CaughtUp(_)) => {
+                self.is_in = true;
+                Ok(())
+            }
+            Some(ToClient::Ping(ping)) => {
+                Pong { nonce: ping.nonce }.encode_frame(out);
+                Ok(())
+            }
+            Some(ToClient::Error(error)) => {
+                let why = format!("{} ({})", error.code, error.note.as_str());
+                Err(Failure::new(format!("{} at the server", self.user.as_str()), why))
+            }
+            Some(ToClient::Bye(bye)) => {
+                let why = format!("{} ({})", bye.reason, bye.note.as_str());
+                Err(Failure::new(format!("{} at the server", self.user.as_str()), why))
+            }
+            Some(ToClient::Gap(gap)) => {
+                Err(Failure::new("hear everything", format!("{} to {} are gone", gap.from, gap.to)))
+            }
+            Some(
+                ToClient::Pong(_)
+                | ToClient::Posted(_)
+                | ToClient::Message(_)
+                | ToClient::Left(_)
+                | ToClient::Presence(_)
+                | ToClient::RoomList(_)
+                | ToClient::Members(_)
+                | ToClient::MessagePage(_)
+                | ToClient::DirectRoom(_)
+                | ToClient::PeerOffer(_)
+                | ToClient::PeerIntroduce(_)
+                | ToClient::PeerClosed(_),
+            )
+            | None => Ok(()),
+        }
+    }
+
+    fn start_login(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new("log in", error);
+        let password = Password::new(PASSWORD).map_err(|error| failed(&error))?;
+        let (login, request) = ClientLogin::start(password, &mut OsRng).map_err(|error| failed(&error))?;
+        self.login = Some(login);
+        LoginStart {
+            user: self.user.borrow(),
+            device: self.device,
+            mechanism: NoteRef::new(MECHANISM).map_err(|error| failed(&error))?,
+            data: Blob::new(&request).map_err(|error| failed(&error))?,
+        }
+        .encode_frame(out);
+        Ok(())
+    }
+
+    fn prove(&mut self, challenge: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new("log in", error);
+        let login = self.login.take().ok_or_else(|| failed(&"a challenge without a login"))?;
+        let (proof, _) = login
+            .finish(challenge, self.user.as_str(), &self.binding, &mut OsRng)
+            .map_err(|error| failed(&error))?;
+        LoginResponse { data: Blob::new(&proof).map_err(|error| failed(&error))? }.encode_frame(out);
+        Ok(())
+    }
+}
+
+/// Where a message's flags are: after room, number and time.
+const MESSAGE_FLAGS_AT: usize = 4 + 8 + 8;
+
+/// Where the length of the sender's name is: after flags, device and counter.
+const MESSAGE_NAME_AT: usize = MESSAGE_FLAGS_AT + 1 + 16 + 8;
+
+/// Bytes before the text with the shortest name.
+const MESSAGE_TEXT_AT_LEAST: usize = MESSAGE_NAME_AT + 2;
