@@ -15,10 +15,14 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use chatnet::{ClientTls, ConnectOptions, Identity, Net, NetConfig, NetEvent, Security};
 use chatproto::wire::{Body as _, Capabilities, ClientHello, FrameType, MAGIC, MAX_FRAME, NoteRef, VERSION};
+use chatserver::store::{DataDir, Outcome, RoomKind, Store, StoreConfig, Write};
 use support::{PASSWORD, add_user, command, example, read_to_end, text};
 use tempfile::TempDir;
 
@@ -218,13 +222,27 @@ fn check_config_prints_what_would_be_in_force_or_what_is_wrong() {
     let output = check(&printed.replace("max_rooms = 10000", "max_rooms = 0"));
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""));
     assert!(text(&output.stderr).contains("from 1 to 10000000"), "{output:?}");
-    let output = check("");
-    assert_eq!(text(&output.stdout).replace("max_devices = 5", "max_devices = 16"), {
-        let output = Command::new(env!("CARGO_BIN_EXE_chatserver"))
-            .args(["check-config", "--data", path(place.path())])
-            .output();
-        text(&output.expect("it runs").stdout)
-    });
+    let output = check("colour = 1\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("line 1: `colour = 1`"), "{output:?}");
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_flags_go_before_both() {
+    let place = place();
+    let file = place.path().join("chat.toml");
+    fs::write(&file, "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ndurability = \"os\"\n").expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_chatserver"))
+        .args(["check-config", "--listen", "127.0.0.1:3"])
+        .env("CHATSERVER_CONFIG", &file)
+        .env("CHATSERVER_LISTEN", "127.0.0.1:2")
+        .env("CHATSERVER_LOG", "debug")
+        .output()
+        .expect("it runs");
+    let printed = text(&output.stdout);
+    for line in ["listen = \"127.0.0.1:3\"", "log = \"debug\"", "durability = \"os\""] {
+        assert!(printed.lines().any(|found| found == line), "no {line} in {printed}");
+    }
 }
 
 #[test]
@@ -281,6 +299,59 @@ fn a_backup_beside_a_running_server_is_restored_with_people_messages_and_certifi
     let output = command(&["restore", path(&file)], &other, "");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("holds a server's data already"), "{output:?}");
+}
+
+#[test]
+fn a_backup_under_load_is_one_moment_and_has_all_that_was_acknowledged_before() {
+    let place = place();
+    let (data, file, other) =
+        (place.path().join("data"), place.path().join("chat.backup"), place.path().join("other"));
+    let lock = DataDir::open(&data).and_then(DataDir::lock).expect("a data directory");
+    let (told, outcomes) = mpsc::channel();
+    let on_write = Box::new(move |outcomes: Vec<Outcome>| {
+        let _ = told.send(outcomes.len());
+    });
+    let store = Store::start(lock, &StoreConfig::default(), on_write, Arc::new(|_| {})).expect("a store");
+    let room =
+        Write::CreateRoom { id: 0, room: 1, kind: RoomKind::Group, name: "lobby".into(), topic: "".into() };
+    store.writer.try_send(room).expect("room");
+    let is_done = AtomicBool::new(false);
+    let mut acknowledged = 0_usize;
+    let (before, output) = thread::scope(|scope| {
+        scope.spawn(|| {
+            for counter in 1.. {
+                if is_done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (sender, text) = ("alice".into(), "x".repeat(500));
+                let mut write =
+                    Write::Append { id: counter, room: 1, sender, device: [1; 16], counter, text };
+                while let Err(refused) = store.writer.try_send(write) {
+                    write = refused.into_inner();
+                    thread::yield_now();
+                }
+            }
+        });
+        while acknowledged < 2_000 {
+            acknowledged += outcomes.recv().expect("the log goes on");
+        }
+        // One of them is the room.
+        let before = acknowledged - 1;
+        let output = command(&["backup", path(&file)], &data, "");
+        let meanwhile = outcomes.try_iter().sum::<usize>();
+        is_done.store(true, Ordering::Relaxed);
+        assert!(meanwhile > 0, "the log went on during the backup");
+        (before, output)
+    });
+    assert!(output.status.success(), "{output:?}");
+    store.finish().expect("closed");
+    assert!(command(&["restore", path(&file)], &other, "").status.success());
+    let counts = "SELECT count(*), max(seq), (SELECT last_seq FROM rooms) FROM messages";
+    let (count, last, told): (u32, u32, u32) = database(&other)
+        .query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .expect("a table");
+    assert!(u64::from(count) >= before as u64, "{count} of {before}");
+    assert_eq!((count, count), (last, told), "numbered without gap, and the room knows");
 }
 
 fn database(data: &Path) -> rusqlite::Connection {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Histogram`] | how long something took, counted in buckets; written by one thread, read by another |
 //! | [`Page`] | the text of one answer |
-//! | [`Endpoint`](endpoint::Endpoint) | the thread that answers `GET /metrics` |
+//! | `endpoint` | the thread that answers `GET /metrics` |
 
 pub(crate) mod endpoint;
 mod histogram;

@@ -148,6 +148,18 @@ fn a_file_without_end_is_not_read_to_its_end() {
 }
 
 #[test]
+fn the_units_commands_are_legal() {
+    let unit = include_str!("../../chatserver.service");
+    let starts =
+        |line: &str| line.strip_prefix("ExecStart")?.split_once('=').map(|(_, line)| line.to_owned());
+    let commands: Vec<String> = unit.lines().filter_map(starts).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        Cli::try_parse_from(command.split(' ')).expect("legal arguments");
+    }
+}
+
+#[test]
 fn changes_are_told_apart_by_when_they_take_effect() {
     let before = Settings::default();
     let after = of("listen = \"127.0.0.1:1\"\nlog = \"warn\"\n[hub]\nmax_rooms = 1\npage_bytes = 16384\n\
