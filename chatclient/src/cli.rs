@@ -4,6 +4,7 @@ mod password;
 mod server;
 
 pub use password::PasswordFileError;
+pub(crate) use password::ask as ask_password;
 pub use server::{Server, ServerError};
 
 use std::io;
@@ -34,7 +35,8 @@ pub struct Args {
     #[arg(long, env = "CHATCLIENT_USER", value_name = "NAME", value_parser = name)]
     pub user: Name,
 
-    /// A file whose first line is the password; without it, the terminal asks.
+    /// A file whose first line is the password; without it, the terminal asks when the password is needed. It is not,
+    /// while the server accepts the session ticket of the last login.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
@@ -130,7 +132,7 @@ impl Args {
         if self.json { Format::Json } else { Format::Text }
     }
 
-    /// Checks what the syntax alone does not tell, reads the password file, and asks at the terminal when there is none.
+    /// Checks what the syntax alone does not tell, and reads the password file.
     ///
     /// # Errors
     /// [`ArgsError`]: all of them are errors of usage.
@@ -153,8 +155,9 @@ impl Args {
             None => state::default_path(&server.to_string(), self.user.as_str())?,
         };
         let password = match &self.password_file {
-            Some(path) => password::from_file(path)?,
-            None => password::from_terminal(&self.user, &server)?,
+            Some(path) => Some(Password::new(&password::from_file(path)?)?),
+            None if password::can_ask() || state::may_have_ticket(&state) => None,
+            None => return Err(ArgsError::NoPassword),
         };
         Ok(Settings {
             server,
@@ -162,7 +165,7 @@ impl Args {
             trust_first: self.trust_first,
             plaintext,
             user: self.user,
-            password: Password::new(&password)?,
+            password,
             state,
             share: self.share,
             downloads: self.downloads,

@@ -21,8 +21,8 @@ pub struct Settings {
     pub plaintext: Plaintext,
     /// Who logs in.
     pub user: Name,
-    /// The password; never sent.
-    pub password: Password,
+    /// The password; never sent. `None` when nobody has said it: a session ticket may do, and else the terminal asks.
+    pub password: Option<Password>,
     /// The directory with the device key, pins, unacknowledged says and partial transfers.
     pub state: PathBuf,
     /// The folder that peers may see; nothing is shared without one.

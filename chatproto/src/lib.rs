@@ -114,6 +114,7 @@ pub mod peer;
 pub mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod ticket;
 mod time;
 #[cfg(feature = "blake3")]
 pub mod verify;

@@ -1,9 +1,13 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod lifetime;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+use crate::store::MAX_TICKETS;
 
 /// Group chat for people who hand each other files directly.
 #[derive(Debug, Parser)]
@@ -63,6 +67,14 @@ pub struct RunArgs {
     /// Together with --insecure-plaintext: yes, also on addresses that others can reach.
     #[arg(long)]
     pub insecure_plaintext_anywhere: bool,
+    /// Together with --insecure-plaintext: give session tickets all the same, for load tests. Whoever can listen in
+    /// can log in with them. Loopback addresses only.
+    #[arg(long)]
+    pub plaintext_tickets: bool,
+    /// How long a session ticket lets a device in again without the password, as 7d, 12h, 30m or 90s; 0 gives none
+    /// [default: 7d]
+    #[arg(long, value_name = "TIME", env = "CHATSERVER_TICKET_LIFETIME", value_parser = lifetime::parse)]
+    pub ticket_lifetime: Option<Duration>,
     /// Devices that one account may have connected at once [default: 16]
     #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES")]
     pub max_devices: Option<usize>,
@@ -130,6 +142,26 @@ pub enum UserCommand {
         /// Where the password comes from.
         #[command(flatten)]
         password: PasswordArgs,
+    },
+    /// Add many accounts at once: all of them, or none if anything is wrong.
+    Import {
+        /// A file, or `-` for standard input. Each line has an ID, a space or tab, and the password, which is all that
+        /// follows. Empty lines and lines that begin with `#` are skipped.
+        file: PathBuf,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+        /// How much work a login is for the client's device.
+        #[arg(long, value_enum, default_value_t = StretchArg::Standard)]
+        stretch: StretchArg,
+        /// Print session tickets for this many new devices of each account, for load tests: lines of ID, device and
+        /// ticket, the last two in hex. Keep them as secret as passwords.
+        #[arg(long, value_name = "DEVICES", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+              value_parser = clap::value_parser!(u8).range(1..=MAX_TICKETS as i64))]
+        tickets: Option<u8>,
+        /// How long these tickets are good, as 7d, 12h, 30m or 90s.
+        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse, requires = "tickets")]
+        ticket_lifetime: Duration,
     },
     /// List the accounts.
     List {

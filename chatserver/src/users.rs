@@ -1,5 +1,7 @@
 //! The `user` commands: accounts are made here, and nothing but the OPAQUE record is kept of a password.
 
+mod import;
+
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use chatproto::opaque::{OsRng, Password, ServerSetup, Stretch, Zeroizing, register};
@@ -28,6 +30,14 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
             let record = new_record(&mut accounts, &name, password)?;
             accounts.add(name.as_str(), *admin, &record).map_err(|error| failed(&error))?;
             say(&format!("added {}{}", name.as_str(), if *admin { " (admin)" } else { "" }))
+        }
+        UserCommand::Import { file, data, stretch, tickets, ticket_lifetime } => {
+            import::run(&import::Import {
+                file,
+                data,
+                stretch: *stretch,
+                tickets: tickets.map(|devices| (devices, *ticket_lifetime)),
+            })
         }
         UserCommand::List { data } => {
             let accounts = open_existing(data)?.list().map_err(|error| failed(&error))?;
@@ -93,14 +103,19 @@ fn checked_name(name: &str) -> Result<Name, Failure> {
 fn new_record(accounts: &mut Accounts, name: &Name, args: &PasswordArgs) -> Result<Vec<u8>, Failure> {
     let password = read_password(name, args)?;
     let password = Password::new(&password).map_err(|error| Failure::Usage(format!("password: {error}")))?;
-    let stretch = match args.stretch {
-        StretchArg::Standard => Stretch::STANDARD,
-        StretchArg::Light => Stretch::LIGHT,
-    };
     let setup = server_setup(accounts)?;
-    let record = register(&setup, name.as_str(), password, stretch, &mut OsRng)
+    let record = register(&setup, name.as_str(), password, args.stretch.into(), &mut OsRng)
         .map_err(|error| Failure::new("cannot make the login record", error))?;
     Ok(record.to_bytes())
+}
+
+impl From<StretchArg> for Stretch {
+    fn from(stretch: StretchArg) -> Self {
+        match stretch {
+            StretchArg::Standard => Self::STANDARD,
+            StretchArg::Light => Self::LIGHT,
+        }
+    }
 }
 
 fn read_password(name: &Name, args: &PasswordArgs) -> Result<Zeroizing<String>, Failure> {

@@ -20,7 +20,9 @@ impl App {
             }
             Event::Challenge { data } => self.go_on_with_login(data.into_bytes()),
             Event::LoginFailed { code, note } => self.on_login_failed(code, &note),
-            Event::Ready { default_room, resumed, .. } => self.on_ready(default_room, resumed),
+            Event::Ready { default_room, resumed, ticket, ticket_lifetime, .. } => {
+                self.on_ready(default_room, resumed, &ticket, ticket_lifetime);
+            }
             Event::Lost { reason, retry_in } => self.on_lost(&reason, retry_in),
             Event::NewLog { .. } => self.voice.info("the server begins a new history"),
             Event::Back { missed } => self.on_back(missed),

@@ -1,10 +1,14 @@
 //! What outlives this run: who this device is, what was seen, and what was said and is not acknowledged.
 
-use crate::state::{self, Device, Journal, KeyCheck, KnownPeers, SayTarget, StateDir, StateError};
+use crate::state::{
+    self, Device, Journal, KeyCheck, KnownPeers, SayTarget, StateDir, StateError, TICKET_BYTES, Ticket,
+};
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
 use chatproto::wire::{DeviceId, LinkKey, Name, ServerId, Text};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
+use zeroize::Zeroizing;
 
 /// The certificate and key of this device on direct links.
 const IDENTITY_FILE: &str = "device.pem";
@@ -20,6 +24,7 @@ pub(super) struct Memory {
     device: Device,
     journal: Journal,
     peers: KnownPeers,
+    ticket: Option<Ticket>,
     /// The first number of this run, reserved on disk.
     first_counter: u64,
     /// Reserved and not used.
@@ -34,6 +39,11 @@ impl Memory {
         let mut device = dir.device()?;
         let (journal, replay) = dir.journal(&device)?;
         let peers = dir.known_peers()?;
+        // A damaged one costs no more than the password: the next one replaces it.
+        let ticket = dir.ticket().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the session ticket is lost");
+            None
+        });
         let first_counter = device.next_counter()?;
         let damaged_lines = replay.damaged_lines;
         Ok(Self {
@@ -41,6 +51,7 @@ impl Memory {
             device,
             journal,
             peers,
+            ticket,
             first_counter,
             next_counter: Some(first_counter),
             damaged_lines,
@@ -66,6 +77,39 @@ impl Memory {
 
     pub(super) fn pin_server(&self, fingerprint: Fingerprint) -> Result<(), StateError> {
         self.dir.pin_server(fingerprint.as_bytes())
+    }
+
+    /// The ticket that logs this user in at the server with this certificate, as far as is known here.
+    pub(super) fn ticket(&self, user: &Name, server: Fingerprint) -> Option<&[u8]> {
+        let ticket = self.ticket.as_ref()?;
+        let fits = ticket.user == user.as_str()
+            && ticket.fingerprint == *server.as_bytes()
+            && ticket.expires_ms > unix_ms();
+        fits.then_some(&ticket.secret[..])
+    }
+
+    /// Keeps what the server gave.
+    pub(super) fn keep_ticket(
+        &mut self,
+        user: &Name,
+        server: Fingerprint,
+        secret: [u8; TICKET_BYTES],
+        lifetime: Duration,
+    ) -> Result<(), StateError> {
+        let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        let ticket = self.ticket.insert(Ticket {
+            user: user.as_str().to_owned(),
+            fingerprint: *server.as_bytes(),
+            secret: Zeroizing::new(secret),
+            expires_ms: unix_ms().saturating_add(lifetime_ms),
+        });
+        self.dir.keep_ticket(ticket)
+    }
+
+    /// The server does not accept it any more.
+    pub(super) fn forget_ticket(&mut self) -> Result<(), StateError> {
+        self.ticket = None;
+        self.dir.forget_ticket()
     }
 
     /// What the session goes on from; to be asked before anything is said. What a journal of another program holds and the protocol does not allow is left
@@ -148,6 +192,11 @@ pub(super) enum NotSaid {
     /// The session does not take it.
     #[error(transparent)]
     Session(chatproto::session::SayError),
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn journal_room(room: &RoomKey) -> String {
@@ -242,6 +291,28 @@ mod tests {
         memory.on_log(ServerId([2; 16])).unwrap();
         let restored = memory.restored().unwrap();
         assert_eq!((restored.server, restored.cursors), (Some(ServerId([2; 16])), Vec::new()));
+    }
+
+    #[test]
+    fn a_ticket_goes_to_nobody_but_the_server_that_gave_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let (alice, bob) = (Name::new("alice").unwrap(), Name::new("bob").unwrap());
+        let (server, other) = (Fingerprint::from_bytes([1; 32]), Fingerprint::from_bytes([2; 32]));
+        let mut memory = Memory::open(temp.path()).unwrap();
+        memory.keep_ticket(&alice, server, [7; 32], Duration::from_secs(60)).unwrap();
+        drop(memory);
+        let mut memory = Memory::open(temp.path()).unwrap();
+        assert_eq!(memory.ticket(&alice, server), Some(&[7; 32][..]));
+        assert_eq!(memory.ticket(&alice, other), None);
+        assert_eq!(memory.ticket(&bob, server), None);
+        memory.keep_ticket(&alice, server, [8; 32], Duration::ZERO).unwrap();
+        assert_eq!(memory.ticket(&alice, server), None, "it has expired");
+        memory.keep_ticket(&alice, server, [9; 32], Duration::from_secs(60)).unwrap();
+        memory.forget_ticket().unwrap();
+        assert_eq!(memory.ticket(&alice, server), None);
+        drop(memory);
+        std::fs::write(temp.path().join("ticket.json"), "{}").unwrap();
+        assert_eq!(Memory::open(temp.path()).unwrap().ticket(&alice, server), None, "damaged is lost");
     }
 
     #[test]

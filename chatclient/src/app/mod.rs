@@ -83,7 +83,8 @@ struct App {
     clock: Clock,
     net: Net,
     jobs: Jobs,
-    /// None until the server is known to be the right one: until then the terminal belongs to that question.
+    /// None until the server is known to be the right one, and the password given or not needed: until then the terminal
+    /// belongs to these questions.
     input: Option<Mailbox<Input>>,
     /// No input will come any more: since when.
     input_ended: Option<Instant>,
@@ -192,9 +193,10 @@ impl App {
         self.input_ended = Some(Instant::now());
     }
 
-    /// Starts to read what the user types.
+    /// Starts to read what the user types, unless the terminal may still have to ask for the password.
     fn start_input(&mut self) {
-        if self.input.is_some() {
+        let may_ask = self.settings.password.is_none() && !self.server.was_in;
+        if self.input.is_some() || may_ask {
             return;
         }
         match self.voice.ui.listen(self.net.waker()) {

@@ -3,13 +3,15 @@
 use super::App;
 use super::errand::Errand;
 use super::jobs::Job;
+use crate::cli;
 use crate::exit::ExitStatus;
 use crate::notice::{Code, Notice};
 use crate::settings::Plaintext;
 use bytes::Bytes;
 use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Fingerprint, Security, TlsInfo};
-use chatproto::opaque::{ClientLogin, ClientLoginError, MECHANISM, OsRng};
+use chatproto::opaque::{ClientLogin, ClientLoginError, MECHANISM, OsRng, Password};
 use chatproto::session::{LostReason, Session, State};
+use chatproto::ticket;
 use chatproto::wire::{ErrorCode, Name, Note};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +37,10 @@ pub(super) struct Server {
     /// Counts logins, so that a late result of an old one is known as such.
     attempt: u64,
     login: Option<Box<ClientLogin>>,
+    /// The login under way shows a ticket.
+    by_ticket: bool,
+    /// Somebody was let in, once at least.
+    pub(super) was_in: bool,
     /// Why the last address did not do.
     why: String,
     /// The user was told that the rooms of the first login are entered.
@@ -72,6 +78,8 @@ impl Server {
             binding: Bytes::new(),
             attempt: 0,
             login: None,
+            by_ticket: false,
+            was_in: false,
             why: String::new(),
             told_ready: false,
             peer_port,
@@ -216,11 +224,24 @@ impl App {
 
     /// The server said hello: the first message of the login.
     pub(super) fn begin_login(&mut self, mechanisms: &[Note]) {
-        if !mechanisms.iter().any(|offered| offered.as_str() == MECHANISM) {
+        let offers = |mechanism| mechanisms.iter().any(|offered| offered.as_str() == mechanism);
+        if offers(ticket::MECHANISM)
+            && let Some(shown) = self.server.shown
+            && let Some(secret) = self.memory.ticket(&self.settings.user, shown)
+        {
+            // This certificate gave the ticket, so it is owed no other proof.
+            self.server.by_ticket = self.server.session.login_one_way(ticket::MECHANISM, secret).is_ok();
+            return;
+        }
+        if !offers(MECHANISM) {
             let text = "the server offers no way to log in that this client knows";
             return self.fail_login(ErrorCode::UnknownMechanism, text);
         }
-        match ClientLogin::start(self.settings.password.clone(), &mut OsRng) {
+        let password = match self.password() {
+            Ok(password) => password,
+            Err(text) => return self.fail_login(ErrorCode::LoginRefused, &text),
+        };
+        match ClientLogin::start(password, &mut OsRng) {
             Ok((login, request)) => {
                 self.server.attempt += 1;
                 self.server.login = Some(Box::new(login));
@@ -229,6 +250,33 @@ impl App {
             }
             Err(error) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
         }
+    }
+
+    /// The password, asked for if nobody has said it and somebody can.
+    fn password(&mut self) -> Result<Password, String> {
+        if let Some(password) = &self.settings.password {
+            return Ok(password.clone());
+        }
+        if self.input.is_some() {
+            return Err("the session has expired; start the client again to give the password".to_owned());
+        }
+        if self.voice.ui.is_interactive() {
+            self.voice.info("the session has expired: the password is needed again");
+        }
+        let asked = cli::ask_password(&self.settings.user, &self.settings.server);
+        let password = asked.map_err(|error| format!("the session has expired, and {error}"))?;
+        self.settings.password = Some(password.clone());
+        Ok(password)
+    }
+
+    /// The ticket was refused: from here on the password must do.
+    fn fall_back_to_password(&mut self) -> Result<(), String> {
+        let forgotten = self.memory.forget_ticket();
+        self.report(forgotten);
+        self.password()?;
+        tracing::info!("the session ticket was refused: logging in with the password");
+        self.server.session.reconnect_now(self.clock.now());
+        Ok(())
     }
 
     /// The server's answer: checked, and the password stretched, on a worker.
@@ -261,7 +309,14 @@ impl App {
 
     /// The login was refused: a person must do something about it.
     pub(super) fn on_login_failed(&mut self, code: ErrorCode, note: &Note) {
-        let text = [note.as_str(), self.server.why.as_str()].into_iter().find(|text| !text.is_empty());
+        let (mut code, mut note) = (code, note.as_str());
+        if std::mem::take(&mut self.server.by_ticket) {
+            match self.fall_back_to_password() {
+                Ok(()) => return,
+                Err(text) => (code, note, self.server.why) = (ErrorCode::LoginRefused, "", text),
+            }
+        }
+        let text = [note, self.server.why.as_str()].into_iter().find(|text| !text.is_empty());
         let text = text.map_or_else(|| super::facts::sentence(code), str::to_owned);
         self.server.why.clear();
         let message = format!("{} cannot log in: {text}", self.settings.user.as_str());
@@ -270,10 +325,17 @@ impl App {
     }
 
     /// Logged in.
-    pub(super) fn on_ready(&mut self, default_room: Name, resumed: bool) {
-        if let Some(shown) = self.server.shown.take() {
+    pub(super) fn on_ready(&mut self, default_room: Name, resumed: bool, ticket: &[u8], lifetime: Duration) {
+        self.server.by_ticket = false;
+        self.server.was_in = true;
+        if let Some(shown) = self.server.shown {
             self.pin(shown);
+            if let Ok(ticket) = ticket.try_into() {
+                let kept = self.memory.keep_ticket(&self.settings.user, shown, ticket, lifetime);
+                self.report(kept);
+            }
         }
+        self.start_input();
         self.server.default_room.get_or_insert(default_room);
         if !resumed {
             self.server.entering = self.rooms_at_start.max(1);

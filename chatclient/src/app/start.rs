@@ -11,8 +11,9 @@ use super::memory::Memory;
 use super::server::{Server, Trust};
 use super::transfers::Transfers;
 use super::voice::Voice;
+use crate::cli;
 use crate::notice::Code;
-use crate::settings::Settings;
+use crate::settings::{Plaintext, Settings};
 use crate::share::{Share, ShareError};
 use crate::state::StateError;
 use chatnet::{ConnToken, Identity, Net, NetConfig, Security, ServerTls, Signal};
@@ -54,7 +55,7 @@ pub(super) struct Start {
 }
 
 impl App {
-    pub(super) fn start(settings: Settings, voice: &mut Voice) -> Result<Start, Failure> {
+    pub(super) fn start(mut settings: Settings, voice: &mut Voice) -> Result<Start, Failure> {
         let memory = Memory::open(&settings.state)?;
         if memory.damaged_lines() > 0 {
             voice.info(format!(
@@ -62,6 +63,11 @@ impl App {
                 memory.damaged_lines(),
                 settings.state
             ));
+        }
+        let trust = trust(&settings, &memory)?;
+        if settings.password.is_none() && !has_ticket(&settings, &memory, trust) {
+            let asked = cli::ask_password(&settings.user, &settings.server);
+            settings.password = Some(asked.map_err(|error| Failure::new(Code::Usage, error))?);
         }
         let identity = memory.identity().map_err(|error| Failure::new(Code::State, error))?;
         let share = settings.share.as_ref().map(Share::open).transpose()?;
@@ -80,14 +86,13 @@ impl App {
         let restored = memory.restored()?;
         let mut config = Config::new(settings.user.clone(), memory.device());
         config.agent = agent();
-        config.capabilities = Capabilities::NONE.with(Capability::Search);
+        config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Tickets);
         config.connect_timeout = CONNECT_TIMEOUT;
         config.rooms = rooms_to_enter(&restored.cursors);
         let rooms = config.rooms.as_ref().map_or(1, Vec::len);
         config.announcement = Some(announcement(peer_port, &identity, Vec::new())?);
         let seed = getrandom::u64().map_err(Failure::internal)?;
         let session = Session::new(config, restored, seed, clock.now());
-        let trust = trust(&settings, &memory)?;
         let server = Server::new(session, trust, peer_port);
         Ok(Start { settings, clock, net, jobs, memory, identity, server, rooms, share })
     }
@@ -176,6 +181,16 @@ fn trust(settings: &Settings, memory: &Memory) -> Result<Trust, StateError> {
         (None, None) if settings.trust_first => Trust::First,
         (None, None) => Trust::Nobody,
     })
+}
+
+/// Whether a ticket may do for the password. It goes to no server but the one that gave it, over TLS.
+fn has_ticket(settings: &Settings, memory: &Memory, trust: Trust) -> bool {
+    match trust {
+        Trust::Pinned { fingerprint, .. } => {
+            settings.plaintext == Plaintext::Off && memory.ticket(&settings.user, fingerprint).is_some()
+        }
+        Trust::First | Trust::Nobody => false,
+    }
 }
 
 /// The rooms of the last run, or the server's default room the first time.

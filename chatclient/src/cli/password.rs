@@ -57,14 +57,20 @@ pub(super) fn from_file(path: &Path) -> Result<Zeroizing<String>, PasswordFileEr
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// What the person at the terminal types, without echo.
-pub(super) fn from_terminal(user: &Name, server: &ServerAddr) -> Result<Zeroizing<String>, ArgsError> {
-    if !io::stdin().is_terminal() {
+/// Whether somebody is there to be asked.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// What the person at the terminal types, without echo. Only before the terminal is read for anything else.
+pub(crate) fn ask(user: &Name, server: &ServerAddr) -> Result<Password, ArgsError> {
+    if !can_ask() {
         return Err(ArgsError::NoPassword);
     }
-    rpassword::prompt_password(format!("password of {} at {server}: ", user.as_str()))
+    let typed = rpassword::prompt_password(format!("password of {} at {server}: ", user.as_str()))
         .map(Zeroizing::new)
-        .map_err(ArgsError::Ask)
+        .map_err(ArgsError::Ask)?;
+    Ok(Password::new(&typed)?)
 }
 
 const LINE_END: &[u8] = b"\r\n";

@@ -94,6 +94,14 @@ impl Folder {
         Ok(file)
     }
 
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<(), StateError> {
+        match self.dir.remove_file(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed("remove", name, error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Moves a file aside, over an earlier one that was moved there.
     pub(super) fn set_aside(&self, name: &str, aside: &str) -> Result<(), StateError> {
         self.dir.rename(name, &self.dir, aside).map_err(|error| self.failed("rename", name, error))

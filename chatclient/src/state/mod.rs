@@ -8,6 +8,7 @@
 //! | `device.json` | the device id and the mark up to which its counters may be used | flushed, once in 1,000 says |
 //! | `known_server` | the fingerprint to which the server is pinned | flushed, at first contact |
 //! | `server_log` | which log of the server the cursors belong to | flushed, when it is another one |
+//! | `ticket.json` | the session ticket, which logs in without the password until it expires | flushed, when one is given |
 //! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
 //!
@@ -25,6 +26,7 @@ mod location;
 mod log_id;
 mod peers;
 mod pin;
+mod ticket;
 
 pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
 pub use error::StateError;
@@ -33,10 +35,17 @@ pub use location::default_path;
 pub use log_id::LOG_ID_BYTES;
 pub use peers::{KeyCheck, KnownPeers, LINK_KEY_BYTES, MAX_KNOWN_DEVICES};
 pub use pin::FINGERPRINT_BYTES;
+pub use ticket::{TICKET_BYTES, Ticket};
 
 use folder::Folder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Whether the state directory at `path` seems to hold a session ticket; opens and locks nothing.
+#[must_use]
+pub fn may_have_ticket(path: &Path) -> bool {
+    path.join(ticket::FILE).exists()
+}
 
 /// An open state directory. The lock is held until this and everything opened from it is dropped.
 #[derive(Debug, Clone)]
@@ -109,6 +118,33 @@ impl StateDir {
     /// [`StateError::Io`] when it cannot be written.
     pub fn remember_log(&self, log: &[u8; LOG_ID_BYTES]) -> Result<(), StateError> {
         log_id::store(&self.folder, log)
+    }
+
+    /// The session ticket, if there is one; it may have expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and holds no ticket.
+    pub fn ticket(&self) -> Result<Option<Ticket>, StateError> {
+        ticket::load(&self.folder)
+    }
+
+    /// Keeps a session ticket, in place of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when it cannot be written.
+    pub fn keep_ticket(&self, ticket: &Ticket) -> Result<(), StateError> {
+        ticket::store(&self.folder, ticket)
+    }
+
+    /// Removes the session ticket, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when it cannot be removed.
+    pub fn forget_ticket(&self) -> Result<(), StateError> {
+        ticket::forget(&self.folder)
     }
 
     /// The link keys of the devices met so far.

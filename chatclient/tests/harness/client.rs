@@ -56,6 +56,14 @@ impl Options {
         self
     }
 
+    /// No password file: the client has nobody to ask.
+    pub fn without_password(mut self) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--password-file") {
+            self.args.drain(at..at + 2);
+        }
+        self
+    }
+
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self

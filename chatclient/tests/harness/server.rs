@@ -50,6 +50,12 @@ impl Server {
         names.iter().for_each(|name| add_user(&self.data, name));
     }
 
+    /// Changes a password, beside the running server.
+    pub fn change_password(&self, name: &str, password: &str) {
+        let args = ["user", "passwd", name, "--password-stdin", "--stretch", "light", "--data"];
+        command(&args, &self.data, password);
+    }
+
     /// Waits for a line of the server's console that contains `text`.
     pub fn expect_log(&self, text: &str) -> String {
         let mut seen = Vec::new();
@@ -94,13 +100,18 @@ impl Drop for Server {
 
 /// Adds an account whose logins are cheap, so that tests with many of them are quick.
 pub fn add_user(data: &Path, name: &str) {
+    command(&["user", "add", name, "--password-stdin", "--stretch", "light", "--data"], data, PASSWORD);
+}
+
+/// Runs a command of the server with one line of input.
+fn command(args: &[&str], data: &Path, line: &str) {
     let mut child = Command::new(program("chatserver"))
-        .args(["user", "add", name, "--password-stdin", "--stretch", "light", "--data"])
+        .args(args)
         .arg(data)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .expect("the server's command starts");
-    writeln!(child.stdin.take().expect("piped"), "{PASSWORD}").expect("the password is taken");
-    assert!(child.wait().expect("the command ends").success(), "{name} was not added");
+    writeln!(child.stdin.take().expect("piped"), "{line}").expect("the line is taken");
+    assert!(child.wait().expect("the command ends").success(), "{args:?}");
 }

@@ -94,6 +94,8 @@ pub enum Event {
         conn: ConnId,
         /// The account's ID as given.
         user: Name,
+        /// The device as given.
+        device: DeviceId,
         /// The mechanism.
         mechanism: Note,
         /// The mechanism's bytes.

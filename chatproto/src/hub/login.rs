@@ -143,6 +143,7 @@ impl Hub {
         self.events.push_back(Event::LoginStarted {
             conn: id,
             user: start.user.to_owned(),
+            device: start.device,
             mechanism: start.mechanism.to_owned(),
             data: Bytes::copy_from_slice(start.data.as_bytes()),
         });

@@ -72,7 +72,8 @@ use says::Says;
 use crate::Instant;
 use crate::conn::{Due, FrameReader, SendQueue, Stage};
 use crate::wire::{
-    Body, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong, ToServer,
+    Body, Capabilities, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong,
+    ToServer,
 };
 
 /// The server's machine: every connection, every room.
@@ -364,6 +365,12 @@ impl Hub {
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
         (self.clients.len(), self.people.values().map(BTreeSet::len).sum())
+    }
+
+    /// What was agreed on with a client; nothing before its hello.
+    #[must_use]
+    pub fn capabilities(&self, id: ConnId) -> Capabilities {
+        self.clients.get(&id).map_or(Capabilities::NONE, |client| client.capabilities)
     }
 
     /// The rooms and who is in them.

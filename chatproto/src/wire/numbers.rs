@@ -126,7 +126,7 @@ table! {
         55 AnsweredElsewhere "answered_elsewhere" "Another device of the same person answered."
         56 SelfRequest "self_request" "One cannot ask oneself."
         57 NoAnnounce "no_announce" "Announce a link key before asking for peers."
-        60 BadTicket "bad_ticket" "The ticket of the link is unknown, used or expired."
+        60 BadTicket "bad_ticket" "The ticket is unknown, used or expired."
 
         70 NoSuchPath "no_such_path" "No such folder or file is shared."
         71 NoSuchNumber "no_such_number" "The number is not in that list."

@@ -20,7 +20,10 @@ fn login_goes_from_hello_over_challenge_to_ok() {
 
     desk.start_login(conn, "alice", 1);
     let events = desk.take_events();
-    let [Event::LoginStarted { user, mechanism, data, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let [Event::LoginStarted { user, device, mechanism, data, .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*device, DeviceId([1; 16]));
     assert_eq!((user.as_str(), mechanism.as_str(), &data[..]), ("alice", "none", &b"start"[..]));
 
     assert!(desk.hub.login_challenge(conn, b"prove it"));

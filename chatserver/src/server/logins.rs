@@ -1,4 +1,5 @@
-//! Logins: the hub brings a mechanism's bytes, the store the account's record, OPAQUE says yes or no.
+//! Logins: the hub brings a mechanism's bytes, the store the account's record, OPAQUE says yes or no. Who has proved a
+//! password gets a ticket, and with that the store alone says yes or no.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,78 +7,148 @@ use std::time::Duration;
 use bytes::Bytes;
 use chatproto::hub::{Accept, ConnId, Hub};
 use chatproto::opaque::{OsRng, Record, ServerLogin, ServerSetup};
-use chatproto::wire::{ErrorCode, Name};
+use chatproto::ticket;
+use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
 use super::console;
 use super::links::Links;
-use crate::store::{Read, Reply, Store};
+use super::seam::ROOM_WRITE;
+use crate::store::{NewTicket, Outcome, Read, Reply, Store, TicketHash, Write, unix_ms};
 
 /// Set in the id of a store read that belongs to a login, so that it never meets the hub's own ids.
 const LOGIN_READ: u64 = 1 << 63;
 
+/// Set in the id of a write that keeps a ticket, so that it never meets the hub's own ids or those of rooms.
+const TICKET_WRITE: u64 = 1 << 62;
+
 /// What a failed login hears, whatever was wrong.
 const REFUSED: &str = "wrong ID or password";
+
+/// What a refused ticket hears, whatever was wrong.
+const BAD_TICKET: &str = "this ticket is not good any more: log in with the password";
 
 /// The logins under way; the hub bounds their number.
 pub(super) struct Logins {
     setup: ServerSetup,
-    /// By the id of the account look-up.
+    /// How long a ticket is good; `None` gives none.
+    ticket_lifetime: Option<Duration>,
+    /// By the id of the look-up.
     started: HashMap<u64, Started>,
     challenged: HashMap<ConnId, Challenged>,
+    /// Waits for its ticket to be stored, by the id of that write: a ticket that was given works.
+    proved: HashMap<u64, Proved>,
     last: u64,
     refused: u64,
     abandoned: u64,
 }
 
-struct Started {
-    conn: ConnId,
-    user: Name,
-    request: Bytes,
+/// A login as its first message says.
+pub(super) struct Begun {
+    pub(super) conn: ConnId,
+    pub(super) user: Name,
+    pub(super) device: DeviceId,
+    pub(super) mechanism: Note,
+    pub(super) data: Bytes,
+}
+
+/// What is looked up.
+enum Started {
+    /// The account's record.
+    Password(Begun),
+    /// Whether the ticket is good.
+    Ticket { conn: ConnId, user: Name },
 }
 
 struct Challenged {
     user: Name,
+    device: DeviceId,
     login: ServerLogin,
-    /// Whether there is an account that may log in. Known here, told to nobody before the end.
-    may_enter: bool,
+    /// The record of an account that may log in. Known here, told to nobody before the end.
+    record: Option<Vec<u8>>,
+}
+
+struct Proved {
+    conn: ConnId,
+    user: Name,
+    ticket: Bytes,
 }
 
 impl Logins {
-    pub(super) fn new(setup: ServerSetup) -> Self {
-        Self { setup, started: HashMap::new(), challenged: HashMap::new(), last: 0, refused: 0, abandoned: 0 }
+    pub(super) fn new(setup: ServerSetup, ticket_lifetime: Option<Duration>) -> Self {
+        Self {
+            setup,
+            ticket_lifetime,
+            started: HashMap::new(),
+            challenged: HashMap::new(),
+            proved: HashMap::new(),
+            last: 0,
+            refused: 0,
+            abandoned: 0,
+        }
     }
 
-    /// Looks the account up.
-    pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, conn: ConnId, user: Name, request: Bytes) {
+    /// Looks the account, or the ticket, up.
+    pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, begun: Begun) {
         self.last += 1;
         let id = self.last | LOGIN_READ;
-        let read = Read::Account { id, name: user.as_str().into() };
+        let conn = begun.conn;
+        let (read, started) = if begun.mechanism.as_str() == ticket::MECHANISM {
+            let Begun { user, device, data, .. } = begun;
+            if data.len() != ticket::LEN {
+                self.refused += 1;
+                return refuse_ticket(hub, conn, &user);
+            }
+            let read = Read::Ticket {
+                id,
+                hash: TicketHash::of(&data),
+                user: user.as_str().into(),
+                device: device.0,
+            };
+            (read, Started::Ticket { conn, user })
+        } else {
+            (Read::Account { id, name: begun.user.as_str().into() }, Started::Password(begun))
+        };
         if store.reader.try_send(read).is_err() {
             self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Busy, "too many logins at once, try again");
             return;
         }
-        self.started.insert(id, Started { conn, user, request });
+        self.started.insert(id, started);
     }
 
     /// The look-up that a reply answers, if it is one of a login.
     pub(super) fn lookup_of(reply: &Reply) -> Option<u64> {
         match reply {
-            Reply::Account { id, .. } | Reply::Failed { id, .. } => (id & LOGIN_READ != 0).then_some(*id),
+            Reply::Account { id, .. } | Reply::Ticket { id, .. } | Reply::Failed { id, .. } => {
+                (id & LOGIN_READ != 0).then_some(*id)
+            }
             Reply::Page { .. } | Reply::Found { .. } => None,
         }
     }
 
-    /// Answers the client's first message. An unknown account is answered like a known one.
-    pub(super) fn on_account(&mut self, hub: &mut Hub, lookup: u64, reply: Reply, links: &Links) {
-        let Some(Started { conn, user, request }) = self.started.remove(&lookup) else { return };
+    /// Answers the client's first message.
+    pub(super) fn on_reply(&mut self, hub: &mut Hub, lookup: u64, reply: Reply, links: &Links) {
+        match self.started.remove(&lookup) {
+            Some(Started::Password(begun)) => self.on_account(hub, begun, reply, links),
+            Some(Started::Ticket { conn, user }) => {
+                self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
+                on_ticket(hub, conn, user, &reply);
+            }
+            None => {}
+        }
+    }
+
+    /// An unknown account is answered like a known one.
+    fn on_account(&mut self, hub: &mut Hub, begun: Begun, reply: Reply, links: &Links) {
+        let Begun { conn, user, device, data: request, .. } = begun;
         let Reply::Account { account, .. } = reply else {
             tracing::error!(user = user.as_str(), "the account could not be read");
             self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Internal, "the account could not be read");
             return;
         };
-        let may_enter = account.as_ref().is_some_and(|account| !account.disabled);
+        let may_enter = account.as_ref().filter(|account| !account.disabled);
+        let bought_with = may_enter.map(|account| account.record.clone());
         let record = match account.map(|account| Record::from_bytes(&account.record)).transpose() {
             Ok(record) => record,
             Err(error) => {
@@ -91,7 +162,7 @@ impl Logins {
         match started {
             Ok((login, response)) => {
                 if hub.login_challenge(conn, &response) {
-                    self.challenged.insert(conn, Challenged { user, login, may_enter });
+                    self.challenged.insert(conn, Challenged { user, device, login, record: bought_with });
                 }
             }
             Err(error) => {
@@ -102,16 +173,84 @@ impl Logins {
     }
 
     /// Checks the client's proof.
-    pub(super) fn respond(&mut self, hub: &mut Hub, conn: ConnId, finalization: &[u8]) {
-        let Some(Challenged { user, login, may_enter }) = self.challenged.remove(&conn) else { return };
-        if login.finish(finalization).is_ok() && may_enter {
-            let accept =
-                Accept { user, ticket: Bytes::new(), ticket_lifetime: Duration::ZERO, data: Bytes::new() };
-            hub.login_accept(conn, &accept);
-        } else {
-            tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
-            self.refused += 1;
-            hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
+    pub(super) fn respond(&mut self, hub: &mut Hub, store: &Store, conn: ConnId, finalization: &[u8]) {
+        let Some(Challenged { user, device, login, record }) = self.challenged.remove(&conn) else { return };
+        match record.filter(|_| login.finish(finalization).is_ok()) {
+            Some(record) => self.give_ticket(hub, store, conn, user, device, record),
+            None => {
+                tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
+                self.refused += 1;
+                hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
+            }
+        }
+    }
+
+    /// Lets somebody in who has proved the password, as soon as the ticket is stored; without one if there cannot be one.
+    fn give_ticket(
+        &mut self,
+        hub: &mut Hub,
+        store: &Store,
+        conn: ConnId,
+        user: Name,
+        device: DeviceId,
+        record: Vec<u8>,
+    ) {
+        let lifetime = self.ticket_lifetime.filter(|_| hub.capabilities(conn).has(Capability::Tickets));
+        let Some(lifetime) = lifetime else { return accept(hub, conn, user, None) };
+        let mut ticket = [0; ticket::LEN];
+        super::fill_random(&mut ticket);
+        let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        let new = NewTicket {
+            hash: TicketHash::of(&ticket),
+            device: device.0,
+            expires_ms: unix_ms().saturating_add(lifetime_ms),
+        };
+        self.last += 1;
+        let id = self.last | TICKET_WRITE;
+        let write = Write::KeepTicket { id, user: user.as_str().into(), record, ticket: new };
+        match store.writer.try_send(write) {
+            Ok(()) => {
+                let ticket = Bytes::copy_from_slice(&ticket);
+                self.proved.insert(id, Proved { conn, user, ticket });
+            }
+            // The disk has more to do than it can: a ticket is not worth waiting for.
+            Err(_) => accept(hub, conn, user, None),
+        }
+    }
+
+    /// Takes an outcome if it is one of a ticket, and lets its owner in; gives any other back.
+    pub(super) fn on_outcome(&mut self, hub: &mut Hub, outcome: Outcome) -> Option<Outcome> {
+        let id = outcome.id();
+        let is_ours = matches!(outcome, Outcome::TicketKept { .. } | Outcome::Failed { .. });
+        if !is_ours || id & TICKET_WRITE == 0 || id & ROOM_WRITE != 0 {
+            return Some(outcome);
+        }
+        // Gone meanwhile: nobody is there to be let in.
+        if let Some(proved) = self.proved.remove(&id) {
+            self.let_in(hub, proved, outcome);
+        }
+        None
+    }
+
+    fn let_in(&mut self, hub: &mut Hub, proved: Proved, outcome: Outcome) {
+        let Proved { conn, user, ticket } = proved;
+        match outcome {
+            Outcome::TicketKept { kept: true, .. } => {
+                accept(hub, conn, user, self.ticket_lifetime.map(|lifetime| (ticket, lifetime)));
+            }
+            Outcome::TicketKept { kept: false, .. } => {
+                tracing::warn!(user = user.as_str(), %conn, "login refused: the account has just changed");
+                self.refused += 1;
+                hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
+            }
+            Outcome::Failed { error, .. } => {
+                tracing::error!(%error, "a ticket could not be stored");
+                accept(hub, conn, user, None);
+            }
+            Outcome::Committed { .. }
+            | Outcome::Duplicate { .. }
+            | Outcome::RoomCreated { .. }
+            | Outcome::TopicSet { .. } => {}
         }
     }
 
@@ -126,6 +265,32 @@ impl Logins {
             self.abandoned += 1;
             console::login_abandoned(&challenged.user);
         }
-        self.started.retain(|_, started| started.conn != conn);
+        self.started.retain(|_, started| match started {
+            Started::Password(begun) => begun.conn != conn,
+            Started::Ticket { conn: shown_on, .. } => *shown_on != conn,
+        });
+        self.proved.retain(|_, proved| proved.conn != conn);
     }
+}
+
+fn on_ticket(hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
+    match reply {
+        Reply::Ticket { is_good: true, .. } => accept(hub, conn, user, None),
+        Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
+        Reply::Account { .. } | Reply::Page { .. } | Reply::Found { .. } | Reply::Failed { .. } => {
+            tracing::error!(user = user.as_str(), "the ticket could not be read");
+            hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");
+        }
+    }
+}
+
+fn accept(hub: &mut Hub, conn: ConnId, user: Name, ticket: Option<(Bytes, Duration)>) {
+    let (ticket, ticket_lifetime) = ticket.unwrap_or_default();
+    hub.login_accept(conn, &Accept { user, ticket, ticket_lifetime, data: Bytes::new() });
+}
+
+/// One answer for all that can be wrong with a ticket.
+fn refuse_ticket(hub: &mut Hub, conn: ConnId, user: &Name) {
+    tracing::info!(user = user.as_str(), %conn, "a ticket was refused");
+    hub.login_refuse(conn, ErrorCode::BadTicket, BAD_TICKET);
 }

@@ -43,7 +43,7 @@ impl Meter {
             Outcome::Committed { .. } => self.appended += 1,
             Outcome::Duplicate { .. } => self.repeated += 1,
             Outcome::Failed { .. } => self.failed += 1,
-            Outcome::RoomCreated { .. } | Outcome::TopicSet { .. } => {}
+            Outcome::RoomCreated { .. } | Outcome::TopicSet { .. } | Outcome::TicketKept { .. } => {}
         }
     }
 

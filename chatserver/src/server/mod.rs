@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
+use chatproto::ticket;
 use chatproto::wire::{Capabilities, Capability, Note, ServerId};
 
 use crate::cli::RunArgs;
@@ -27,7 +28,7 @@ use crate::store::{Accounts, DataDir, Outcome, Reply, Store};
 use crate::users;
 
 use links::Links;
-use logins::Logins;
+use logins::{Begun, Logins};
 use metering::Meter;
 use reload::Reload;
 use removals::Removals;
@@ -137,13 +138,14 @@ impl Server {
         if let Some(endpoint) = endpoint {
             endpoint.start(ask)?;
         }
+        let tickets = settings.tickets();
         let reload = Reload::new(args, settings, net.waker());
         Ok(Self {
             net,
             hub,
             store,
             links: Links::default(),
-            logins: Logins::new(setup),
+            logins: Logins::new(setup, tickets),
             removals: Removals::default(),
             seam: Seam::default(),
             reload,
@@ -292,6 +294,7 @@ impl Server {
     fn take_answers(&mut self) {
         let outcomes = self.outcomes.drain().flatten().collect::<Vec<_>>();
         for outcome in outcomes {
+            let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
             self.meter.written(&outcome);
             if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
                 self.fatal = Some(failure);
@@ -304,7 +307,7 @@ impl Server {
                 continue;
             }
             match Logins::lookup_of(&reply) {
-                Some(conn) => self.logins.on_account(&mut self.hub, conn, reply, &self.links),
+                Some(lookup) => self.logins.on_reply(&mut self.hub, lookup, reply, &self.links),
                 None => seam::on_reply(&mut self.hub, reply),
             }
         }
@@ -341,10 +344,13 @@ impl Server {
     fn on_event(&mut self, event: Event) {
         console::event(&self.hub, &event);
         match event {
-            Event::LoginStarted { conn, user, data, .. } => {
-                self.logins.start(&mut self.hub, &self.store, conn, user, data);
+            Event::LoginStarted { conn, user, device, mechanism, data } => {
+                let begun = Begun { conn, user, device, mechanism, data };
+                self.logins.start(&mut self.hub, &self.store, begun);
             }
-            Event::LoginResponse { conn, data } => self.logins.respond(&mut self.hub, conn, &data),
+            Event::LoginResponse { conn, data } => {
+                self.logins.respond(&mut self.hub, &self.store, conn, &data);
+            }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(user));
@@ -386,9 +392,15 @@ impl Server {
 fn hub_config(server: ServerId, settings: &Settings) -> Result<Config, Failure> {
     let text = |error| Failure::new("the server's own settings", error);
     let agent = Note::new(concat!("chatserver ", env!("CARGO_PKG_VERSION"))).map_err(text)?;
-    let mechanisms = Note::new(MECHANISM).map_err(text)?;
+    let tickets = settings.tickets().is_some();
+    let mechanisms =
+        if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
+    let mechanisms = Note::new(&mechanisms).map_err(text)?;
     let mut config = settings.hub(server, agent, mechanisms)?;
     config.capabilities = Capabilities::NONE.with(Capability::Search);
+    if tickets {
+        config.capabilities = config.capabilities.with(Capability::Tickets);
+    }
     Ok(config)
 }
 

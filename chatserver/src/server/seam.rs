@@ -15,7 +15,7 @@ const MAX_PAGE_BYTES: usize = 128 * 1024;
 const PAIR_SEPARATOR: char = '/';
 
 /// Set in the id of a write that makes a room; the rest is the room's number.
-const ROOM_WRITE: u64 = 1 << 63;
+pub(super) const ROOM_WRITE: u64 = 1 << 63;
 
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
@@ -154,7 +154,7 @@ impl Seam {
                 self.rooms.remove(&id);
                 return Ok(());
             }
-            Outcome::TopicSet { .. } => return Ok(()),
+            Outcome::TopicSet { .. } | Outcome::TicketKept { .. } => return Ok(()),
         };
         if hub.stored(AppendId(id), stored) {
             Ok(())
@@ -190,6 +190,8 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
         Reply::Account { id, account } => {
             hub.user_known(QueryId(id), account.is_some());
         }
+        // Only logins ask for tickets.
+        Reply::Ticket { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) {

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chatnet::NetConfig;
 use chatproto::hub;
@@ -25,10 +26,12 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{DataArg, DurabilityArg, LogFormat, RunArgs};
 use crate::exit::Failure;
 use crate::logging;
-use crate::store::{Durability, StoreConfig};
+use crate::store::{Durability, MAX_TICKETS, StoreConfig};
 
 use sections::{Connection, Hub, Log, Network};
-use values::Endpoint;
+use values::{Endpoint, Time};
+
+const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 /// The room that everybody is in unless they choose otherwise.
 const DEFAULT_ROOM: &str = "lobby";
@@ -37,12 +40,14 @@ const DEFAULT_ROOM: &str = "lobby";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// What can be changed only by starting the server again: keys, and whole sections.
-const AT_START_ONLY: [&str; 13] = [
+const AT_START_ONLY: [&str; 15] = [
     "listen",
     "data",
     "durability",
     "insecure_plaintext",
     "insecure_plaintext_anywhere",
+    "plaintext_tickets",
+    "ticket_lifetime",
     "metrics",
     "metrics_anywhere",
     "log_format",
@@ -63,6 +68,8 @@ pub struct Settings {
     pub(crate) durability: DurabilityArg,
     pub(crate) insecure_plaintext: bool,
     insecure_plaintext_anywhere: bool,
+    plaintext_tickets: bool,
+    ticket_lifetime: Time<0, { 365 * DAY }>,
     metrics: Endpoint,
     metrics_anywhere: bool,
     pub(crate) log: String,
@@ -105,7 +112,11 @@ impl Settings {
         set(&mut self.log_format, args.log_format.as_ref());
         self.insecure_plaintext |= args.insecure_plaintext;
         self.insecure_plaintext_anywhere |= args.insecure_plaintext_anywhere;
+        self.plaintext_tickets |= args.plaintext_tickets;
         self.metrics_anywhere |= args.metrics_anywhere;
+        if let Some(lifetime) = args.ticket_lifetime {
+            self.ticket_lifetime = lifetime.into();
+        }
         if let Some(text) = &args.metrics {
             self.metrics = flag("--metrics", text.as_str())?;
         }
@@ -127,6 +138,16 @@ impl Settings {
         }
         if self.insecure_plaintext_anywhere && !self.insecure_plaintext {
             return wrong("--insecure-plaintext-anywhere needs --insecure-plaintext".into());
+        }
+        if self.plaintext_tickets && !self.insecure_plaintext {
+            return wrong("--plaintext-tickets needs --insecure-plaintext".into());
+        }
+        if self.plaintext_tickets && !self.listen.ip().is_loopback() {
+            return wrong(format!(
+                "--plaintext-tickets on {}: others on the network could log in with what they read. Only for 127.0.0.1 \
+                 or ::1",
+                self.listen
+            ));
         }
         if let Some(addr) = self.metrics.0
             && !addr.ip().is_loopback()
@@ -152,6 +173,12 @@ impl Settings {
             );
         }
         logging::parse(&self.log).map(drop)
+    }
+
+    /// How long tickets are good, if any are given. Whoever can listen in could use one again.
+    pub(crate) fn tickets(&self) -> Option<Duration> {
+        let is_private = !self.insecure_plaintext || self.plaintext_tickets;
+        Some(self.ticket_lifetime.0).filter(|lifetime| is_private && !lifetime.is_zero())
     }
 
     /// Where metrics are served.
@@ -188,6 +215,7 @@ impl Settings {
     pub(crate) fn store(&self) -> StoreConfig {
         let mut config = StoreConfig::default();
         self.store.apply(&mut config);
+        config.max_tickets = self.hub.max_devices.0.max(MAX_TICKETS);
         config.durability = match self.durability {
             DurabilityArg::Full => Durability::Full,
             DurabilityArg::Os => Durability::Os,
@@ -233,6 +261,8 @@ impl Default for Settings {
             durability: DurabilityArg::Full,
             insecure_plaintext: false,
             insecure_plaintext_anywhere: false,
+            plaintext_tickets: false,
+            ticket_lifetime: Duration::from_millis(7 * DAY).into(),
             metrics: Endpoint(None),
             metrics_anywhere: false,
             log: "info".into(),

@@ -82,7 +82,7 @@ fn refusals_name_file_line_and_what_is_allowed() {
         ("[hub]\nmax_devices = \"3\"", "line 2", "a whole number from 1 to 10000"),
         ("[hub]\npage_bytes = \"64 KB\"", "line 2", "from 16 KiB to 128 KiB"),
         ("[hub]\npage_bytes = \"99999999999 GiB\"", "line 2", "from 16 KiB to 128 KiB"),
-        ("[connection]\nidle_timeout = 90", "line 2", "(ms, s, min or h), from 1 s to 1 h"),
+        ("[connection]\nidle_timeout = 90", "line 2", "(ms, s, min, h or d), from 1 s to 1 h"),
         ("[connection]\nidle_timeout = \"2 h\"", "line 2", "from 1 s to 1 h"),
         ("[store]\nmax_file_bytes = \"endless\"", "line 2", "\"unlimited\""),
         ("metrics = \"on\"", "line 1", "\"off\""),
@@ -102,6 +102,12 @@ fn settings_that_do_not_go_together_are_refused() {
     let cases = [
         ("listen = \"0.0.0.0:1\"\ninsecure_plaintext = true", "insecure-plaintext-anywhere"),
         ("insecure_plaintext_anywhere = true", "needs --insecure-plaintext"),
+        ("plaintext_tickets = true", "--plaintext-tickets needs"),
+        (
+            "listen = \"192.0.2.1:1\"\ninsecure_plaintext = true\ninsecure_plaintext_anywhere = true\n\
+             plaintext_tickets = true",
+            "could log in with what they read",
+        ),
         ("metrics = \"192.0.2.1:9464\"", "--metrics-anywhere"),
         ("[connection]\nmax_queue = \"1 MiB\"", "max_queue_hard"),
         ("[connection]\nping_interval = \"90 s\"", "idle_timeout"),

@@ -72,7 +72,7 @@ impl<'de, T: TryFrom<u64>, const MIN: u64, const MAX: u64> Deserialize<'de> for 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Time<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let (low, high) = (shown(MIN, &TIMES), shown(MAX, &TIMES));
-        let wanted = format!("a text such as \"30 s\" (ms, s, min or h), from {low} to {high}");
+        let wanted = format!("a text such as \"30 s\" (ms, s, min, h or d), from {low} to {high}");
         let visitor = Quantity { wanted: &wanted, units: &TIMES, min: MIN, max: MAX };
         from.deserialize_str(visitor).map(|millis| Self(Duration::from_millis(millis)))
     }
@@ -151,7 +151,7 @@ const OFF: &str = "off";
 type Unit = (&'static str, u64);
 
 const SIZES: [Unit; 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-const TIMES: [Unit; 4] = [("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000)];
+const TIMES: [Unit; 5] = [("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// In the largest unit in which it is whole.
 fn shown(value: u64, units: &[Unit]) -> String {

@@ -5,9 +5,12 @@ use std::fmt;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::{
+    MAX_TICKETS,
     data_dir::DataDir,
     error::{DbError, StoreError},
-    rows, unix_ms,
+    rows,
+    tickets::{self, NewTicket},
+    unix_ms,
 };
 
 /// Who may log in, and with what.
@@ -36,6 +39,25 @@ impl fmt::Debug for Account {
             .field("record", &"***")
             .field("created_ms", created_ms)
             .finish()
+    }
+}
+
+/// An account to be made together with others.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// The name.
+    pub name: String,
+    /// What a login is checked with.
+    pub record: Vec<u8>,
+    /// Tickets that are good from the start, at most [`MAX_TICKETS`](super::MAX_TICKETS).
+    pub tickets: Vec<NewTicket>,
+}
+
+/// Without the record, which has no business in a log.
+impl fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, record: _, tickets } = self;
+        f.debug_struct("NewAccount").field("name", name).field("tickets", tickets).finish_non_exhaustive()
     }
 }
 
@@ -83,17 +105,24 @@ impl Accounts {
     ///
     /// [`AccountError::Exists`] when the name is taken.
     pub fn add(&mut self, name: &str, admin: bool, record: &[u8]) -> Result<(), AccountError> {
-        let added = self.conn.execute(
-            "INSERT INTO users(name, admin, record, created_ms) VALUES (?1, ?2, ?3, ?4)",
-            (name, admin, record, rows::to_i64(unix_ms())),
-        );
-        match added {
-            Ok(_) => Ok(()),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(AccountError::Exists(name.to_owned()))
+        add(&self.conn, name, admin, record, unix_ms())
+    }
+
+    /// Adds all of these accounts, or none. Running servers know them at once.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Exists`] with the first name that is taken.
+    pub fn import(&mut self, accounts: &[NewAccount]) -> Result<(), AccountError> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let now_ms = unix_ms();
+        for NewAccount { name, record, tickets } in accounts {
+            add(&tx, name, false, record, now_ms)?;
+            for ticket in tickets {
+                tickets::keep(&tx, name, record, ticket, MAX_TICKETS, now_ms)?;
             }
-            Err(error) => Err(error.into()),
         }
+        Ok(tx.commit()?)
     }
 
     /// Replaces an account's record.
@@ -170,6 +199,25 @@ impl Accounts {
         };
         tx.commit()?;
         Ok(value)
+    }
+}
+
+fn add(
+    conn: &Connection,
+    name: &str,
+    admin: bool,
+    record: &[u8],
+    created_ms: u64,
+) -> Result<(), AccountError> {
+    let added = conn
+        .prepare_cached("INSERT INTO users(name, admin, record, created_ms) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((name, admin, record, rows::to_i64(created_ms)));
+    match added {
+        Ok(_) => Ok(()),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Err(AccountError::Exists(name.to_owned()))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     error::{DbError, StoreError},
     rows::{self, RoomKind, RoomRow},
     schema,
+    tickets::{self, NewTicket},
 };
 
 /// Something to be written. Each carries an id of the caller's choice that comes back in its [`Outcome`].
@@ -56,6 +57,17 @@ pub enum Write {
         /// Its new topic; may be empty.
         topic: String,
     },
+    /// A session ticket. It is kept only if the account may log in and has not changed since.
+    KeepTicket {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The account.
+        user: String,
+        /// The account's record that the login was checked with.
+        record: Vec<u8>,
+        /// The ticket.
+        ticket: NewTicket,
+    },
 }
 
 impl Write {
@@ -63,7 +75,10 @@ impl Write {
     #[must_use]
     pub fn id(&self) -> u64 {
         match self {
-            Self::Append { id, .. } | Self::CreateRoom { id, .. } | Self::SetTopic { id, .. } => *id,
+            Self::Append { id, .. }
+            | Self::CreateRoom { id, .. }
+            | Self::SetTopic { id, .. }
+            | Self::KeepTicket { id, .. } => *id,
         }
     }
 
@@ -73,6 +88,7 @@ impl Write {
             Self::Append { sender, text, .. } => sender.len() + text.len(),
             Self::CreateRoom { name, topic, .. } => name.len() + topic.len(),
             Self::SetTopic { topic, .. } => topic.len(),
+            Self::KeepTicket { user, record, .. } => user.len() + record.len(),
         }
     }
 }
@@ -116,6 +132,13 @@ pub enum Outcome {
         /// The room.
         room: u32,
     },
+    /// The ticket was looked at.
+    TicketKept {
+        /// The write's id.
+        id: u64,
+        /// It is worth something. False when the account is gone, disabled or has another record: nothing was written.
+        kept: bool,
+    },
     /// Nothing was written and no number was consumed.
     Failed {
         /// The write's id.
@@ -134,6 +157,7 @@ impl Outcome {
             | Self::Duplicate { id, .. }
             | Self::RoomCreated { id, .. }
             | Self::TopicSet { id, .. }
+            | Self::TicketKept { id, .. }
             | Self::Failed { id, .. } => *id,
         }
     }
@@ -174,6 +198,7 @@ pub(super) struct Log {
     conn: Connection,
     file: PathBuf,
     tails: HashMap<u32, Tail>,
+    max_tickets: usize,
 }
 
 impl Log {
@@ -184,7 +209,7 @@ impl Log {
         let file = dir.database();
         let conn = dir.connect()?;
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
-        Ok(Self { conn, file, tails })
+        Ok(Self { conn, file, tails, max_tickets: config.max_tickets })
     }
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
@@ -226,7 +251,8 @@ impl Log {
         before: &mut BTreeMap<u32, Option<Tail>>,
     ) -> Result<Vec<Outcome>, DbError> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcomes = Batch::prepare(&tx, &mut self.tails, before, now_ms)?.apply_all(writes)?;
+        let outcomes =
+            Batch::prepare(&tx, &mut self.tails, before, self.max_tickets, now_ms)?.apply_all(writes)?;
         tx.commit()?;
         Ok(outcomes)
     }
@@ -239,6 +265,7 @@ struct Batch<'a> {
     tails: &'a mut HashMap<u32, Tail>,
     /// How the rooms that this batch touches ended before it.
     before: &'a mut BTreeMap<u32, Option<Tail>>,
+    max_tickets: usize,
     now_ms: u64,
 }
 
@@ -247,9 +274,10 @@ impl<'a> Batch<'a> {
         tx: &'a Transaction<'a>,
         tails: &'a mut HashMap<u32, Tail>,
         before: &'a mut BTreeMap<u32, Option<Tail>>,
+        max_tickets: usize,
         now_ms: u64,
     ) -> Result<Self, DbError> {
-        Ok(Self { tx, insert: tx.prepare_cached(INSERT)?, tails, before, now_ms })
+        Ok(Self { tx, insert: tx.prepare_cached(INSERT)?, tails, before, max_tickets, now_ms })
     }
 
     /// Applies every write. A row that is wrong in itself fails alone; what the next row would meet as well, or
@@ -280,6 +308,7 @@ impl<'a> Batch<'a> {
                 self.create_room(*id, *room, *kind, name, topic)
             }
             Write::SetTopic { id, room, topic } => self.set_topic(*id, *room, topic),
+            Write::KeepTicket { id, user, record, ticket } => self.keep_ticket(*id, user, record, ticket),
         }
     }
 
@@ -372,6 +401,18 @@ impl<'a> Batch<'a> {
             .and_then(|mut update| update.execute((room, topic)))
             .map_err(DbError::from)?;
         if set == 0 { Err(WriteError::NoSuchRoom(room)) } else { Ok(Outcome::TopicSet { id, room }) }
+    }
+
+    fn keep_ticket(
+        &self,
+        id: u64,
+        user: &str,
+        record: &[u8],
+        ticket: &NewTicket,
+    ) -> Result<Outcome, WriteError> {
+        let kept = tickets::keep(self.tx, user, record, ticket, self.max_tickets, self.now_ms)
+            .map_err(DbError::from)?;
+        Ok(Outcome::TicketKept { id, kept })
     }
 
     fn store_tails(&self) -> Result<(), DbError> {

@@ -12,7 +12,7 @@
 //! | thread | owns | does |
 //! |---|---|---|
 //! | writer | the one connection that appends | takes all that waits, one transaction, one flush, then reports |
-//! | reader | a read-only connection | pages of history, account records for logins |
+//! | reader | a read-only connection | pages of history, account records and tickets for logins |
 //! | search | a read-only connection and `search.db` | fills the index behind the log, answers searches |
 //!
 //! Requests go in through bounded channels that give the request back when they are full; answers come out
@@ -44,19 +44,21 @@ mod refused;
 mod rows;
 mod schema;
 mod search;
+mod tickets;
 mod words;
 mod writer;
 
 use std::{sync::Arc, time::SystemTime};
 
 pub use self::{
-    accounts::{Account, AccountError, Accounts},
+    accounts::{Account, AccountError, Accounts, NewAccount},
     append::{Outcome, Write, WriteError},
     data_dir::{DataDir, ServerLock},
     error::{DbError, StoreError},
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
     rows::{FoundMessage, Message, RoomKind, RoomRow},
+    tickets::{NewTicket, TicketHash},
     writer::LogWriter,
 };
 
@@ -95,6 +97,9 @@ pub struct StoreConfig {
     /// The greatest size of `chat.db` in bytes, rounded up to whole pages; beyond it writes fail with
     /// [`DbError::Full`]. Default `None`: the disk is the bound.
     pub max_file_bytes: Option<u64>,
+    /// Session tickets that one account may have, at least 1: the oldest go. Default 32, two for each device that may be
+    /// connected at once. It bounds what somebody who logs in again and again can leave behind.
+    pub max_tickets: usize,
     /// The clock: milliseconds since the Unix epoch. Default: the system's.
     pub clock: fn() -> u64,
 }
@@ -106,6 +111,7 @@ impl Default for StoreConfig {
             max_queued_writes: 8_192,
             max_queued_reads: 1_024,
             max_file_bytes: None,
+            max_tickets: MAX_TICKETS,
             clock: unix_ms,
         }
     }
@@ -165,6 +171,9 @@ impl Store {
         written.and(read)
     }
 }
+
+/// Session tickets that one account may have, unless the store's settings say otherwise.
+pub const MAX_TICKETS: usize = 32;
 
 /// Milliseconds since the Unix epoch; 0 before it.
 #[must_use]

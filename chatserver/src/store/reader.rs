@@ -14,6 +14,7 @@ use super::{
     refused::{self, Refused},
     rows::{FoundMessage, Message},
     search::Searcher,
+    tickets::{self, TicketHash},
 };
 
 /// Something to be read. Each carries an id of the caller's choice that comes back in its [`Reply`].
@@ -65,6 +66,17 @@ pub enum Read {
         /// The account's name.
         name: String,
     },
+    /// Whether a session ticket is good now.
+    Ticket {
+        /// Comes back in the reply.
+        id: u64,
+        /// The ticket.
+        hash: TicketHash,
+        /// The account that shows it.
+        user: String,
+        /// The device that shows it.
+        device: [u8; 16],
+    },
 }
 
 /// A search for messages that contain all words, anywhere in their text and in any case, newest first.
@@ -100,6 +112,13 @@ pub enum Reply {
         id: u64,
         /// The account, if there is one.
         account: Option<Account>,
+    },
+    /// The answer to [`Read::Ticket`].
+    Ticket {
+        /// The read's id.
+        id: u64,
+        /// It is this account's and this device's, has not expired, and the account may log in.
+        is_good: bool,
     },
     /// The answer to a [`Search`].
     Found {
@@ -141,9 +160,10 @@ impl LogReader {
         let (reads, queue) = crossbeam_channel::bounded(max_queued);
         let (searches, search_queue) = crossbeam_channel::bounded(max_queued);
         let read_sink = sink.clone();
+        let clock = config.clock;
         let reader = thread::Builder::new()
             .name("log-reader".into())
-            .spawn(move || run(&conn, &queue, &read_sink))
+            .spawn(move || run(&conn, &queue, clock, &read_sink))
             .map_err(StoreError::io("start a thread for", "reading the log"))?;
         let mut this = Self { reads: Some(reads), searches: Some(searches), threads: vec![reader] };
         let search = thread::Builder::new()
@@ -194,13 +214,13 @@ impl Drop for LogReader {
     }
 }
 
-fn run(conn: &Connection, queue: &Receiver<Read>, sink: &ReadSink) {
+fn run(conn: &Connection, queue: &Receiver<Read>, clock: fn() -> u64, sink: &ReadSink) {
     for read in queue {
-        sink(answer(conn, read));
+        sink(answer(conn, read, clock));
     }
 }
 
-fn answer(conn: &Connection, read: Read) -> Reply {
+fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
     let (id, room, page) = match read {
         Read::Page { id, room, after, limit, max_bytes } => {
             (id, room, query::after(conn, room, after, Bounds::clamped(limit, max_bytes)))
@@ -214,6 +234,12 @@ fn answer(conn: &Connection, read: Read) -> Reply {
         Read::Account { id, name } => {
             return match accounts::lookup(conn, &name) {
                 Ok(account) => Reply::Account { id, account },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            };
+        }
+        Read::Ticket { id, hash, user, device } => {
+            return match tickets::is_good(conn, hash, &user, device, clock()) {
+                Ok(is_good) => Reply::Ticket { id, is_good },
                 Err(error) => Reply::Failed { id, error: error.into() },
             };
         }

@@ -29,6 +29,21 @@ const STEPS: [&str; 1] = ["
         record BLOB NOT NULL,
         created_ms INTEGER NOT NULL
     );
+    CREATE TABLE tickets(
+        id INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        user INTEGER NOT NULL,
+        device BLOB NOT NULL,
+        expires_ms INTEGER NOT NULL,
+        UNIQUE(user, device)
+    );
+    CREATE INDEX tickets_by_expiry ON tickets(expires_ms);
+    CREATE TRIGGER tickets_end_with_their_password AFTER UPDATE OF record, disabled ON users BEGIN
+        DELETE FROM tickets WHERE user = OLD.id;
+    END;
+    CREATE TRIGGER tickets_end_with_their_account AFTER DELETE ON users BEGIN
+        DELETE FROM tickets WHERE user = OLD.id;
+    END;
     CREATE TABLE rooms(
         id INTEGER PRIMARY KEY,
         kind INTEGER NOT NULL CHECK(kind IN (0, 1)),
