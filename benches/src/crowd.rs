@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a sender at its limit waits before it looks again.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Messages that a sender may say at once.
+const MAX_BURST: f64 = 1000.0;
+
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Measured {
@@ -126,7 +129,9 @@ impl Crowd {
         self.tally.returned = vec![0; load.senders.into()];
         self.tally.from = self.nanos(from);
         self.tally.until = self.nanos(until);
-        let mut speech = Speech { load: *load, begin: self.nanos(begin), spoken: 0 };
+        let begin = self.nanos(begin);
+        let allowance = vec![Allowance { messages: 0.0, at: begin }; load.senders.into()];
+        let mut speech = Speech { load: *load, begin, spoken: 0, allowance };
 
         self.speak_until(from, &mut speech)?;
         let before = (Instant::now(), self.tally.deliveries, process.cpu()?);
@@ -162,9 +167,7 @@ impl Crowd {
                 Pace::Rate(rate) => self.say_due(rate, now, speech)?,
             }
             let deadline = match speech.load.pace {
-                Pace::Window { limit, .. } if self.is_limited(limit, now, speech) => {
-                    end.min(Instant::now() + PAUSE)
-                }
+                Pace::Window { .. } if speech.is_limited() => end.min(Instant::now() + PAUSE),
                 Pace::Window { .. } => end,
                 // The system's timers are too coarse for what is due next.
                 Pace::Rate(_) => Instant::now(),
@@ -177,21 +180,23 @@ impl Crowd {
         Ok(())
     }
 
-    fn fill_windows(&mut self, window: u32, limit: f64, now: u64, speech: &Speech) -> Result<(), Failure> {
-        for sender in 0..speech.load.senders {
-            let returned = self.tally.returned.get(usize::from(sender)).copied().unwrap_or_default();
-            let allowed = (returned + u64::from(window)).min(speech.allowed(limit, now));
-            while self.seats.get(usize::from(sender)).is_some_and(|seat| seat.sent < allowed) {
+    fn fill_windows(
+        &mut self,
+        window: u32,
+        limit: f64,
+        now: u64,
+        speech: &mut Speech,
+    ) -> Result<(), Failure> {
+        for (sender, allowance) in (0..speech.load.senders).zip(&mut speech.allowance) {
+            let at = usize::from(sender);
+            let returned = self.tally.returned.get(at).copied().unwrap_or_default();
+            let wanted = returned + u64::from(window);
+            allowance.renew(limit, now);
+            while self.seats.get(at).is_some_and(|seat| seat.sent < wanted) && allowance.spend() {
                 self.say(Stamp { due: now, sender }, speech.load.text_len)?;
             }
         }
         Ok(())
-    }
-
-    /// Whether it is time, and no message on its way, that a sender waits for.
-    fn is_limited(&self, limit: f64, now: u64, speech: &Speech) -> bool {
-        let allowed = speech.allowed(limit, now);
-        self.seats.iter().take(speech.load.senders.into()).any(|seat| seat.sent >= allowed)
     }
 
     fn say_due(&mut self, rate: f64, now: u64, speech: &mut Speech) -> Result<(), Failure> {
@@ -322,24 +327,46 @@ impl Crowd {
     }
 }
 
-/// What was said of an open loop.
+/// What was said, and may be.
 #[derive(Debug)]
 struct Speech {
     load: Load,
     begin: u64,
+    /// Messages of an open loop.
     spoken: u64,
+    /// Of each sender of a closed loop.
+    allowance: Vec<Allowance>,
+}
+
+/// Messages that a sender may say whatever its window: what accrues while nothing comes back is not all kept, or a standstill
+/// would end in a flood.
+#[derive(Clone, Debug)]
+struct Allowance {
+    messages: f64,
+    at: u64,
 }
 
 impl Speech {
-    /// Messages that each sender may have said by now at `limit` a second.
-    fn allowed(&self, limit: f64, now: u64) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a cast of floats stops at the ends of its range"
-        )]
-        #[expect(clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "as above")]
-        let allowed = (now.saturating_sub(self.begin) as f64 * 1e-9 * limit) as u64;
-        allowed.saturating_add(1)
+    /// Whether it is time, and no message on its way, that a sender waits for.
+    fn is_limited(&self) -> bool {
+        self.allowance.iter().any(|allowance| allowance.messages < 1.0)
+    }
+}
+
+impl Allowance {
+    fn renew(&mut self, limit: f64, now: u64) {
+        let seconds = Duration::from_nanos(now.saturating_sub(self.at)).as_secs_f64();
+        self.messages =
+            if limit.is_finite() { (self.messages + seconds * limit).min(MAX_BURST) } else { limit };
+        self.at = now;
+    }
+
+    fn spend(&mut self) -> bool {
+        let may = self.messages >= 1.0;
+        if may {
+            self.messages -= 1.0;
+        }
+        may
     }
 }
 
