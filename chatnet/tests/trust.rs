@@ -46,6 +46,25 @@ fn both_ends_agree_on_certificate_and_channel() {
 }
 
 #[test]
+fn renewed_certificate_is_for_those_who_come_from_then_on() {
+    let (old, renewed) = (identity(), identity_of_another());
+    let mut rig = Rig::new(NetConfig::default());
+    let server = |identity| Security::TlsServer(ServerTls::new(identity).unwrap());
+    let client =
+        |identity: &Identity| Security::TlsClient(ClientTls::pinned(identity.fingerprint()).unwrap());
+    let (listener, addr) = rig.net.listen("127.0.0.1:0".parse().unwrap(), server(&old)).unwrap();
+    let first = rig.dial(addr, client(&old));
+    rig.run_until("the first is connected", |rig| rig.end(first).connected && rig.accepted.len() == 1);
+    assert!(rig.net.set_security(listener, server(&renewed)));
+    let second = rig.dial(addr, client(&renewed));
+    let third = rig.dial(addr, client(&old));
+    rig.run_until("the others know", |rig| rig.end(second).connected && rig.closed(third));
+    assert!(!rig.closed(first), "who was there stays");
+    rig.net.close_listener(listener);
+    assert!(!rig.net.set_security(listener, server(&old)), "there is no such listener");
+}
+
+#[test]
 fn wrong_pin_is_refused_in_words() {
     let (identity, other) = (identity(), identity_of_another());
     let mut rig = Rig::new(NetConfig::default());

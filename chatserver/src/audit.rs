@@ -6,6 +6,7 @@ use chatproto::wire::escaped;
 
 use crate::cli::AuditArgs;
 use crate::exit::Failure;
+use crate::settings;
 use crate::store::{AuditRow, DataDir, audit};
 
 /// Prints the latest lines of the audit log, oldest first.
@@ -13,7 +14,11 @@ use crate::store::{AuditRow, DataDir, audit};
 /// # Errors
 /// Says what is wrong with the data directory.
 pub fn run(args: &AuditArgs) -> Result<(), Failure> {
-    let dir = DataDir::open(&args.data.dir).map_err(Failure::said)?;
+    let dir = settings::data_dir(&args.data)?;
+    if !dir.is_dir() {
+        return Err(Failure::NotFound(format!("there is no data directory {}", dir.display())));
+    }
+    let dir = DataDir::open(dir).map_err(Failure::said)?;
     let lines = audit(&dir, args.room.as_deref(), args.limit).map_err(Failure::said)?;
     let mut out = io::stdout().lock();
     for line in &lines {

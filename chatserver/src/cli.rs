@@ -4,8 +4,8 @@ mod lifetime;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::store::MAX_TICKETS;
 
@@ -26,6 +26,24 @@ pub struct Cli {
 pub enum Command {
     /// Run the server (the default).
     Run(RunArgs),
+    /// Print the settings that a server would run with, or what is wrong with them (exit code 2).
+    CheckConfig(RunArgs),
+    /// Copy accounts, messages and the server's keys into one new file. Works beside a running server.
+    Backup {
+        /// The file to make; it must not exist. Whoever has it can pose as this server: keep it as safe as the data.
+        file: PathBuf,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Make a data directory from a backup.
+    Restore {
+        /// The file that `backup` made.
+        file: PathBuf,
+        /// The data directory; it must not hold a server's data.
+        #[command(flatten)]
+        data: DataArg,
+    },
     /// Add, list, remove accounts, or change a password. Works beside a running server, at once.
     User {
         /// What to do with accounts.
@@ -50,12 +68,12 @@ pub struct AuditArgs {
     pub limit: u32,
 }
 
-/// Settings of the server.
+/// Settings of the server. What is absent comes from the settings file, and what that does not have is the default.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Address to listen on; port 0 lets the system choose.
-    #[arg(long, value_name = "ADDR", env = "CHATSERVER_LISTEN", default_value = "0.0.0.0:4848")]
-    pub listen: SocketAddr,
+    /// Address to listen on; port 0 lets the system choose [default: 0.0.0.0:4848]
+    #[arg(long, value_name = "ADDR", env = "CHATSERVER_LISTEN")]
+    pub listen: Option<SocketAddr>,
     /// Where accounts, messages and the certificate are kept.
     #[command(flatten)]
     pub data: DataArg,
@@ -63,40 +81,50 @@ pub struct RunArgs {
     #[arg(long)]
     pub insecure_plaintext: bool,
     /// Together with --insecure-plaintext: yes, also on addresses that others can reach.
-    #[arg(long, requires = "insecure_plaintext")]
+    #[arg(long)]
     pub insecure_plaintext_anywhere: bool,
     /// Together with --insecure-plaintext: give session tickets all the same, for load tests. Whoever can listen in
     /// can log in with them. Loopback addresses only.
-    #[arg(long, requires = "insecure_plaintext")]
+    #[arg(long)]
     pub plaintext_tickets: bool,
-    /// How long a session ticket lets a device in again without the password, as 7d, 12h, 30m or 90s; 0 gives none.
-    #[arg(long, value_name = "TIME", env = "CHATSERVER_TICKET_LIFETIME", default_value = lifetime::DEFAULT,
-          value_parser = lifetime::parse)]
-    pub ticket_lifetime: Duration,
-    /// Devices that one account may have connected at once, at least 1.
-    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES", default_value_t = 16, value_parser = at_least_one())]
-    pub max_devices: usize,
-    /// What an acknowledged message survives.
-    #[arg(long, value_enum, env = "CHATSERVER_DURABILITY", default_value_t = DurabilityArg::Full)]
-    pub durability: DurabilityArg,
-    /// How logs are written to standard error.
-    #[arg(long, value_enum, env = "CHATSERVER_LOG_FORMAT", default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, or a filter such as `info,chatserver=debug`.
-    #[arg(long, value_name = "FILTER", env = "CHATSERVER_LOG", default_value = "info")]
-    pub log: String,
+    /// How long a session ticket lets a device in again without the password, as 7d, 12h, 30m or 90s; 0 gives none
+    /// [default: 7d]
+    #[arg(long, value_name = "TIME", env = "CHATSERVER_TICKET_LIFETIME", value_parser = lifetime::parse)]
+    pub ticket_lifetime: Option<Duration>,
+    /// Devices that one account may have connected at once [default: 16]
+    #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES")]
+    pub max_devices: Option<usize>,
+    /// What an acknowledged message survives [default: full]
+    #[arg(long, value_enum, env = "CHATSERVER_DURABILITY")]
+    pub durability: Option<DurabilityArg>,
+    /// Loopback address on which to serve Prometheus metrics, or `off` [default: off]
+    #[arg(long, value_name = "ADDR", env = "CHATSERVER_METRICS")]
+    pub metrics: Option<String>,
+    /// Together with --metrics: yes, also on addresses that others can reach.
+    #[arg(long)]
+    pub metrics_anywhere: bool,
+    /// How logs are written to standard error [default: text]
+    #[arg(long, value_enum, env = "CHATSERVER_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, or a filter such as `info,chatserver=debug` [default: info]
+    #[arg(long, value_name = "FILTER", env = "CHATSERVER_LOG")]
+    pub log: Option<String>,
 }
 
-/// The data directory.
+/// The data directory, and the file that may name it.
 #[derive(Debug, Clone, Args)]
 pub struct DataArg {
-    /// Data directory; made at first use.
-    #[arg(long = "data", value_name = "DIR", env = "CHATSERVER_DATA", default_value = "chatserver-data")]
-    pub dir: PathBuf,
+    /// Data directory; made at first use [default: chatserver-data]
+    #[arg(long = "data", value_name = "DIR", env = "CHATSERVER_DATA")]
+    pub dir: Option<PathBuf>,
+    /// Settings file (TOML). Flags go before the environment, the environment before the file.
+    #[arg(long, value_name = "FILE", env = "CHATSERVER_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 /// What an acknowledged message survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DurabilityArg {
     /// A power cut.
     Full,
@@ -105,7 +133,8 @@ pub enum DurabilityArg {
 }
 
 /// How logs are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Lines for people.
     Text,
@@ -195,9 +224,4 @@ pub enum StretchArg {
     Standard,
     /// 1 MiB of memory: for devices that do not have more. A stolen record is easier to guess from.
     Light,
-}
-
-/// With no device at all nobody could log in.
-fn at_least_one() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..)
 }

@@ -7,13 +7,20 @@
 //! | [`server`] | the loop: sockets, hub, store, signals |
 //! | [`store`] | accounts and the durable log, in SQLite on threads of its own |
 //! | [`users`] | the `user` commands |
+//! | [`settings`] | what an operator may set: flags, environment, a file, defaults |
+//! | [`audit`] | the `audit` command |
+//! | [`backup`] | the `backup` and `restore` commands |
+//! | [`metrics`] | counts and times for Prometheus |
 //! | [`logging`] | what the operator sees |
 
 pub mod audit;
+pub mod backup;
 pub mod cli;
 mod exit;
 pub mod logging;
+pub mod metrics;
 pub mod server;
+pub mod settings;
 pub mod store;
 pub mod users;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chatserver::cli::{Cli, Command};
-use chatserver::{Failure, audit, server, users};
+use chatserver::{Failure, audit, backup, server, settings, users};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -11,6 +11,9 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None => server::run(&cli.run),
         Some(Command::Run(args)) => server::run(args),
+        Some(Command::CheckConfig(args)) => settings::check_config(args),
+        Some(Command::Backup { file, data }) => backup::backup(file, data),
+        Some(Command::Restore { file, data }) => backup::restore(file, data),
         Some(Command::User { command }) => users::run(command),
         Some(Command::Audit(args)) => audit::run(args),
     };

@@ -7,8 +7,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use chatproto::opaque::{OsRng, Password, ServerSetup, Stretch, Zeroizing, register};
 use chatproto::wire::Name;
 
-use crate::cli::{PasswordArgs, StretchArg, UserCommand};
+use crate::cli::{DataArg, PasswordArgs, StretchArg, UserCommand};
 use crate::exit::Failure;
+use crate::settings;
 use crate::store::{AccountError, Accounts, DataDir};
 
 /// Longest line that is read as a password, in bytes; longer ones are refused by [`Password`] anyway.
@@ -22,7 +23,7 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add { name, data, admin, password } => {
             let name = checked_name(name)?;
-            let mut accounts = open(&data.dir)?;
+            let mut accounts = open(data)?;
             if accounts.lookup(name.as_str()).map_err(|error| failed(&error))?.is_some() {
                 return Err(failed(&AccountError::Exists(name.as_str().into())));
             }
@@ -33,13 +34,13 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
         UserCommand::Import { file, data, stretch, tickets, ticket_lifetime } => {
             import::run(&import::Import {
                 file,
-                data: &data.dir,
+                data,
                 stretch: *stretch,
                 tickets: tickets.map(|devices| (devices, *ticket_lifetime)),
             })
         }
         UserCommand::List { data } => {
-            let accounts = open_existing(&data.dir)?.list().map_err(|error| failed(&error))?;
+            let accounts = open_existing(data)?.list().map_err(|error| failed(&error))?;
             for account in accounts {
                 let role = if account.admin { " admin" } else { "" };
                 let state = if account.disabled { " disabled" } else { "" };
@@ -48,12 +49,12 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
             Ok(())
         }
         UserCommand::Remove { name, data } => {
-            open_existing(&data.dir)?.remove(name).map_err(|error| failed(&error))?;
+            open_existing(data)?.remove(name).map_err(|error| failed(&error))?;
             say(&format!("removed {}", chatproto::wire::escaped(name)))
         }
         UserCommand::Passwd { name, data, password } => {
             let name = checked_name(name)?;
-            let mut accounts = open_existing(&data.dir)?;
+            let mut accounts = open_existing(data)?;
             if accounts.lookup(name.as_str()).map_err(|error| failed(&error))?.is_none() {
                 return Err(failed(&AccountError::Unknown(name.as_str().into())));
             }
@@ -76,17 +77,18 @@ pub fn server_setup(accounts: &mut Accounts) -> Result<ServerSetup, Failure> {
         .map_err(|error| Failure::new("the server's login keys in the data directory", error))
 }
 
-fn open(dir: &std::path::Path) -> Result<Accounts, Failure> {
-    let dir = DataDir::open(dir).map_err(Failure::said)?;
+fn open(data: &DataArg) -> Result<Accounts, Failure> {
+    let dir = DataDir::open(settings::data_dir(data)?).map_err(Failure::said)?;
     Accounts::open(&dir).map_err(Failure::said)
 }
 
 /// Nobody is in a directory that is not there: making it would only hide that its name is wrong.
-fn open_existing(dir: &std::path::Path) -> Result<Accounts, Failure> {
+fn open_existing(data: &DataArg) -> Result<Accounts, Failure> {
+    let dir = settings::data_dir(data)?;
     if !dir.is_dir() {
         return Err(Failure::NotFound(format!("there is no data directory {}", dir.display())));
     }
-    open(dir)
+    open(data)
 }
 
 fn checked_name(name: &str) -> Result<Name, Failure> {

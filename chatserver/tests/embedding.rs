@@ -10,27 +10,9 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
-use support::{PASSWORD, Server, add_user, command, text};
-
-/// The path of an example, built if it is not there or not fresh.
-fn example(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let dir = BUILT.get_or_init(|| {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "chatproto", "--features", "opaque", "--examples"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "the examples do not build");
-        let server = Path::new(env!("CARGO_BIN_EXE_chatserver"));
-        server.parent().expect("a target directory").join("examples")
-    });
-    dir.join(name)
-}
+use support::{PASSWORD, Server, add_user, command, example, text};
 
 /// A server on loopback, in plaintext, with accounts.
 struct Plain {

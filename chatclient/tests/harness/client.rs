@@ -124,6 +124,21 @@ impl Client {
         client
     }
 
+    /// CPU time that the process has used, in seconds, and the most memory that it has held, in bytes.
+    pub fn cost(&self) -> (f64, u64) {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the client runs");
+        let after_name = stat.rsplit_once(") ").expect("a name in brackets").1;
+        let ticks: u64 =
+            after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the client runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a size");
+        // The unit of these ticks is a hundredth of a second on every Linux.
+        (ticks as f64 / 100.0, peak * 1024)
+    }
+
     /// Types a line.
     pub fn type_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("the input is open");

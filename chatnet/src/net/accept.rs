@@ -60,6 +60,13 @@ impl Net {
         }
     }
 
+    /// What connections that are accepted from now on speak, for instance with a renewed certificate; those that exist go
+    /// on as they are. `false` when there is no such listener.
+    pub fn set_security(&mut self, id: ListenerId, security: Security) -> bool {
+        let listener = self.listeners.get_mut(id.0);
+        listener.map(|listener| listener.security = security).is_some()
+    }
+
     pub(super) fn note_listener(&mut self, slot: usize) {
         if let Some(listener) = self.listeners.get_mut(slot) {
             listener.ready = true;

@@ -43,6 +43,7 @@ pub struct Net {
     events: Vec<NetEvent>,
     buffers: Buffers,
     turn: u64,
+    woken_at: Instant,
     last_generation: u32,
     handshakes: usize,
     handshake_steps: usize,
@@ -75,6 +76,7 @@ impl Net {
             events: Vec::new(),
             buffers: Buffers::new(),
             turn: 0,
+            woken_at: Instant::now(),
             last_generation: 0,
             handshakes: 0,
             handshake_steps: 0,
@@ -107,6 +109,7 @@ impl Net {
         self.turn += 1;
         self.handshake_steps = 0;
         self.wait(deadline)?;
+        self.woken_at = Instant::now();
         self.note_edges();
         self.expire(Instant::now());
         self.accept_ready();
@@ -119,6 +122,18 @@ impl Net {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.conns.len()
+    }
+
+    /// When the last turn stopped waiting and began to work.
+    #[must_use]
+    pub fn woken_at(&self) -> Instant {
+        self.woken_at
+    }
+
+    /// Takes other bounds, which hold from now on; `tls_send_buffer` for connections that come from now on. The one that
+    /// was reserved at the start stays: `max_poll_events`.
+    pub fn set_config(&mut self, config: NetConfig) {
+        self.config = NetConfig { max_poll_events: self.config.max_poll_events, ..config };
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {

@@ -59,6 +59,7 @@ impl Hub {
             CatchUp::Live { seq } => self.turn_live(id, room, seq),
             CatchUp::Recent { frames, seq } => {
                 self.send_bytes(id, frames);
+                self.deliveries += seq.saturating_sub(cursor);
                 self.turn_live(id, room, seq);
             }
             CatchUp::Read { .. } if is_reading => self.wait_in(id, room),
@@ -121,6 +122,7 @@ impl Hub {
         let mut frames = BytesMut::new();
         encode_missed(records, &mut frames);
         self.send_bytes(id, frames.freeze());
+        self.deliveries += u64::try_from(records.len()).unwrap_or(0);
         let cursor = records.last().map_or(last, |record| record.seq);
         self.router.fall_behind(room, id, cursor);
     }

@@ -47,6 +47,7 @@ mod house;
 mod introduce;
 mod login;
 mod moderate;
+mod operate;
 mod query;
 mod rooms;
 mod router;
@@ -99,6 +100,7 @@ pub struct Hub {
     /// When to look at a connection's deadlines; never later than they are.
     deadlines: BTreeSet<(Instant, ConnId)>,
     targets: Vec<ConnId>,
+    deliveries: u64,
     entropy: Box<dyn Entropy + Send>,
     now: Instant,
 }
@@ -144,6 +146,7 @@ impl Hub {
             touched: VecDeque::new(),
             deadlines: BTreeSet::new(),
             targets: Vec::new(),
+            deliveries: 0,
             entropy: Box::new(entropy),
             now: Instant::default(),
         }
@@ -405,6 +408,7 @@ impl Hub {
                     client.missed_presence.insert(batch.room);
                 } else {
                     client.conn.send_shared(batch.frames.clone());
+                    self.deliveries += batch.messages;
                     // In place: a second look for each member would cost as much as the first.
                     if !core::mem::replace(&mut client.is_writable, true) {
                         self.writable.push_back(id);

@@ -32,6 +32,8 @@ pub struct Batch {
     pub room: RoomId,
     /// Number of the last message before the batch: where a member stands that does not get it.
     pub before: u64,
+    /// How many messages it holds.
+    pub messages: u64,
     /// Whole frames.
     pub frames: Bytes,
 }
@@ -299,7 +301,7 @@ impl Router {
         if room.last > before && !room.members.is_empty() {
             room.remember(Recent { before, frames: frames.clone() }, self.recent_bytes);
         }
-        Some(Batch { room: id, before, frames })
+        Some(Batch { room: id, before, messages: room.flushed - before, frames })
     }
 
     /// `conn` did not get a batch: from now on it has only what came up to `cursor`.

@@ -19,6 +19,7 @@ mod catch_up;
 mod directs;
 mod introductions;
 mod login;
+mod operate;
 mod paging;
 mod presence;
 mod properties;

@@ -1,12 +1,16 @@
 //! What the operator reads while the server runs: who comes and goes, where something is said, who asks whom.
 //! Never what is said.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use chatnet::{AcceptPause, CloseReason, Fingerprint, Signal};
 use chatproto::hub::{Ended, Event, Hub, Label};
 use chatproto::wire::{Name, Purpose, RoomId};
+
+use super::reload::Changes;
+use crate::exit::Failure;
 
 pub(super) fn listening(addr: SocketAddr, fingerprint: Option<Fingerprint>, data: &Path) {
     tracing::info!(%addr, data = %data.display(), "the server is up");
@@ -15,6 +19,28 @@ pub(super) fn listening(addr: SocketAddr, fingerprint: Option<Fingerprint>, data
             tracing::info!("clients connect with: --server 'chat://{addr}/?fp={fingerprint}'")
         }
         None => tracing::warn!("plaintext: whoever can see the network can read everything"),
+    }
+}
+
+pub(super) fn not_reloaded(failure: &Failure) {
+    tracing::error!("nothing is reloaded, the old settings and certificate stay: {failure}");
+}
+
+pub(super) fn reloaded(fingerprint: Option<Fingerprint>, changes: &Changes) {
+    let list = |keys: &BTreeSet<String>| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if changes.now.is_empty() {
+        tracing::info!("reloaded: no setting has changed");
+    } else {
+        tracing::info!("reloaded: {} changed", list(&changes.now));
+    }
+    if let Some(fingerprint) = fingerprint {
+        tracing::info!("new connections get the certificate {fingerprint}");
+    }
+    if !changes.at_start.is_empty() {
+        tracing::warn!(
+            "changed in the settings, but in force only after a restart: {}",
+            list(&changes.at_start)
+        );
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Logins {
     /// Waits for its ticket to be stored, by the id of that write: a ticket that was given works.
     proved: HashMap<u64, Proved>,
     last: u64,
+    refused: u64,
+    abandoned: u64,
 }
 
 /// A login as its first message says.
@@ -82,6 +84,8 @@ impl Logins {
             challenged: HashMap::new(),
             proved: HashMap::new(),
             last: 0,
+            refused: 0,
+            abandoned: 0,
         }
     }
 
@@ -93,6 +97,7 @@ impl Logins {
         let (read, started) = if begun.mechanism.as_str() == ticket::MECHANISM {
             let Begun { user, device, data, .. } = begun;
             if data.len() != ticket::LEN {
+                self.refused += 1;
                 return refuse_ticket(hub, conn, &user);
             }
             let read = Read::Ticket {
@@ -106,6 +111,7 @@ impl Logins {
             (Read::Account { id, name: begun.user.as_str().into() }, Started::Password(begun))
         };
         if store.reader.try_send(read).is_err() {
+            self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Busy, "too many logins at once, try again");
             return;
         }
@@ -126,7 +132,10 @@ impl Logins {
     pub(super) fn on_reply(&mut self, hub: &mut Hub, lookup: u64, reply: Reply, links: &Links) {
         match self.started.remove(&lookup) {
             Some(Started::Password(begun)) => self.on_account(hub, begun, reply, links),
-            Some(Started::Ticket { conn, user }) => on_ticket(hub, conn, user, &reply),
+            Some(Started::Ticket { conn, user }) => {
+                self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
+                on_ticket(hub, conn, user, &reply);
+            }
             None => {}
         }
     }
@@ -136,6 +145,7 @@ impl Logins {
         let Begun { conn, user, device, data: request, .. } = begun;
         let Reply::Account { account, .. } = reply else {
             tracing::error!(user = user.as_str(), "the account could not be read");
+            self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Internal, "the account could not be read");
             return;
         };
@@ -160,6 +170,7 @@ impl Logins {
                 }
             }
             Err(error) => {
+                self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::Malformed, &error.to_string());
             }
         }
@@ -176,6 +187,7 @@ impl Logins {
             }
             None => {
                 tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
+                self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
             }
         }
@@ -228,7 +240,7 @@ impl Logins {
         None
     }
 
-    fn let_in(&self, hub: &mut Hub, proved: Proved, outcome: Outcome) {
+    fn let_in(&mut self, hub: &mut Hub, proved: Proved, outcome: Outcome) {
         match outcome {
             Outcome::TicketKept { kept: true, .. } => {
                 accept(hub, proved, self.ticket_lifetime);
@@ -236,6 +248,7 @@ impl Logins {
             Outcome::TicketKept { kept: false, .. } => {
                 let Proved { conn, user, .. } = proved;
                 tracing::warn!(user = user.as_str(), %conn, "login refused: the account has just changed");
+                self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
             }
             Outcome::Failed { error, .. } => {
@@ -249,9 +262,15 @@ impl Logins {
         }
     }
 
+    /// How many logins were refused, and how many given up by the client after the server's answer.
+    pub(super) fn failed(&self) -> (u64, u64) {
+        (self.refused, self.abandoned)
+    }
+
     /// The connection has ended.
     pub(super) fn forget(&mut self, conn: ConnId) {
         if let Some(challenged) = self.challenged.remove(&conn) {
+            self.abandoned += 1;
             console::login_abandoned(&challenged.user);
         }
         self.started.retain(|_, started| match started {

@@ -4,36 +4,44 @@
 mod console;
 mod links;
 mod logins;
+mod metering;
+mod reload;
 mod removals;
 mod seam;
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use chatnet::{Identity, Mailbox, Net, NetConfig, NetEvent, Read, Security, ServerTls, Signal, Write};
+use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
 use chatproto::ticket;
-use chatproto::wire::{Capabilities, Capability, Name, Note, ServerId};
+use chatproto::wire::{Capabilities, Capability, Note, ServerId};
 
-use crate::cli::{DurabilityArg, RunArgs};
+use crate::cli::RunArgs;
 use crate::exit::Failure;
-use crate::store::{Accounts, DataDir, Durability, Outcome, Reply, Store, StoreConfig, unix_ms};
-use crate::{logging, store, users};
+use crate::logging::{self, Logs};
+use crate::metrics::endpoint::{Endpoint, Question};
+use crate::settings::Settings;
+use crate::store::{Accounts, DataDir, Outcome, Reply, Store, unix_ms};
+use crate::users;
 
 use links::Links;
 use logins::{Begun, Logins};
+use metering::Meter;
+use reload::Reload;
 use removals::Removals;
 use seam::Seam;
 
-/// The room that everybody is in unless they choose otherwise.
-const DEFAULT_ROOM: &str = "lobby";
-
 /// File of the certificate and its key in the data directory.
-const IDENTITY_FILE: &str = "server.pem";
+pub(crate) const IDENTITY_FILE: &str = "server.pem";
 
 /// Commits, and replies, that may wait for the loop; the store's threads wait when it is full.
 const MAX_WAITING_ANSWERS: usize = 1024;
+
+/// Questions of the metrics endpoint that may wait: it asks one at a time, and gives up on one that takes too long.
+const MAX_WAITING_QUESTIONS: usize = 2;
 
 /// Rounds between the hub's events and its sockets in one turn. Sending leads to at most one more question for each
 /// connection, whose answer comes in a later turn; a hub that went on for ever would still not hold the loop.
@@ -47,30 +55,12 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// Says what could not be opened, bound or started, and why.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    let _logs = logging::start(&args.log, args.log_format)?;
-    check_plaintext(args)?;
+    let settings = Settings::resolve(args)?;
+    let logs = logging::start(&settings.log, settings.log_format)?;
     raise_descriptor_limit();
-    let mut server = Server::start(args)?;
+    let mut server = Server::start(args, settings, logs)?;
     server.serve()?;
     server.finish()
-}
-
-/// Plaintext needs a flag, and a second one where others can listen in.
-fn check_plaintext(args: &RunArgs) -> Result<(), Failure> {
-    if args.insecure_plaintext && !args.listen.ip().is_loopback() && !args.insecure_plaintext_anywhere {
-        return Err(Failure::Usage(format!(
-            "--insecure-plaintext on {}: others on the network could read everything. Listen on 127.0.0.1, leave the \
-             flag out, or insist with --insecure-plaintext-anywhere",
-            args.listen
-        )));
-    }
-    if args.plaintext_tickets && !args.listen.ip().is_loopback() {
-        return Err(Failure::Usage(format!(
-            "--plaintext-tickets on {}: others on the network could log in with what they read. Only for 127.0.0.1 or ::1",
-            args.listen
-        )));
-    }
-    Ok(())
 }
 
 /// Each connection is a descriptor: the soft limit of most systems is far below what the server can carry.
@@ -90,6 +80,10 @@ struct Server {
     logins: Logins,
     removals: Removals,
     seam: Seam,
+    reload: Reload,
+    meter: Meter,
+    /// Of the metrics endpoint, each with where to send the answer.
+    questions: Mailbox<Question>,
     outcomes: Mailbox<Vec<Outcome>>,
     replies: Mailbox<Reply>,
     listener: chatnet::ListenerId,
@@ -98,67 +92,72 @@ struct Server {
     stop_at: Option<Instant>,
     /// The log and the hub disagree, or a thread died: nothing more can be promised.
     fatal: Option<Failure>,
+    /// Dropped last: what ends the server is logged too.
+    logs: Logs,
 }
 
 impl Server {
-    fn start(args: &RunArgs) -> Result<Self, Failure> {
-        let dir = DataDir::open(&args.data.dir).map_err(Failure::said)?;
+    fn start(args: &RunArgs, settings: Settings, logs: Logs) -> Result<Self, Failure> {
+        let dir = DataDir::open(&settings.data).map_err(Failure::said)?;
         let mut accounts = Accounts::open(&dir).map_err(Failure::said)?;
         let lock = dir.lock().map_err(Failure::said)?;
         let setup = users::server_setup(&mut accounts)?;
         let server = server_id(&mut accounts)?;
 
         let mut net =
-            Net::new(NetConfig::default()).map_err(|error| Failure::new("cannot start the loop", error))?;
-        let (security, fingerprint) = if args.insecure_plaintext {
+            Net::new(settings.network()).map_err(|error| Failure::new("cannot start the loop", error))?;
+        let (security, fingerprint) = if settings.insecure_plaintext {
             (Security::Plain, None)
         } else {
-            let path = args.data.dir.join(IDENTITY_FILE);
+            let path = settings.data.join(IDENTITY_FILE);
             let identity = Identity::load_or_create(&path, ["localhost"])
                 .map_err(|error| Failure::new("certificate", error))?;
             let tls = ServerTls::new(&identity).map_err(|error| Failure::new("certificate", error))?;
             (Security::TlsServer(tls), Some(identity.fingerprint()))
         };
         let (listener, addr) = net
-            .listen(args.listen, security)
-            .map_err(|error| Failure::new(format!("cannot listen on {}", args.listen), error))?;
-        net.watch_signals(&[Signal::Interrupt, Signal::Terminate])
+            .listen(settings.listen, security)
+            .map_err(|error| Failure::new(format!("cannot listen on {}", settings.listen), error))?;
+        let endpoint = settings.metrics().map(Endpoint::bind).transpose()?;
+        net.watch_signals(&[Signal::Interrupt, Signal::Terminate, Signal::Hangup])
             .map_err(|error| Failure::new("cannot watch signals", error))?;
 
         let (written, outcomes) = Mailbox::new(net.waker(), MAX_WAITING_ANSWERS);
         let (read, replies) = Mailbox::new(net.waker(), MAX_WAITING_ANSWERS);
-        let config = StoreConfig {
-            durability: match args.durability {
-                DurabilityArg::Full => Durability::Full,
-                DurabilityArg::Os => Durability::Os,
-            },
-            max_tickets: args.max_devices.max(store::MAX_TICKETS),
-            ..StoreConfig::default()
-        };
         // The loop is gone only when the process ends: there is nobody left to tell then.
         let on_write = Box::new(move |outcomes| drop(written.send(outcomes)));
         let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
-        let store = Store::start(lock, &config, on_write, on_read).map_err(Failure::said)?;
+        let store = Store::start(lock, &settings.store(), on_write, on_read).map_err(Failure::said)?;
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
-        let config = hub_config(server, args)?;
+        let config = hub_config(server, &settings)?;
         let hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
 
-        announce(addr, fingerprint)?;
-        console::listening(addr, fingerprint, &args.data.dir);
+        let (ask, questions) = Mailbox::new(net.waker(), MAX_WAITING_QUESTIONS);
+        announce(addr, fingerprint, endpoint.as_ref().map(Endpoint::addr))?;
+        console::listening(addr, fingerprint, &settings.data);
+        if let Some(endpoint) = endpoint {
+            endpoint.start(ask)?;
+        }
+        let tickets = settings.tickets();
+        let reload = Reload::new(args, settings, net.waker());
         Ok(Self {
             net,
             hub,
             store,
             links: Links::default(),
-            logins: Logins::new(setup, ticket_lifetime(args)),
+            logins: Logins::new(setup, tickets),
             removals: Removals::default(),
             seam: Seam::default(),
+            reload,
+            meter: Meter::default(),
+            questions,
             outcomes,
             replies,
             listener,
             started: Instant::now(),
             stop_at: None,
             fatal: None,
+            logs,
         })
     }
 
@@ -175,7 +174,13 @@ impl Server {
             self.take_answers();
             self.hub.handle_timeout(self.now());
             self.removals.look(&self.store);
+            self.take_reloaded();
             self.run_hub();
+            self.meter.turned(self.net.woken_at().elapsed());
+            for question in self.questions.drain() {
+                // The asker may have given up: it asks again.
+                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer));
+            }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
             }
@@ -229,11 +234,33 @@ impl Server {
                 None => console::connection_failed(&reason),
             },
             NetEvent::AcceptPaused { cause, .. } => console::accept_paused(&cause),
-            NetEvent::Signal(signal) => self.on_signal(signal),
+            NetEvent::Signal(Signal::Hangup) => self.reload.request(),
+            NetEvent::Signal(signal @ (Signal::Interrupt | Signal::Terminate)) => self.stop(signal),
         }
     }
 
-    fn on_signal(&mut self, signal: Signal) {
+    /// Puts in force what was read again, or says why not. All of it is checked: from here on nothing can fail halfway.
+    fn take_reloaded(&mut self) {
+        let fresh = match self.reload.take() {
+            None => return,
+            Some(Ok(fresh)) => fresh,
+            Some(Err(failure)) => return console::not_reloaded(&failure),
+        };
+        if let Err(failure) = self.logs.set_filter(&fresh.settings.log) {
+            return console::not_reloaded(&failure);
+        }
+        let mut config = self.hub.config().clone();
+        fresh.settings.apply(&mut config);
+        self.hub.set_limits(config);
+        self.net.set_config(fresh.settings.network());
+        let fingerprint = fresh.tls.map(|(tls, fingerprint)| {
+            self.net.set_security(self.listener, Security::TlsServer(tls));
+            fingerprint
+        });
+        console::reloaded(fingerprint, &self.reload.note(fresh.settings));
+    }
+
+    fn stop(&mut self, signal: Signal) {
         // Whoever asks twice does not want to wait.
         let grace = if self.stop_at.is_some() { Duration::ZERO } else { SHUTDOWN_TIMEOUT };
         console::stopping(signal);
@@ -247,7 +274,10 @@ impl Server {
         let Some(conn) = self.links.conn(token) else { return self.net.pause_read(token) };
         while self.hub.wants_read(conn) && !self.seam.is_full() {
             match self.net.read(token) {
-                Read::Bytes(bytes) => self.hub.handle_input(conn, bytes, now),
+                Read::Bytes(bytes) => {
+                    self.meter.received(bytes.len());
+                    self.hub.handle_input(conn, bytes, now);
+                }
                 Read::Empty | Read::Closed => return,
                 Read::Eof => {
                     self.hub.handle_eof(conn, now);
@@ -265,6 +295,7 @@ impl Server {
         let outcomes = self.outcomes.drain().flatten().collect::<Vec<_>>();
         for outcome in outcomes {
             let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
+            self.meter.written(&outcome);
             if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
                 self.fatal = Some(failure);
             }
@@ -324,7 +355,10 @@ impl Server {
                 self.logins.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(user));
             }
-            Event::LoggedIn { user, .. } => self.removals.logged_in(&user),
+            Event::LoggedIn { user, .. } => {
+                self.meter.logged_in();
+                self.removals.logged_in(&user);
+            }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
             | Event::Moderated { .. }
@@ -342,9 +376,11 @@ impl Server {
             return;
         };
         if let Some(queue) = self.hub.outgoing(conn) {
+            let waiting = queue.len();
             match self.net.write(token, queue) {
                 Write::Done | Write::Blocked | Write::Closed => {}
             }
+            self.meter.sent(waiting - queue.len());
         }
         if self.hub.is_finished(conn) {
             self.links.remove(token);
@@ -354,26 +390,19 @@ impl Server {
     }
 }
 
-fn hub_config(server: ServerId, args: &RunArgs) -> Result<Config, Failure> {
+fn hub_config(server: ServerId, settings: &Settings) -> Result<Config, Failure> {
     let text = |error| Failure::new("the server's own settings", error);
     let agent = Note::new(concat!("chatserver ", env!("CARGO_PKG_VERSION"))).map_err(text)?;
-    let tickets = ticket_lifetime(args).is_some();
+    let tickets = settings.tickets().is_some();
     let mechanisms =
         if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
     let mechanisms = Note::new(&mechanisms).map_err(text)?;
-    let mut config = Config::new(server, agent, mechanisms, Name::new(DEFAULT_ROOM).map_err(text)?);
+    let mut config = settings.hub(server, agent, mechanisms)?;
     config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Moderation);
     if tickets {
         config.capabilities = config.capabilities.with(Capability::Tickets);
     }
-    config.max_devices = args.max_devices;
     Ok(config)
-}
-
-/// How long tickets are good, if any are given. Whoever can listen in could use one again.
-fn ticket_lifetime(args: &RunArgs) -> Option<Duration> {
-    let is_private = !args.insecure_plaintext || args.plaintext_tickets;
-    (is_private && !args.ticket_lifetime.is_zero()).then_some(args.ticket_lifetime)
 }
 
 fn server_id(accounts: &mut Accounts) -> Result<ServerId, Failure> {
@@ -395,12 +424,18 @@ fn fill_random(bytes: &mut [u8]) {
     chatproto::opaque::OsRng.fill_bytes(bytes);
 }
 
-/// The one line on standard output that scripts wait for.
-fn announce(addr: std::net::SocketAddr, fingerprint: Option<chatnet::Fingerprint>) -> Result<(), Failure> {
+/// The line on standard output that scripts wait for, and where the metrics are. Written at once: whoever has read the
+/// first line may have closed its end.
+fn announce(
+    addr: SocketAddr,
+    fingerprint: Option<chatnet::Fingerprint>,
+    metrics: Option<SocketAddr>,
+) -> Result<(), Failure> {
     let fingerprint =
         fingerprint.map(|fingerprint| format!(" fingerprint {fingerprint}")).unwrap_or_default();
+    let metrics = metrics.map(|addr| format!("metrics on http://{addr}/metrics\n")).unwrap_or_default();
     let mut out = io::stdout();
-    writeln!(out, "listening on {addr}{fingerprint}")
+    out.write_all(format!("listening on {addr}{fingerprint}\n{metrics}").as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::new("standard output", error))
 }

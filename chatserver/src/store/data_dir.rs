@@ -35,6 +35,34 @@ impl DataDir {
         Ok(dir)
     }
 
+    /// A directory that must have a database already, for commands that only read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] that names the path, also when it does not exist.
+    pub fn existing(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let dir = Self { path: path.into() };
+        let database = dir.database();
+        fs::metadata(&database).map_err(StoreError::io("open", &database))?;
+        Ok(dir)
+    }
+
+    /// Makes a directory (mode 0700), or takes one in which no server has run.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Occupied`] when there is a database or a lock.
+    pub(super) fn fresh(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let dir = Self { path: path.into() };
+        dir.create()?;
+        for name in [DATABASE, INDEX, LOCK] {
+            if fs::symlink_metadata(dir.path.join(name)).is_ok() {
+                return Err(StoreError::Occupied { path: dir.path });
+            }
+        }
+        Ok(dir)
+    }
+
     /// Takes the directory for this process until the lock is dropped.
     ///
     /// # Errors
@@ -148,7 +176,7 @@ fn holder(file: &mut File) -> String {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(StoreError::io("flush", path))
 }
 

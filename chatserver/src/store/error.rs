@@ -13,6 +13,12 @@ pub enum StoreError {
         /// The path as it was given.
         path: PathBuf,
     },
+    /// The directory holds data already.
+    #[error("data directory {} holds a server's data already", .path.display())]
+    Occupied {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The operating system refused a step on a file or directory.
     #[error("cannot {step} {}: {source}", .path.display())]
     Io {

@@ -34,6 +34,7 @@
 
 mod accounts;
 mod append;
+pub(crate) mod copy;
 mod data_dir;
 mod error;
 mod house;

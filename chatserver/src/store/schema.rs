@@ -120,6 +120,15 @@ pub(super) fn set_durability(conn: &Connection, durability: Durability) -> Resul
     conn.pragma_update(None, "synchronous", synchronous)
 }
 
+/// Whether this program knows what the file holds.
+pub(super) fn check_version(conn: &Connection, file: &Path) -> Result<(), StoreError> {
+    check(conn, file, known_version()).map(drop)
+}
+
+fn known_version() -> u32 {
+    u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
+}
+
 fn prepare(conn: &Connection) -> Result<(), rusqlite::Error> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -128,7 +137,7 @@ fn prepare(conn: &Connection) -> Result<(), rusqlite::Error> {
 
 fn migrate(conn: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let failed = || StoreError::database(file);
-    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    let known = known_version();
     // One snapshot: another program may be making the tables between two of the questions.
     let snapshot = conn.transaction().map_err(failed())?;
     let found = check(&snapshot, file, known)?;

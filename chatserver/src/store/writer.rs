@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -15,6 +15,7 @@ use super::{
     error::StoreError,
     refused::{self, Refused},
 };
+use crate::metrics::Histogram;
 
 /// The hub's end of the writer thread.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct LogWriter {
     requests: Option<Sender<Write>>,
     handover: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
+    commit_times: Arc<Histogram>,
 }
 
 impl LogWriter {
@@ -35,11 +37,13 @@ impl LogWriter {
         let clock = config.clock;
         let handover = Arc::new(Mutex::new(()));
         let gate = handover.clone();
+        let commit_times = Arc::new(Histogram::default());
+        let times = commit_times.clone();
         let thread = thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || Writer { log, queue, handover: gate, committed, clock, sink }.run())
+            .spawn(move || Writer { log, queue, handover: gate, committed, clock, sink, times }.run())
             .map_err(StoreError::io("start a thread for", "the message log"))?;
-        Ok(Self { requests: Some(requests), handover, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), handover, thread: Some(thread), commit_times })
     }
 
     /// Queues a write. Its outcome comes through the sink, after those of all writes queued before it.
@@ -49,6 +53,12 @@ impl LogWriter {
     /// [`Refused`] gives the write back.
     pub fn try_send(&self, write: Write) -> Result<(), Refused<Write>> {
         refused::try_send(self.requests.as_ref(), write)
+    }
+
+    /// How long each commit took, with its flush.
+    #[must_use]
+    pub fn commit_times(&self) -> &Histogram {
+        &self.commit_times
     }
 
     /// Queues writes from the front, in order, as far as there is room; the rest stays. The writer does not begin with
@@ -99,6 +109,7 @@ struct Writer {
     committed: Sender<()>,
     clock: fn() -> u64,
     sink: WriteSink,
+    times: Arc<Histogram>,
 }
 
 impl Writer {
@@ -107,7 +118,9 @@ impl Writer {
         let mut checkpointed = true;
         while let Some(first) = self.next(&mut checkpointed) {
             self.collect(first, &mut batch);
+            let begun = Instant::now();
             let outcomes = self.log.commit(&batch, (self.clock)());
+            self.times.record(begun.elapsed());
             batch.clear();
             checkpointed = false;
             (self.sink)(outcomes);

@@ -18,14 +18,14 @@ use chatproto::ticket;
 use chatproto::wire::{Name, escaped};
 
 use super::{failed, open, server_setup};
-use crate::cli::StretchArg;
+use crate::cli::{DataArg, StretchArg};
 use crate::exit::Failure;
 use crate::store::{Accounts, NewAccount, NewTicket, TicketHash, unix_ms};
 
 /// What the command line asks for.
 pub(super) struct Import<'a> {
     pub(super) file: &'a Path,
-    pub(super) data: &'a Path,
+    pub(super) data: &'a DataArg,
     pub(super) stretch: StretchArg,
     /// Devices with a ticket for each account, and how long the tickets are good.
     pub(super) tickets: Option<(u8, Duration)>,

@@ -2,8 +2,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 pub const PASSWORD: &str = "correct horse";
 
@@ -86,4 +87,20 @@ pub fn read_to_end(stream: &mut std::net::TcpStream) -> Vec<u8> {
     // A reset after the bye ends the stream just as well.
     let _ = stream.read_to_end(&mut all);
     all
+}
+
+/// The path of an example of `chatproto`, built if it is not there or not fresh.
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let dir = BUILT.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "chatproto", "--features", "opaque", "--examples"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the examples do not build");
+        let server = Path::new(env!("CARGO_BIN_EXE_chatserver"));
+        server.parent().expect("a target directory").join("examples")
+    });
+    dir.join(name)
 }

@@ -1,0 +1,82 @@
+//! What the loop counts, and the page that it makes of it when somebody asks. Connections are gone through then and only
+//! then.
+
+use std::time::Duration;
+
+use chatproto::hub::Hub;
+
+use super::logins::Logins;
+use crate::metrics::{Histogram, Page};
+use crate::store::{LogWriter, Outcome};
+
+/// Counts since the start of the server.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    logged_in: u64,
+    appended: u64,
+    repeated: u64,
+    failed: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    turns: Histogram,
+}
+
+impl Meter {
+    /// Somebody is logged in.
+    pub(super) fn logged_in(&mut self) {
+        self.logged_in += 1;
+    }
+
+    /// Bytes of frames came in.
+    pub(super) fn received(&mut self, bytes: usize) {
+        self.bytes_in += u64::try_from(bytes).unwrap_or(0);
+    }
+
+    /// Bytes of frames went out.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += u64::try_from(bytes).unwrap_or(0);
+    }
+
+    /// The log has answered.
+    pub(super) fn written(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Committed { .. } => self.appended += 1,
+            Outcome::Duplicate { .. } => self.repeated += 1,
+            Outcome::Failed { .. } => self.failed += 1,
+            Outcome::RoomCreated { .. } | Outcome::Moderated { .. } | Outcome::TicketKept { .. } => {}
+        }
+    }
+
+    /// The loop has been busy for so long.
+    pub(super) fn turned(&self, busy: Duration) {
+        self.turns.record(busy);
+    }
+
+    /// Everything as it is now.
+    pub(super) fn page(&self, hub: &Hub, logins: &Logins, log: &LogWriter) -> String {
+        let mut page = Page::default();
+        let (connections, logged_in) = hub.connections();
+        page.gauge("chatserver_connections", "Connections past their TLS handshake.", connections);
+        page.gauge("chatserver_logged_in", "Connections that are logged in.", logged_in);
+        page.gauge("chatserver_strangers", "Connections in or before a login.", hub.strangers());
+        page.gauge("chatserver_rooms", "Group rooms.", hub.router().groups());
+        let help = "Bytes that wait to be sent, over all connections.";
+        page.gauge("chatserver_queue_bytes", help, hub.queued_bytes());
+        let (refused, abandoned) = logins.failed();
+        let results = [("accepted", self.logged_in), ("refused", refused), ("abandoned", abandoned)];
+        let help = "Logins that ended, by result; a wrong password shows as abandoned, for it is the client that notices.";
+        page.counters("chatserver_logins_total", help, "result", &results);
+        let results = [("appended", self.appended), ("repeated", self.repeated), ("failed", self.failed)];
+        let help = "Messages brought to the log, by result; repeated ones were stored before.";
+        page.counters("chatserver_messages_total", help, "result", &results);
+        let help = "Messages queued for connections, live and caught up.";
+        page.counter("chatserver_deliveries_total", help, hub.deliveries());
+        page.counter("chatserver_received_bytes_total", "Bytes of frames received.", self.bytes_in);
+        page.counter("chatserver_sent_bytes_total", "Bytes of frames sent.", self.bytes_out);
+        let help = "Time of one commit of the log with its flush.";
+        page.histogram("chatserver_log_commit_seconds", help, log.commit_times());
+        let help = "Time that the loop was busy between two waits.";
+        page.histogram("chatserver_loop_turn_seconds", help, &self.turns);
+        page.into_text()
+    }
+}
