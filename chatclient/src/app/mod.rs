@@ -1,6 +1,6 @@
 //! The client itself: one loop over the connections, the machines above them, the workers and the user.
 //!
-//! Everything happens on the loop's thread. The machines ([`Session`], one [`Peer`](chatproto::peer::Peer) for each
+//! Everything happens on the loop's thread. The machines ([`Session`](chatproto::session::Session), one [`Peer`](chatproto::peer::Peer) for each
 //! link) decide what the protocol says; the files beside this one connect their events with sockets, disks and the
 //! user, each one idea of it. What blocks is a job for the workers.
 
