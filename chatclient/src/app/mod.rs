@@ -1,8 +1,8 @@
 //! The client itself: one loop over the connections, the machines above them, the workers and the user.
 //!
-//! Everything happens on the loop's thread. The machines ([`Session`](chatproto::session::Session), one [`Peer`](chatproto::peer::Peer) for each
-//! link) decide what the protocol says; the files beside this one connect their events with sockets, disks and the
-//! user, each one idea of it. What blocks is a job for the workers.
+//! Everything happens on the loop's thread. The machines ([`Session`](chatproto::session::Session), one
+//! [`Peer`](chatproto::peer::Peer) for each link) decide what the protocol says; the files beside this one connect their
+//! events with sockets, disks and the user, each one idea of it. What blocks is a job for the workers.
 
 mod clock;
 mod commands;
