@@ -110,9 +110,13 @@ impl<T> Iterator for Drain<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        self.left = self.left.checked_sub(1)?;
+        // Only what was taken counts: an empty look must not seem a full one, which wakes the loop.
+        let left = self.left.checked_sub(1)?;
         match self.mailbox.receiver.try_recv() {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.left = left;
+                Some(value)
+            }
             Err(error) => {
                 self.mailbox.finished = error == TryRecvError::Disconnected;
                 None

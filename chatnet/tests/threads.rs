@@ -205,3 +205,15 @@ fn woken(net: &mut Net) {
         net.turn(Some(deadline), &mut events).unwrap();
     }
 }
+
+#[test]
+fn looking_into_an_empty_mailbox_does_not_wake_the_loop() {
+    let mut net = net();
+    let (sender, mut mailbox) = Mailbox::<u8>::new(net.waker(), 1);
+    assert_eq!(mailbox.drain().count(), 0);
+    let mut events = Vec::new();
+    // Its deadline has come: it tells what there is, and does not wait.
+    net.turn(Some(Instant::now()), &mut events).unwrap();
+    assert!(events.is_empty(), "a loop that wakes itself never sleeps: {events:?}");
+    drop(sender);
+}
