@@ -3,10 +3,10 @@
 mod parse;
 
 pub(crate) use parse::COMMANDS;
-pub use parse::{CommandError, MAX_GET_NUMBERS, MAX_HISTORY, parse};
+pub use parse::{CommandError, MAX_AUDIT, MAX_GET_NUMBERS, MAX_HISTORY, parse};
 
-use chatproto::session::Order;
-use chatproto::wire::{Name, SafeRelPath, Text};
+use chatproto::session::{Decree, Order};
+use chatproto::wire::{Inquiry, Name, SafeRelPath, Text};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,22 @@ pub enum Command {
     Topic,
     /// Changes the current room, or what somebody may do there.
     Moderate(Order),
+    /// Removes a room that this user owns.
+    Remove {
+        /// Which; named, so that nobody removes one by mistake.
+        room: Name,
+    },
+    /// Changes what holds for the whole server.
+    Govern(Decree),
+    /// Shows what was done, or what is imposed.
+    Inquire {
+        /// On the whole server, not in the current room.
+        of_server: bool,
+        /// What to tell.
+        about: Inquiry,
+        /// How many lines of the audit log, at least 1.
+        count: Option<u32>,
+    },
     /// Leaves a room.
     Leave {
         /// Which; the current one by default.

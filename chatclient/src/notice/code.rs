@@ -123,7 +123,7 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
     use ErrorCode as E;
     match code {
         E::Version | E::UnknownMechanism => ExitStatus::Connect,
-        E::LoginRefused | E::AccountRemoved => ExitStatus::Login,
+        E::LoginRefused | E::AccountRemoved | E::Barred | E::LockedDown => ExitStatus::Login,
         E::NoSuchRoom
         | E::NoSuchUser
         | E::Offline
@@ -138,6 +138,8 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::SlowMode
         | E::Banned
         | E::Kicked
+        | E::RoomFull
+        | E::TooFast
         | E::TooManyRooms
         | E::TooManyRequests
         | E::TooManyTransfers

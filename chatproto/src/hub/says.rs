@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::query::Query;
+use super::query::{Asked, Query};
 use super::{AppendId, ConnId, Event, Hub, QueryId, Record, Stored};
 use crate::wire::{DeviceId, ErrorCode, Name, Posted, RoomId, Say, Target, Text};
 
@@ -49,6 +49,9 @@ impl Hub {
             let note = "too many messages wait to be stored";
             return self.send_error(id, ErrorCode::Backlog, say, say.counter, note);
         }
+        if let Some(note) = self.bars_speech(id) {
+            return self.send_error(id, ErrorCode::LockedDown, say, say.counter, &note);
+        }
         let room = self.find_room(&user, say.target);
         match (say.target, room) {
             (Target::Id(_) | Target::Room(_), Some(room)) if client.rooms.contains(&room) => {
@@ -89,11 +92,15 @@ impl Hub {
         let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
         let (from, to) = match self.take_query(id, asked) {
             Some(Query::User { from, to }) => (from, to),
-            Some(Query::Order(order)) => {
+            Some(Query::Order(Asked::Room(order))) => {
                 self.end_order(order, is_known);
                 return true;
             }
-            Some(Query::Missed { .. } | Query::Page { .. }) | None => return false,
+            Some(Query::Order(Asked::Server(decree))) => {
+                self.end_decree(decree, is_known);
+                return true;
+            }
+            Some(Query::Missed { .. } | Query::Page { .. } | Query::Audit { .. }) | None => return false,
         };
         let room = match self.find_room(&from, Target::User(to.borrow())) {
             None if is_known => Some(self.open_direct(&from, &to)),

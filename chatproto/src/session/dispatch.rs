@@ -6,13 +6,14 @@ use super::driver::Retry;
 use super::event::SecretBytes;
 use super::requests::Ask;
 use super::{
-    ChatMessage, Event, Introduction, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session, State,
-    Violation,
+    ChatMessage, Event, Introduction, LineInfo, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session,
+    State, Violation,
 };
 use crate::Instant;
 use crate::wire::{
-    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage,
-    Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, RequestId, RoomList, ToClient,
+    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Governed, Joined, MAX_ADDRESSES, Members,
+    MessagePage, Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Report, RequestId,
+    RoomList, ToClient,
 };
 
 impl Session {
@@ -42,7 +43,7 @@ impl Session {
             ToClient::Moderated(moderated) => self.moderated(moderated)?,
             ToClient::Invited(invited) => {
                 let room = RoomKey::Room(invited.name.to_owned());
-                out.emit(Event::Invited { room, by: invited.by.to_owned() });
+                out.emit(Event::Invited { room, by: invited.by.map(|by| by.to_owned()) });
             }
             ToClient::Presence(presence) => {
                 let room = rooms.entered_key(presence.room, FrameType::Presence)?.clone();
@@ -52,6 +53,8 @@ impl Session {
             ToClient::RoomList(list) => self.listed_rooms(list)?,
             ToClient::Members(members) => self.listed_members(members)?,
             ToClient::MessagePage(page) => self.turned_page(page)?,
+            ToClient::Governed(governed) => self.governed(governed)?,
+            ToClient::Report(report) => self.reported(report)?,
 
             ToClient::PeerOffer(offer) => offers.offered(offer, now, out),
             ToClient::PeerIntroduce(introduce) => self.introduced(introduce, now)?,
@@ -136,7 +139,14 @@ impl Session {
         let room = match request {
             Some(request) => match self.requests.answered(request, FRAME, false)? {
                 Ask::Moderate(asked) => self.rooms.key(room).cloned().unwrap_or(asked),
-                Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) => {
+                Ask::Rooms
+                | Ask::Who(_)
+                | Ask::History(_)
+                | Ask::Search
+                | Ask::Peer(_)
+                | Ask::Create(_)
+                | Ask::Govern
+                | Ask::Inquire => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -179,15 +189,46 @@ impl Session {
                 | Ask::Search
                 | Ask::Peer(_)
                 | Ask::Create(_)
-                | Ask::Moderate(_) => {
+                | Ask::Moderate(_)
+                | Ask::Govern
+                | Ask::Inquire => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
         };
         let members = frame.members.iter();
-        let members =
-            members.map(|member| MemberInfo { user: member.user.to_owned(), devices: member.devices });
+        let members = members.map(|member| MemberInfo {
+            user: member.user.to_owned(),
+            devices: member.devices,
+            rank: member.rank,
+        });
         self.out.emit(Event::Members { request, room, members: members.collect(), more });
+        Ok(())
+    }
+
+    fn governed(&mut self, governed: &Governed<'_>) -> Result<(), Violation> {
+        let &Governed { request, action, seconds, .. } = governed;
+        self.requests.answered(request, FrameType::Governed, false)?;
+        let subject = governed.subject.map(|subject| subject.to_owned());
+        let note = governed.note.to_owned();
+        self.out.emit(Event::Governed { request, action, subject, seconds, note });
+        Ok(())
+    }
+
+    fn reported(&mut self, report: &Report<'_>) -> Result<(), Violation> {
+        let &Report { request, more, lines } = report;
+        self.requests.answered(request, FrameType::Report, more)?;
+        let lines = lines.iter().map(|line| LineInfo {
+            number: line.number,
+            time: line.time,
+            room: line.room.to_owned(),
+            by: line.by.to_owned(),
+            action: line.action,
+            subject: line.subject.to_owned(),
+            seconds: line.seconds,
+            note: line.note.to_owned(),
+        });
+        self.out.emit(Event::Report { request, lines: lines.collect(), more });
         Ok(())
     }
 
@@ -195,7 +236,14 @@ impl Session {
         let &MessagePage { request, more, .. } = page;
         let asked = match self.requests.answered(request, FrameType::MessagePage, more)? {
             Ask::History(room) => Some(room),
-            Ask::Rooms | Ask::Who(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) | Ask::Moderate(_) => None,
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::Search
+            | Ask::Peer(_)
+            | Ask::Create(_)
+            | Ask::Moderate(_)
+            | Ask::Govern
+            | Ask::Inquire => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {

@@ -16,6 +16,8 @@ pub(super) enum Ask {
     Peer(Purpose),
     Create(RoomKey),
     Moderate(RoomKey),
+    Govern,
+    Inquire,
 }
 
 impl Ask {
@@ -28,6 +30,8 @@ impl Ask {
             Self::Peer(_) => FrameType::PeerIntroduce,
             Self::Create(_) => FrameType::Joined,
             Self::Moderate(_) => FrameType::Moderated,
+            Self::Govern => FrameType::Governed,
+            Self::Inquire => FrameType::Report,
         }
     }
 }
@@ -79,9 +83,14 @@ impl Requests {
                 self.open.remove(&request);
                 Some(purpose)
             }
-            Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Create(_) | Ask::Moderate(_) => {
-                None
-            }
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::History(_)
+            | Ask::Search
+            | Ask::Create(_)
+            | Ask::Moderate(_)
+            | Ask::Govern
+            | Ask::Inquire => None,
         }
     }
 
@@ -103,9 +112,13 @@ impl Requests {
 fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
     match ask {
         Ask::Create(room) => Event::JoinRefused { room: room.clone(), request: Some(request), refusal },
-        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) => {
-            Event::Refused { request, refusal }
-        }
+        Ask::Rooms
+        | Ask::Who(_)
+        | Ask::History(_)
+        | Ask::Search
+        | Ask::Moderate(_)
+        | Ask::Govern
+        | Ask::Inquire => Event::Refused { request, refusal },
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },
     }
 }

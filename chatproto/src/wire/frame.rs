@@ -4,11 +4,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     Announce, Bye, CaughtUp, ClientHello, Create, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
-    FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited,
-    Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage,
-    LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated,
-    PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted,
-    Presence, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
+    FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, Govern, Governed, History,
+    IGNORABLE, Inquire, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome,
+    ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage,
+    Moderate, Moderated, PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping,
+    Pong, Posted, Presence, Report, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -150,7 +150,7 @@ direction! {
         Ping(Ping), Pong(Pong), Bye(Bye<'a>), Error(Error<'a>),
         ClientHello(ClientHello<'a>), LoginStart(LoginStart<'a>), LoginResponse(LoginResponse<'a>),
         Say(Say<'a>), Join(Join<'a>), Leave(Leave), Rooms(Rooms), Who(Who<'a>), History(History<'a>), Search(Search<'a>),
-        Create(Create<'a>), Moderate(Moderate<'a>),
+        Create(Create<'a>), Moderate(Moderate<'a>), Govern(Govern<'a>), Inquire(Inquire<'a>),
         Announce(Announce<'a>), PeerRequest(PeerRequest<'a>), PeerAnswer(PeerAnswer), PeerWithdraw(PeerWithdraw),
     }
 }
@@ -162,7 +162,8 @@ direction! {
         ServerHello(ServerHello<'a>), LoginChallenge(LoginChallenge<'a>), LoginOk(LoginOk<'a>),
         Posted(Posted), Message(Message<'a>), Joined(Joined<'a>), Left(Left), Presence(Presence<'a>),
         RoomList(RoomList<'a>), Members(Members<'a>), MessagePage(MessagePage<'a>), DirectRoom(DirectRoom<'a>),
-        CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>),
+        CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>), Governed(Governed<'a>),
+        Report(Report<'a>),
         PeerOffer(PeerOffer<'a>), PeerIntroduce(PeerIntroduce<'a>), PeerClosed(PeerClosed),
     }
 }

@@ -3,9 +3,9 @@
 use bytes::BytesMut;
 use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
-    Action, Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Invited,
-    Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated, NameRef, NoteRef, OfferId,
-    PeerClosed, PeerIntroduce, PeerOffer, Ping, Pong, Posted, Presence, Purpose, RequestId, RoomKind,
+    Action, Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Governed,
+    Invited, Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated, NameRef, NoteRef, OfferId,
+    PeerClosed, PeerIntroduce, PeerOffer, Ping, Pong, Posted, Presence, Purpose, Report, RequestId, RoomKind,
     RoomList, ToClient, ToServer,
 };
 
@@ -53,7 +53,9 @@ fn samples() -> Vec<ToClient<'static>> {
             seconds: 0,
             note,
         }),
-        ToClient::Invited(Invited { room, name, by: name }),
+        ToClient::Invited(Invited { room, name, by: Some(name) }),
+        ToClient::Governed(Governed { request, action: Action::Unlock, subject: None, seconds: 0, note }),
+        ToClient::Report(Report { request, more: false, lines: List::new(&[]) }),
         ToClient::PeerOffer(PeerOffer {
             offer: OfferId(1),
             purpose: Purpose::Files,
@@ -143,7 +145,8 @@ fn every_pair_of_state_and_frame_has_its_answer() {
                 );
             } else if is_legal(state, kind) {
                 // Answers to requests that are not open are wrong for another reason than the state.
-                let answers = [FrameType::RoomList, FrameType::MessagePage];
+                let answers =
+                    [FrameType::RoomList, FrameType::MessagePage, FrameType::Governed, FrameType::Report];
                 let refused = answers.contains(&kind);
                 assert_eq!(rig.session.state() == State::Closing, refused, "{pair}");
             } else {

@@ -5,21 +5,24 @@ mod console;
 mod links;
 mod logins;
 mod metering;
+mod orders;
 mod reload;
 mod removals;
 mod seam;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
 use chatproto::ticket;
-use chatproto::wire::{Capabilities, Capability, Note, ServerId};
+use chatproto::wire::{Capabilities, Capability, Note, RoomId, ServerId};
 
 use crate::cli::RunArgs;
+use crate::control;
 use crate::exit::Failure;
 use crate::logging::{self, Logs};
 use crate::metrics::endpoint::{Endpoint, Question};
@@ -30,6 +33,8 @@ use crate::users;
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
+use orders::Orders;
+pub(crate) use orders::offline;
 use reload::Reload;
 use removals::Removals;
 use seam::Seam;
@@ -84,9 +89,13 @@ struct Server {
     meter: Meter,
     /// Of the metrics endpoint, each with where to send the answer.
     questions: Mailbox<Question>,
+    /// Of the operator's commands.
+    commands: Mailbox<control::listener::Question>,
+    orders: Orders,
     outcomes: Mailbox<Vec<Outcome>>,
     replies: Mailbox<Reply>,
     listener: chatnet::ListenerId,
+    data: PathBuf,
     started: Instant,
     /// When the loop gives up on clients that do not take their bye.
     stop_at: Option<Instant>,
@@ -130,15 +139,20 @@ impl Server {
         let store = Store::start(lock, &settings.store(), on_write, on_read).map_err(Failure::said)?;
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
         let config = hub_config(server, &settings)?;
-        let hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
+        let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
+        hub.set_gate(seam::gate(store.gate(), unix_ms())?);
+        hub.skip_rooms(RoomId(store.last_room()));
 
         let (ask, questions) = Mailbox::new(net.waker(), MAX_WAITING_QUESTIONS);
+        let (command, commands) = Mailbox::new(net.waker(), MAX_WAITING_QUESTIONS);
+        control::listener::start(&settings.data, command)?;
         announce(addr, fingerprint, endpoint.as_ref().map(Endpoint::addr))?;
         console::listening(addr, fingerprint, &settings.data);
         if let Some(endpoint) = endpoint {
             endpoint.start(ask)?;
         }
         let tickets = settings.tickets();
+        let data = settings.data.clone();
         let reload = Reload::new(args, settings, net.waker());
         Ok(Self {
             net,
@@ -151,9 +165,12 @@ impl Server {
             reload,
             meter: Meter::default(),
             questions,
+            commands,
+            orders: Orders::default(),
             outcomes,
             replies,
             listener,
+            data,
             started: Instant::now(),
             stop_at: None,
             fatal: None,
@@ -175,6 +192,10 @@ impl Server {
             self.hub.handle_timeout(self.now());
             self.removals.look(&self.store);
             self.take_reloaded();
+            let now = self.now();
+            for question in self.commands.drain() {
+                self.orders.take(&mut self.hub, question, now);
+            }
             self.run_hub();
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
@@ -197,6 +218,7 @@ impl Server {
         // What the store still reports after the loop has nobody to go to, and its threads must not wait for us.
         drop(self.outcomes);
         drop(self.replies);
+        control::remove(&self.data);
         self.store.finish().map_err(|error| Failure::new("the message log", error))?;
         console::stopped();
         Ok(())
@@ -215,6 +237,10 @@ impl Server {
     fn on_net(&mut self, event: NetEvent) {
         let now = self.now();
         match event {
+            // Before the handshake: who is barred costs no more than this.
+            NetEvent::Accepted { token, peer, .. } if self.hub.bars_address(peer.ip()) => {
+                self.net.abort(token);
+            }
             NetEvent::Accepted { .. } | NetEvent::Woken => {}
             NetEvent::Connected { token, tls } => match self.net.peer_addr(token) {
                 Ok(addr) => {
@@ -296,8 +322,10 @@ impl Server {
         for outcome in outcomes {
             let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
             self.meter.written(&outcome);
-            if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
-                self.fatal = Some(failure);
+            match self.seam.on_outcome(&mut self.hub, outcome) {
+                Ok(None) => {}
+                Ok(Some((order, is_stored))) => self.orders.ordered(order, is_stored),
+                Err(failure) => self.fatal = Some(failure),
             }
         }
         let replies = self.replies.drain().collect::<Vec<_>>();
@@ -361,7 +389,9 @@ impl Server {
             }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
-            | Event::Moderated { .. }
+            | Event::Moderate { .. }
+            | Event::Govern { .. }
+            | Event::Audit { .. }
             | Event::Append { .. }
             | Event::Read { .. }
             | Event::History { .. }

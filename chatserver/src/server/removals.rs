@@ -83,7 +83,7 @@ impl Removals {
                 true
             }
             Reply::Failed { id, .. } => self.asked.remove(id).is_some(),
-            Reply::Page { .. } | Reply::Found { .. } | Reply::Ticket { .. } => false,
+            Reply::Page { .. } | Reply::Found { .. } | Reply::Audit { .. } | Reply::Ticket { .. } => false,
         }
     }
 }
