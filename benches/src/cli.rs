@@ -29,6 +29,8 @@ pub enum Command {
     Join(JoinArgs),
     /// Connections that only are there: what each costs in memory, and all of them in CPU time.
     Idle(IdleArgs),
+    /// A big file from peer to peer between two real clients, beside a bare copy over TLS and the hashes.
+    Transfer(TransferArgs),
     /// Run only the floor: a broadcaster of length-prefixed messages, until its last member leaves.
     Floor(FloorArgs),
 }
@@ -91,6 +93,23 @@ pub struct IdleArgs {
     /// Seconds for which nobody does anything.
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     pub seconds: f64,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Settings of `transfer`.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// Size of the file, in MiB.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub mib: u32,
+    /// How often it is run.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// The client program; by default the one that was built beside this one.
+    #[arg(long, value_name = "FILE")]
+    pub client: Option<PathBuf>,
     /// The server.
     #[command(flatten)]
     pub server: ServerArgs,

@@ -7,6 +7,7 @@
 //! | [`campaign`] | fan-out and latency: the floor and the server, side by side |
 //! | [`stalled`] | a member that stops reading |
 //! | [`join`] | many people who come and go at once |
+//! | [`transfer`] | a file from peer to peer |
 //! | [`idle`] | connections that only are there |
 //! | [`subject`] | who is measured: a process, and how to speak to it |
 //! | [`crowd`] | the members, on one loop |
@@ -41,6 +42,7 @@ pub mod report;
 pub mod roster;
 pub mod stalled;
 pub mod subject;
+pub mod transfer;
 
 /// Why a run has no result: what was being done, and what went wrong.
 #[derive(Debug, thiserror::Error)]

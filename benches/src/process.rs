@@ -98,11 +98,7 @@ impl Listening {
     /// # Errors
     /// When the process has ended.
     pub fn resident(&self) -> Result<u64, Failure> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&path).map_err(Failure::io(format!("read {path}")))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| Failure::new(format!("read {path}"), "no VmRSS"))
+        memory(self.child.id(), "VmRSS:")
     }
 
     /// Asks it to end and waits until it has.
@@ -124,6 +120,26 @@ impl Drop for Listening {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU time of a process so far, kernel time included, to a hundredth of a second.
+///
+/// # Errors
+/// When the process has ended.
+pub fn cpu_time(pid: u32) -> Result<Duration, Failure> {
+    stat(&format!("/proc/{pid}/stat")).map(|(_, time)| time)
+}
+
+/// A size in the status of a process, by the line's name, in bytes.
+///
+/// # Errors
+/// When the process has ended.
+pub fn memory(pid: u32, name: &str) -> Result<u64, Failure> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(Failure::io(format!("read {path}")))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| Failure::new(format!("read {path}"), format!("no {name}")))
 }
 
 /// Name and CPU time of a process or a thread.

@@ -57,6 +57,26 @@ impl Setup {
     }
 }
 
+/// A program of this project: the one that the command line names with `flag`, or the one that was built beside this.
+///
+/// # Errors
+/// When there is none.
+pub fn built(name: &str, flag: &str, named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let program = named.map_or_else(|| beside().map(|dir| dir.join(name)), |path| Ok(path.into()))?;
+    if program.is_file() {
+        return Ok(program);
+    }
+    let why =
+        format!("there is none; build it with `cargo build --release -p {name}`, or name one with --{flag}");
+    Err(Failure::new(format!("find {}", program.display()), why))
+}
+
+/// Where this program is.
+fn beside() -> Result<PathBuf, Failure> {
+    let this = std::env::current_exe().map_err(Failure::io("find this program"))?;
+    Ok(this.parent().map_or_else(|| PathBuf::from("."), PathBuf::from))
+}
+
 /// A subject that runs.
 #[derive(Debug)]
 pub struct Running {
@@ -158,6 +178,12 @@ impl Running {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.process.addr
+    }
+
+    /// The fingerprint of its certificate; nothing in plaintext.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.process.rest.strip_prefix("fingerprint ")
     }
 
     /// Bytes that wait to be sent, over all connections of the server; 0 for the floor.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use benches::cli::{Cli, Command};
-use benches::{Failure, campaign, floor, idle, join, stalled};
+use benches::{Failure, campaign, floor, idle, join, stalled, transfer};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Some(Command::Stalled(args)) => stalled::run(args),
         Some(Command::Join(args)) => join::run(args),
         Some(Command::Idle(args)) => idle::run(args),
+        Some(Command::Transfer(args)) => transfer::run(args),
         None => campaign::run(&cli.load),
     };
     match result {
