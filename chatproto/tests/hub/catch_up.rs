@@ -119,9 +119,8 @@ fn holes_within_a_page_are_gaps_in_their_places() {
     let join = Join { request: RequestId(1), target: Target::Room(lobby.borrow()), cursor: Some(2) };
     desk.hub.handle_input(bob, &join.to_bytes(), desk.now);
     let id = loop {
-        match desk.hub.poll_event().expect("the log is asked") {
-            Event::Read { id, after: 2, .. } => break id,
-            _ => {}
+        if let Event::Read { id, after: 2, .. } = desk.hub.poll_event().expect("the log is asked") {
+            break id;
         }
     };
     let kept = |record: &&Record| [4, 5, 9].contains(&record.seq);
