@@ -8,19 +8,24 @@ use chatproto::verify::{Held, Layout, Root, RootBuilder, UnitValue};
 use chatproto::wire::{SafeNameRef, SafeRelPathRef};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io;
+use std::io::{
+    self,
+    ErrorKind::{QuotaExceeded, StorageFull},
+};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::record::RecordFile;
 
-/// Verified bytes that a crash may cost: so many come, then they are flushed and claimed in the record.
-pub const CLAIM_BYTES: u64 = 64 * 1024 * 1024;
+/// Verified bytes that a crash may cost: so many come, then they are flushed and claimed in the record, beside what comes
+/// meanwhile.
+pub const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Or so much time, on slow links.
-pub const CLAIM_INTERVAL: Duration = Duration::from_secs(3);
+pub const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Writes and hashes what comes. Each call is a job for a worker thread.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ struct Claims {
     units: Vec<(u64, UnitValue)>,
     bytes: u64,
     last: Instant,
+    /// A claim is on its way to the disk; there is one at a time.
+    under_way: Arc<AtomicBool>,
 }
 
 /// Units to be flushed and then claimed, on a worker beside the one that writes.
@@ -53,6 +60,7 @@ pub struct Claim {
     file: Arc<File>,
     record: Arc<Mutex<RecordFile>>,
     units: Vec<(u64, UnitValue)>,
+    under_way: Arc<AtomicBool>,
 }
 
 /// A file that arrived whole.
@@ -102,7 +110,7 @@ impl Incoming {
             held: Held::new(),
             ahead: BTreeMap::new(),
             received: 0,
-            claims: Claims { units: Vec::new(), bytes: 0, last: Instant::now() },
+            claims: Claims { units: Vec::new(), bytes: 0, last: Instant::now(), under_way: Arc::default() },
             unchecked,
             buffer: Vec::new(),
         }
@@ -201,8 +209,7 @@ impl Incoming {
             }
         }
         let missing = hasher.missing();
-        let value =
-            hasher.finish().map_err(|_| DownloadError::UnitIncomplete { path: path(), missing })?;
+        let value = hasher.finish().map_err(|_| DownloadError::UnitIncomplete { path: path(), missing })?;
         if value != *expected || self.has(unit) {
             return Ok(value);
         }
@@ -234,7 +241,7 @@ impl Incoming {
     /// What is to be claimed now, because enough has come, or for long enough.
     pub fn claim_due(&mut self) -> Option<Claim> {
         let is_due = self.claims.bytes >= CLAIM_BYTES || self.claims.last.elapsed() >= CLAIM_INTERVAL;
-        if is_due { self.claim() } else { None }
+        if is_due && !self.claims.under_way.load(Ordering::Acquire) { self.claim() } else { None }
     }
 
     fn claim(&mut self) -> Option<Claim> {
@@ -243,7 +250,12 @@ impl Incoming {
         self.claims.bytes = 0;
         self.claims.last = Instant::now();
         units.sort_unstable();
-        (!units.is_empty()).then(|| Claim { file: self.partial.file(), record, units })
+        if units.is_empty() {
+            return None;
+        }
+        let under_way = Arc::clone(&self.claims.under_way);
+        under_way.store(true, Ordering::Release);
+        Some(Claim { file: self.partial.file(), record, units, under_way })
     }
 
     /// Compares the whole with the hash that the sender promised, and gives the file its name and time as
@@ -253,8 +265,9 @@ impl Incoming {
     ///
     /// As [`finish_all`].
     pub fn finish(self, expected: &Root, mtime_ms: u64) -> Result<Finished, DownloadError> {
-        let (partial, finished) = self.verify(expected)?;
-        partial.finish(mtime_ms).map(|path| Finished { path, ..finished })
+        let (partial, Finished { size, root, .. }) = self.verify(expected)?;
+        let path = partial.finish(mtime_ms)?;
+        Ok(Finished { path, size, root })
     }
 
     fn verify(self, expected: &Root) -> Result<(Partial, Finished), DownloadError> {
@@ -281,11 +294,31 @@ impl Incoming {
             self.partial.discard()?;
             return Ok(None);
         }
-        let path = self.partial.path();
         if let Some(claim) = self.claim() {
-            claim.write().map_err(|error| DownloadError::from_io("keep a part of", path, error))?;
+            self.write_at_the_end(claim)?;
         }
         Ok(Some(self.partial.keep(self.received)))
+    }
+
+    /// On a full disk, the last unit makes room for the claim to the others.
+    fn write_at_the_end(&mut self, mut claim: Claim) -> Result<(), DownloadError> {
+        match claim.write() {
+            Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {}
+            outcome => return outcome.map_err(|error| self.failed_to_keep(error)),
+        }
+        let highest = self.layout().index_at(self.partial.written().saturating_sub(1));
+        let start = self.layout().range(highest).map_or(0, |range| range.start);
+        self.partial.cut(start)?;
+        let before = claim.units.len();
+        claim.units.retain(|(unit, _)| *unit < highest);
+        if claim.units.len() < before {
+            self.received = self.received.saturating_sub(u64::from(self.layout().unit().len()));
+        }
+        claim.write().map_err(|error| self.failed_to_keep(error))
+    }
+
+    fn failed_to_keep(&self, error: io::Error) -> DownloadError {
+        DownloadError::from_io("keep a part of", self.partial.path(), error)
     }
 
     /// Removes what came.
@@ -304,9 +337,13 @@ impl Claim {
     /// # Errors
     ///
     /// The system's.
-    pub fn write(self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).claim(&self.units)
+    pub fn write(&self) -> io::Result<()> {
+        let written = self
+            .file
+            .sync_data()
+            .and_then(|()| self.record.lock().unwrap_or_else(PoisonError::into_inner).claim(&self.units));
+        self.under_way.store(false, Ordering::Release);
+        written
     }
 }
 
@@ -335,9 +372,9 @@ pub fn finish_all(
     let mut placed: Vec<Result<(Partial, Finished), DownloadError>> = flushed
         .into_iter()
         .map(|flushed| {
-            let (partial, finished) = flushed?;
+            let (partial, Finished { size, root, .. }) = flushed?;
             let path = partial.place()?;
-            Ok((partial, Finished { path, ..finished }))
+            Ok((partial, Finished { path, size, root }))
         })
         .collect();
     super::partial::sync_folders(&mut placed);

@@ -191,6 +191,16 @@ impl Partial {
         self.file.read_exact_at(into, offset)
     }
 
+    /// Where its bytes end so far; 0 if that cannot be told.
+    pub(super) fn written(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    /// Removes the bytes from `len` on.
+    pub(super) fn cut(&self, len: u64) -> Result<(), DownloadError> {
+        self.file.set_len(len).map_err(|error| self.failed("cut", error))
+    }
+
     /// Lets go of it, with `bytes` of it verified.
     pub(super) fn keep(self, bytes: u64) -> KeptPart {
         KeptPart { dir: self.dir, folder: self.folder, temporary: self.temporary, bytes }

@@ -261,12 +261,10 @@ mod tests {
         let bytes = written(&[&[(0, [1; 32]), (1, [2; 32])], &[(5, [6; 32]), (3, [4; 32])]]);
         let record = Record::read(&bytes[..]).unwrap();
         assert_eq!(record.origin, origin());
-        assert_eq!(record.held.into_iter().map(|(unit, value)| (unit, value[0])).collect::<Vec<_>>(), [
-            (0, 1),
-            (1, 2),
-            (3, 4),
-            (5, 6)
-        ]);
+        assert_eq!(
+            record.held.into_iter().map(|(unit, value)| (unit, value[0])).collect::<Vec<_>>(),
+            [(0, 1), (1, 2), (3, 4), (5, 6)]
+        );
         assert_eq!(record.end, bytes.len() as u64);
     }
 

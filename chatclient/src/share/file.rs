@@ -49,8 +49,7 @@ impl SharedFile {
         if !metadata.is_file() {
             return Err(ShareError::NotAFile { path });
         }
-        let (size, modified, id) =
-            (metadata.len(), metadata.modified().map_err(failed)?, file_id(&metadata));
+        let (size, modified, id) = (metadata.len(), metadata.modified().map_err(failed)?, file_id(&metadata));
         let known = hashes.get(&shared_path, &id).unwrap_or_default();
         let opened = Self { file, path, shared_path, size, modified, id, known };
         match expected {

@@ -117,7 +117,10 @@ impl Share {
         let path = SafeRelPathRef::new(&path).map_err(|_| nothing())?;
         let file = self.open_file(path, None)?;
         if file.known().root != Some(*root) {
-            return Err(ShareError::Changed { path: file.path().to_owned(), what: "it has another hash now" });
+            return Err(ShareError::Changed {
+                path: file.path().to_owned(),
+                what: "it has another hash now",
+            });
         }
         Ok(file)
     }
