@@ -313,7 +313,7 @@ fn a_disk_that_runs_full_is_named_as_such() {
         assert_eq!(part.received(), kept.bytes());
         drop(part);
 
-        let error = downloads.begin(ROOT, name("x").borrow(), 200 * 1024).unwrap_err();
+        let error = downloads.begin(ROOT, name("x").borrow(), 250 * 1024).unwrap_err();
         assert!(matches!(error, DownloadError::NoRoom { .. }), "{error:?}");
     });
 }
