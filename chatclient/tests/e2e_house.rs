@@ -155,7 +155,8 @@ fn the_operator_of_the_server_keeps_order_beside_it_and_without_it() {
     alice.type_line("may I?");
     alice.expect("error", |event| event["code"] == "locked_down");
     assert!(run(&["lockdown", "status"]).contains("a flood"));
-    alice.quit_with_failures();
+    alice.type_line("/quit");
+    alice.wait();
     server.stop();
 
     // Nobody runs on the directory now.

@@ -26,6 +26,7 @@ fn den(id: u64) -> Write {
 
 fn change(id: u64, change: HouseChange, action: &'static str, user: &str, seconds: u32) -> Write {
     let (by, note) = (Some("alice".to_owned()), "because".to_owned());
+    let change = Box::new(change);
     Write::Moderate { id, room: 1, by, action, change, user: Some(user.to_owned()), seconds, note }
 }
 

@@ -141,13 +141,13 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help(
         "/server-ban",
         "/server-ban WHO TIME [REASON]",
-        "administrators: keep an account, an address or a network out of the server",
+        "administrators: keep an account, address or network out",
     ),
     help("/server-unban", "/server-unban WHO", "lift that"),
     help(
         "/lockdown",
-        "/lockdown on|hush|off [REASON]",
-        "administrators: let nobody else log in; with hush, speak",
+        "/lockdown on|hush|off [WHY]",
+        "administrators: let nobody else log in, or with hush, speak",
     ),
     help("/server-bans", "/server-bans", "administrators: show who is kept out"),
     help("/server-audit", "/server-audit [N]", "administrators: show what was done"),
@@ -158,6 +158,7 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/peer", "/peer USER TEXT", "say it over the direct link"),
     help("/transfers", "/transfers", "show the transfers"),
     help("/cancel", "/cancel ID", "end a transfer"),
+    help("/discard", "/discard ID", "remove what was kept of a transfer that ended early"),
     help("/accept", "/accept ID", "say yes to somebody who asks"),
     help("/deny", "/deny ID", "say no"),
     help("/peers", "/peers", "show the direct links"),
@@ -242,6 +243,7 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         }
         "/transfers" => words.nothing_more(Command::Transfers)?,
         "/cancel" => Command::Cancel { id: words.id()? },
+        "/discard" => Command::Discard { id: words.id()? },
         "/accept" => Command::Accept { id: words.id()? },
         "/deny" => Command::Deny { id: words.id()? },
         "/peers" => words.nothing_more(Command::Peers)?,

@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::house::{Imposed, Left, sentence};
 use super::moderate::{NO_ROLES, Power, TOO_MANY};
 use super::orders::{Asker, Pending, Refused};
-use super::query::{Asked, Query};
+use super::query::{Query, Wanted};
 use super::rooms::pages;
 use super::{AuditLine, ConnId, Event, Hub, OrderId, QueryId};
 use crate::wire::{
@@ -79,7 +79,7 @@ impl Hub {
         match &decree.subject {
             Some(Subject::User(name)) if is_ban && !self.people.contains_key(name) => {
                 let name = name.clone();
-                let query = self.ask(Query::Order(Asked::Server(decree)));
+                let query = self.ask(Query::Order(Wanted::Server(decree)));
                 self.events.push_back(Event::FindUser { id: query, name });
             }
             Some(_) | None => {
@@ -93,7 +93,7 @@ impl Hub {
         if is_known {
             self.store_decree(decree);
         } else {
-            self.end_request(decree.asker.as_ref());
+            self.end_asking(decree.asker.as_ref());
             self.refuse_decree(&decree, (ErrorCode::NoSuchUser, "nobody here has this name"));
         }
     }

@@ -55,7 +55,7 @@ impl Hub {
         let Some(pending) = self.orders.pending.remove(&id) else { return false };
         match pending {
             Pending::Room(order) => {
-                self.end_request(order.asker.as_ref());
+                self.end_asking(order.asker.as_ref());
                 if is_stored {
                     self.carry_out(order);
                 } else {
@@ -63,7 +63,7 @@ impl Hub {
                 }
             }
             Pending::Server(decree) => {
-                self.end_request(decree.asker.as_ref());
+                self.end_asking(decree.asker.as_ref());
                 if is_stored {
                     self.put_in_force(&decree);
                 } else {
@@ -71,7 +71,7 @@ impl Hub {
                 }
             }
             Pending::Create { asker, room } => {
-                self.end_request(asker.as_ref());
+                self.end_asking(asker.as_ref());
                 self.end_create(asker, room, is_stored);
             }
         }
@@ -95,7 +95,7 @@ impl Hub {
         self.send_error(conn, code, &FrameType::Create, request.into(), note);
     }
 
-    pub(super) fn end_request(&mut self, asker: Option<&Asker>) {
+    pub(super) fn end_asking(&mut self, asker: Option<&Asker>) {
         if let Some(client) = asker.and_then(|asker| self.clients.get_mut(&asker.conn)) {
             client.requests = client.requests.saturating_sub(1);
         }

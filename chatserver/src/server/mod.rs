@@ -393,6 +393,7 @@ impl Server {
             | Event::Govern { .. }
             | Event::Audit { .. }
             | Event::Append { .. }
+            | Event::Recall { .. }
             | Event::Read { .. }
             | Event::History { .. }
             | Event::Search { .. }

@@ -46,7 +46,7 @@ pub enum HouseChange {
     /// The person owns the room, free of mutes and bans; who owned it keeps order.
     Own,
     /// Only those with a role see and enter the room; these people are let in.
-    Close(Vec<String>),
+    Close(Box<[String]>),
     /// Everybody sees and enters the room.
     Open,
     /// The room is gone, but for its messages and its number.

@@ -68,7 +68,7 @@ fn the_tables_say_what_the_hub_has_in_memory() {
             room: 1,
             by: None,
             action: action.name(),
-            change: change(action, admits).unwrap(),
+            change: Box::new(change(action, admits).unwrap()),
             user: user.map(|user| user.as_str().into()),
             seconds,
             note: note.as_str().into(),
