@@ -35,13 +35,25 @@ pub(super) enum Job {
     /// Check the server's answer and prove the password.
     FinishLogin { attempt: u64, login: Box<ClientLogin>, response: Bytes, user: String, binding: Bytes },
     /// Look into a shared folder.
-    List { link: LinkId, id: ListId, share: Share, path: SafeRelPath },
+    List { link: LinkId, id: ListId, share: Share, path: SafeRelPath, content: bool },
     /// Open a shared file.
     Open { at: LinkTransfer, share: Share, path: SafeRelPath, seen: Seen, unit: UnitLog2 },
     /// Read and hash the next unit of a shared file.
     Read { at: LinkTransfer, outgoing: Box<Outgoing> },
     /// Begin a file that comes.
-    Begin { id: u64, folder: Folder, name: SafeName, size: u64, unit: UnitLog2 },
+    Begin { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, size: u64, unit: UnitLog2 },
+    /// Put a file in its place whose bytes came with the list.
+    Place {
+        id: u64,
+        folder: Folder,
+        into: SafeRelPath,
+        name: SafeName,
+        mtime: u64,
+        root: Hash,
+        content: Bytes,
+    },
+    /// Make a folder in the download folder.
+    MakeFolder { folder: Folder, path: SafeRelPath },
     /// Write and hash one unit of a file that comes.
     Store { id: u64, incoming: Box<Incoming>, unit: u64, offset: u64, pieces: Vec<Bytes> },
     /// Compare the whole, and give the file its name.
@@ -68,6 +80,7 @@ pub(super) enum Done {
     Begun { id: u64, begun: Result<(Downloads, Box<Incoming>), receiving::Failure> },
     Stored { id: u64, incoming: Box<Incoming>, stored: Result<Stored, receiving::Failure> },
     Finished { id: u64, finished: Result<crate::downloads::Finished, receiving::Failure> },
+    FolderMade(Result<(), receiving::Failure>),
     Discarded,
 }
 
@@ -127,8 +140,8 @@ fn work(job: Job) -> Done {
             let proof = login.finish(&response, &user, &binding, &mut OsRng).map(|(proof, _key)| proof);
             Done::LoginFinished { attempt, proof }
         }
-        Job::List { link, id, share, path } => {
-            Done::Listed { link, id, listed: sending::list(&share, &path) }
+        Job::List { link, id, share, path, content } => {
+            Done::Listed { link, id, listed: sending::list(&share, &path, content) }
         }
         Job::Open { at, share, path, seen, unit } => {
             Done::Opened { at, opened: sending::open(&share, &path, seen, unit) }
@@ -137,9 +150,14 @@ fn work(job: Job) -> Done {
             let read = sending::read(&mut outgoing);
             Done::Read { at, outgoing, read }
         }
-        Job::Begin { id, folder, name, size, unit } => {
-            Done::Begun { id, begun: receiving::begin(folder, &name, size, unit) }
+        Job::Begin { id, folder, into, name, size, unit } => {
+            Done::Begun { id, begun: receiving::begin(folder, &into, &name, size, unit) }
         }
+        Job::Place { id, folder, into, name, mtime, root, content } => {
+            let place = receiving::place(folder, &into, &name, mtime, root, &content);
+            Done::Finished { id, finished: place }
+        }
+        Job::MakeFolder { folder, path } => Done::FolderMade(receiving::make_folder(folder, &path)),
         Job::Store { id, mut incoming, unit, offset, pieces } => {
             let stored = receiving::store(&mut incoming, unit, offset, &pieces);
             Done::Stored { id, incoming, stored }

@@ -2,10 +2,16 @@
 
 use super::App;
 use super::errand::Errand;
+use super::gather::{Look, Names, Want};
 use super::links::LinkId;
+use super::transfers::Wanted;
+use crate::command::Picks;
 use crate::notice::{Code, FileEntry, FileKind, Notice};
+use bytes::Bytes;
 use chatproto::peer::ListedEntry;
-use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeName, SafeRelPath, Source};
+use chatproto::wire::{
+    EntryKind, ErrorCode, Generation, Hash, Name, RequestId, SafeName, SafeRelPath, Source,
+};
 use std::collections::BTreeMap;
 
 /// What was shown, and what was asked.
@@ -24,7 +30,27 @@ struct Shown {
     link: LinkId,
     generation: Generation,
     path: SafeRelPath,
-    entries: BTreeMap<u32, (EntryKind, SafeName)>,
+    entries: BTreeMap<u32, Entry>,
+}
+
+/// A line of a list.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) number: u32,
+    pub(super) kind: EntryKind,
+    pub(super) name: SafeName,
+    pub(super) size: u64,
+    pub(super) mtime: u64,
+    pub(super) root: Option<Hash>,
+    /// All bytes of a small file that came along.
+    pub(super) content: Option<Bytes>,
+}
+
+impl From<ListedEntry> for Entry {
+    fn from(entry: ListedEntry) -> Self {
+        let ListedEntry { number, kind, size, mtime, root, content, name } = entry;
+        Self { number, kind, name, size, mtime, root, content }
+    }
 }
 
 #[derive(Debug)]
@@ -34,6 +60,7 @@ struct Question {
     path: SafeRelPath,
     /// The page that the user wants; a fresh look begins with the first one.
     page: u32,
+    inline: bool,
 }
 
 /// A page as the link brought it.
@@ -66,7 +93,7 @@ impl Lists {
 
 impl App {
     pub(super) fn list_root(&mut self, errand: Errand, link: LinkId) {
-        self.list(errand, link, SafeRelPath::root(), 1);
+        self.list(errand, link, SafeRelPath::root(), 1, false);
     }
 
     /// `/ls`.
@@ -76,39 +103,80 @@ impl App {
         peer: Option<Name>,
         path: SafeRelPath,
         page: Option<u32>,
+        inline: bool,
     ) {
         if let Some((link, _)) = self.link_for(&errand, peer) {
-            self.list(errand, link, path, page.unwrap_or(1));
+            self.list(errand, link, path, page.unwrap_or(1), inline);
         }
     }
 
     /// `/get`.
-    pub(super) fn get(&mut self, errand: &Errand, peer: Option<Name>, numbers: &[u32]) {
-        let Some((_, peer)) = self.link_for(errand, peer) else { return };
+    pub(super) fn get(&mut self, errand: &Errand, peer: Option<Name>, picks: &Picks) {
+        let Some((link, peer)) = self.link_for(errand, peer) else { return };
         let shown = self.lists.shown.get(&peer).filter(|shown| self.links.stands(shown.link));
-        let Some(shown) = shown else {
-            let text = format!("no list of {} was shown yet; try /ls @{0}", peer.as_str());
-            return self.voice.fail(Some(errand), Code::NoList, text);
+        let numbers = match (picks, shown) {
+            (Picks::All, shown) => {
+                // What is there now, of the folder that was shown.
+                let (link, remote) =
+                    shown.map_or((link, SafeRelPath::root()), |it| (it.link, it.path.clone()));
+                let batch = self.open_batch(errand, &peer);
+                let (batch_of, errand, into) = (Some(batch), errand.clone(), SafeRelPath::root());
+                let want = Want::All;
+                self.look_into(Look { link, batch: batch_of, errand, remote, into, want, depth: 0 });
+                return self.close_batch(batch);
+            }
+            (Picks::These(numbers), Some(_)) => numbers,
+            (Picks::These(_), None) => {
+                let text = format!("no list of {} was shown yet; try /ls @{0}", peer.as_str());
+                return self.voice.fail(Some(errand), Code::NoList, text);
+            }
         };
-        let link = shown.link;
-        let mut wanted = Vec::new();
-        for number in numbers {
-            let found = match shown.entries.get(number) {
-                Some((EntryKind::File, name)) => {
-                    Ok((name.clone(), Source::Number { generation: shown.generation, number: *number }))
+        let Some(Shown { link, generation, path, entries }) = shown else { return };
+        let (link, generation, folder) = (*link, *generation, path.clone());
+        let find = |number: &u64| {
+            let entry = u32::try_from(*number).ok().and_then(|number| entries.get(&number));
+            entry.cloned().ok_or(*number)
+        };
+        let found = numbers.iter().map(find).collect::<Vec<_>>();
+        let batch = self.open_batch(errand, &peer);
+        let mut names = Names::default();
+        for entry in found {
+            match entry {
+                Ok(entry) => self.get_entry(errand, link, batch, generation, &folder, &mut names, entry),
+                Err(number) => {
+                    let text = format!("number {number} is not in the list");
+                    self.voice.fail(Some(errand), ErrorCode::NoSuchNumber, text);
                 }
-                Some((EntryKind::Folder, _)) => Err((
-                    ErrorCode::NotAFile,
-                    format!("number {number} is a folder; /ls shows what is in it"),
-                )),
-                None => Err((ErrorCode::NoSuchNumber, format!("number {number} is not in the list"))),
-            };
-            wanted.push(found);
+            }
         }
-        for found in wanted {
-            match found {
-                Ok((name, source)) => self.fetch(errand, link, peer.clone(), name, source),
-                Err((code, text)) => self.voice.fail(Some(errand), code, text),
+        self.close_batch(batch);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a fact about one line of a list")]
+    fn get_entry(
+        &mut self,
+        errand: &Errand,
+        link: LinkId,
+        batch: u64,
+        generation: Generation,
+        folder: &SafeRelPath,
+        names: &mut Names,
+        entry: Entry,
+    ) {
+        let (batch, errand, into) = (Some(batch), errand.clone(), SafeRelPath::root());
+        let (Ok(remote), Some(name)) = (folder.borrow().join(entry.name.borrow()), names.give(&entry.name))
+        else {
+            let text = format!("{} has too long a path, or too many others of its name", entry.name.as_str());
+            return self.voice.fail(Some(&errand), Code::TooMuch, text);
+        };
+        match entry.kind {
+            EntryKind::File => {
+                let source = Source::Number { generation, number: entry.number };
+                self.fetch(&errand, link, batch, None, Wanted { remote, into, name, source, entry });
+            }
+            EntryKind::Folder => {
+                let Ok(into) = into.borrow().join(name.borrow()) else { return };
+                self.look_into(Look { link, batch, errand, remote, into, want: Want::All, depth: 0 });
             }
         }
     }
@@ -134,18 +202,21 @@ impl App {
         self.lists.last().cloned().or_else(|| self.direct.as_ref().map(|direct| direct.peer.clone()))
     }
 
-    fn list(&mut self, errand: Errand, id: LinkId, path: SafeRelPath, page: u32) {
+    fn list(&mut self, errand: Errand, id: LinkId, path: SafeRelPath, page: u32, inline: bool) {
         let Some(link) = self.links.get_mut(id) else { return };
         let Some(peer) = link.name().cloned() else { return };
         // Further pages belong to the list that was shown; a first page is a fresh look.
         let known = self.lists.shown.get(&peer).filter(|shown| shown.link == id && shown.path == path);
-        let asked = match known.filter(|_| page > 1) {
-            Some(shown) => link.peer.list(&path, shown.generation, page),
-            None => link.peer.list(&path, Generation(0), 1),
+        let (generation, first) =
+            known.filter(|_| page > 1).map_or((Generation(0), 1), |shown| (shown.generation, page));
+        let asked = if inline {
+            link.peer.list_with_content(&path, generation, first)
+        } else {
+            link.peer.list(&path, generation, first)
         };
         match asked {
             Ok(request) => {
-                let question = Question { errand, peer, path, page };
+                let question = Question { errand, peer, path, page, inline };
                 self.lists.open.insert((id, request), question);
             }
             Err(error) => {
@@ -157,7 +228,7 @@ impl App {
     pub(super) fn on_list_page(&mut self, link: LinkId, request: RequestId, found: Page) {
         let Some(question) = self.lists.open.remove(&(link, request)) else { return };
         let Page { generation, path, page, pages, total, entries } = found;
-        let seen = entries.iter().map(|entry| (entry.number, (entry.kind, entry.name.clone())));
+        let seen = entries.iter().cloned().map(|entry| (entry.number, Entry::from(entry)));
         let shown = self.lists.shown.get_mut(&question.peer);
         match shown.filter(|shown| shown.link == link && shown.generation == generation) {
             Some(shown) => shown.entries.extend(seen),
@@ -172,7 +243,7 @@ impl App {
                 let text = format!("there is no page {} of {pages}", question.page);
                 return self.voice.fail(Some(&question.errand), ErrorCode::NoSuchNumber, text);
             }
-            return self.list(question.errand, link, question.path, question.page);
+            return self.list(question.errand, link, question.path, question.page, question.inline);
         }
         let peer = question.peer;
         let generation = generation.0;
@@ -180,6 +251,7 @@ impl App {
         let entries = entries.into_iter().map(file_entry).collect();
         let notice = Notice::FileList { peer, path, generation, page, pages, total, more, entries };
         self.voice.show(&notice, Some(&question.errand));
+        self.gather(link);
     }
 
     pub(super) fn on_list_refused(&mut self, link: LinkId, request: RequestId, code: ErrorCode) {

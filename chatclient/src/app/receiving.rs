@@ -7,7 +7,7 @@ use crate::downloads::{DownloadError, Downloads, Finished, Incoming};
 use crate::notice::{Code, TransferState};
 use bytes::Bytes;
 use chatproto::verify::UnitLog2;
-use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPathRef};
+use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -60,22 +60,35 @@ impl App {
     pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64, unit_log2: u8) {
         let Some(download) = self.transfers.of(at) else { return };
         let id = download.fact.id;
-        let name = download.fact.name.clone();
+        let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
         download.heard_at = Instant::now();
         download.fact.size = Some(size);
         download.fact.position = None;
-        download.fact.state = TransferState::Active;
+        if !(download.paused || download.paused_there) {
+            download.fact.state = TransferState::Active;
+        }
         let (pieces, units) = (Vec::new(), VecDeque::new());
         let coming = Coming { incoming: None, mtime, offset: 0, pieces, units, complete: None };
         download.stage = Stage::Coming(at, coming);
         // The machine has compared it with what was asked for.
         let unit = UnitLog2::new(unit_log2).unwrap_or_default();
-        let folder = match &self.downloads {
+        let folder = self.download_folder();
+        self.jobs.submit(Job::Begin { id, folder, into, name, size, unit });
+        self.show_change(id);
+    }
+
+    /// The download folder, as a worker needs it.
+    pub(super) fn download_folder(&self) -> Folder {
+        match &self.downloads {
             Some(open) => Folder::Open(open.clone()),
             None => Folder::Named(self.settings.downloads.clone()),
-        };
-        self.jobs.submit(Job::Begin { id, folder, name, size, unit });
-        self.show_progress(id);
+        }
+    }
+
+    pub(super) fn on_folder_made(&mut self, made: Result<(), Failure>) {
+        if let Err(failure) = made {
+            self.voice.fail(None, failure.code, failure.message);
+        }
     }
 
     pub(super) fn on_begun(&mut self, id: u64, begun: Result<(Downloads, Box<Incoming>), Failure>) {
@@ -90,6 +103,9 @@ impl App {
     }
 
     pub(super) fn on_file_data(&mut self, at: LinkTransfer, offset: u64, data: Bytes) {
+        if let Some(bucket) = &mut self.pace.down {
+            bucket.take(data.len() as u64, Instant::now());
+        }
         let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
             return;
         };
@@ -159,7 +175,7 @@ impl App {
         let Some(id) = self.transfers.of(at).map(|download| download.fact.id) else { return };
         // That is how a link's end is said of its transfers.
         let code = if code == ErrorCode::Offline { Code::LinkLost } else { code.into() };
-        self.fail_download(id, code);
+        self.fail_download(id, code, None);
     }
 
     /// Gives the worker the next thing to do for a file.
@@ -185,7 +201,7 @@ impl App {
                 coming.incoming = Some(incoming);
                 true
             }
-            Some(Stage::Waiting | Stage::Asked(_)) | None => {
+            Some(Stage::Waiting | Stage::Asked(_) | Stage::Placing) | None => {
                 self.jobs.submit(Job::Discard { incoming });
                 false
             }
@@ -196,16 +212,44 @@ impl App {
 /// Begins a file; on a worker.
 pub(super) fn begin(
     folder: Folder,
+    into: &SafeRelPath,
     name: &SafeName,
     size: u64,
     unit: UnitLog2,
 ) -> Result<(Downloads, Box<Incoming>), Failure> {
-    let downloads = match folder {
-        Folder::Open(downloads) => downloads,
-        Folder::Named(path) => Downloads::open(path)?,
-    };
-    let incoming = Incoming::begin(&downloads, SafeRelPathRef::ROOT, name.borrow(), size, unit)?;
+    let downloads = opened(folder)?;
+    let incoming = Incoming::begin(&downloads, into.borrow(), name.borrow(), size, unit)?;
     Ok((downloads, Box::new(incoming)))
+}
+
+/// Puts a whole file in its place; on a worker.
+pub(super) fn place(
+    folder: Folder,
+    into: &SafeRelPath,
+    name: &SafeName,
+    mtime: u64,
+    root: Hash,
+    content: &[u8],
+) -> Result<Finished, Failure> {
+    let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
+    let (_, mut incoming) = begin(folder, into, name, size, UnitLog2::default())?;
+    if size > 0 {
+        incoming.data(0, content)?;
+        incoming.unit_end()?;
+    }
+    finish(*incoming, root, mtime)
+}
+
+/// Makes a folder; on a worker.
+pub(super) fn make_folder(folder: Folder, path: &SafeRelPath) -> Result<(), Failure> {
+    Ok(opened(folder)?.create_folder(path.borrow())?)
+}
+
+fn opened(folder: Folder) -> Result<Downloads, DownloadError> {
+    match folder {
+        Folder::Open(downloads) => Ok(downloads),
+        Folder::Named(path) => Downloads::open(path),
+    }
 }
 
 /// Writes and hashes one unit; on a worker.

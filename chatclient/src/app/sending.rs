@@ -7,11 +7,15 @@ use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
 use crate::share::{self, Outgoing, Seen, Share, ShareError, Skipped};
 use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
 use chatproto::verify::UnitLog2;
-use chatproto::wire::{ErrorCode, Hash, SafeRelPath};
+use chatproto::wire::{EntryKind, ErrorCode, Hash, MAX_INLINE, SafeRelPath};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Most entries of a folder that are served, as the link's own limit has it.
 const MAX_ENTRIES: usize = 10_000;
+
+/// Bytes of small files that go along with a list, as the link's own limit has it.
+const MAX_CONTENT: usize = 1024 * 1024;
 
 /// Names that are left out of a list and told to the user; of the others, how many there are.
 const MAX_REMARKED: usize = 3;
@@ -27,7 +31,29 @@ pub(super) struct Upload {
     outgoing: Option<Box<Outgoing>>,
     /// Units wanted and not yet being read.
     wanted: u64,
+    /// What to open when its turn comes.
+    asked: Option<Asked>,
+    /// All its bytes were handed to the link.
+    all_sent: bool,
+    /// This user has stopped it, or the peer has.
+    pub(super) paused: bool,
+    pub(super) paused_there: bool,
+    /// Whether it stands still for one of these.
+    pub(super) stands: bool,
+    shown_at: Instant,
 }
+
+/// Which file a peer asked for.
+#[derive(Debug)]
+struct Asked {
+    share: Share,
+    path: SafeRelPath,
+    seen: Seen,
+    unit: UnitLog2,
+}
+
+/// The way of an upload is shown so often.
+const SHOW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A folder as a peer may see it.
 #[derive(Debug)]
@@ -45,12 +71,30 @@ impl Upload {
     pub(super) fn fact(&self) -> Transfer {
         self.fact.clone()
     }
+
+    /// Its place in the queue has changed.
+    pub(super) fn set_place(&mut self, place: u32) {
+        self.fact.position = Some(place);
+    }
+
+    pub(super) fn is_all_sent(&self) -> bool {
+        self.all_sent
+    }
+
+    /// Gives it the state that it has by who stops it.
+    pub(super) fn show_state(&mut self) {
+        self.fact.state = match (self.stands, &self.asked) {
+            (true, _) => TransferState::Paused,
+            (false, Some(_)) => TransferState::Queued,
+            (false, None) => TransferState::Active,
+        };
+    }
 }
 
 impl App {
-    pub(super) fn on_list_wanted(&mut self, link: LinkId, id: ListId, path: SafeRelPath) {
+    pub(super) fn on_list_wanted(&mut self, link: LinkId, id: ListId, path: SafeRelPath, content: bool) {
         match self.share.clone() {
-            Some(share) => self.jobs.submit(Job::List { link, id, share, path }),
+            Some(share) => self.jobs.submit(Job::List { link, id, share, path, content }),
             None => self.on_listed(link, id, Err(ErrorCode::NoShare)),
         }
     }
@@ -86,24 +130,48 @@ impl App {
             (Ok((path, seen, unit, share)), Some(peer)) => {
                 // A file that was listed has a name.
                 let Some(name) = path.borrow().file_name().map(|name| name.to_owned()) else { return };
-                let fact = Transfer {
-                    id: self.transfers.next_id(),
-                    peer,
-                    direction: Direction::Out,
-                    name,
-                    size: Some(seen.size),
-                    bytes: 0,
-                    state: TransferState::Queued,
-                    path: None,
-                    blake3: None,
-                    position: None,
-                    error: None,
+                let folder = path.borrow().parent().map(|folder| folder.to_owned()).unwrap_or_default();
+                let id = self.transfers.next_id();
+                let mut fact = Transfer::new(id, peer, Direction::Out, folder, name);
+                fact.size = Some(seen.size);
+                let upload = Upload {
+                    fact,
+                    outgoing: None,
+                    wanted: 0,
+                    asked: Some(Asked { share, path, seen, unit }),
+                    all_sent: false,
+                    paused: false,
+                    paused_there: false,
+                    stands: false,
+                    shown_at: Instant::now(),
                 };
-                self.uploads.insert(at, Upload { fact, outgoing: None, wanted: 0 });
-                self.jobs.submit(Job::Open { at, share, path, seen, unit });
+                self.uploads.insert(at, upload);
+                self.queue_upload(at);
             }
             (Ok(_), None) => {}
             (Err(code), _) => self.refuse_file(at, code),
+        }
+    }
+
+    /// A slot is free for a file.
+    pub(super) fn begin_upload(&mut self, at: LinkTransfer) {
+        let Some(upload) = self.uploads.get_mut(&at) else { return };
+        upload.fact.position = None;
+        match upload.asked.take() {
+            Some(Asked { share, path, seen, unit }) => {
+                self.jobs.submit(Job::Open { at, share, path, seen, unit });
+            }
+            // It had begun before it was stopped.
+            None => {
+                self.hold_upload(at, false);
+                self.read_next(at);
+            }
+        }
+    }
+
+    pub(super) fn show_upload(&mut self, at: LinkTransfer) {
+        if let Some(upload) = self.uploads.get(&at) {
+            self.voice.show(&Notice::Upload(upload.fact()), None);
         }
     }
 
@@ -116,14 +184,20 @@ impl App {
                 let info = FileInfo { size: file.size(), mtime: file.mtime_ms(), root: None };
                 upload.outgoing = Some(outgoing);
                 let Some(link) = self.links.get_mut(at.0) else { return };
+                let is_empty = info.size == 0;
                 if link.peer.send_file(at.1, info).is_ok() {
-                    upload.fact.state = TransferState::Active;
+                    upload.show_state();
+                    upload.all_sent = is_empty;
                     self.voice.show(&Notice::Upload(upload.fact()), None);
+                    if is_empty {
+                        self.leave_queue(at);
+                    }
                 }
             }
             Err(code) => {
                 self.uploads.remove(&at);
                 self.refuse_file(at, code);
+                self.leave_queue(at);
             }
         }
     }
@@ -148,11 +222,25 @@ impl App {
             upload.fact.bytes += data.bytes.len() as u64;
             if data.root.is_some() {
                 upload.fact.blake3 = data.root;
+                upload.all_sent = true;
             }
             link.peer.provide_unit(at.1, data).map_err(|_| ErrorCode::Changed)
         });
         match provided {
-            Ok(()) => self.read_next(at),
+            Ok(()) => {
+                let now = Instant::now();
+                let is_due = now.duration_since(upload.shown_at) >= SHOW_INTERVAL;
+                if is_due {
+                    upload.shown_at = now;
+                }
+                // What is sent leaves its slot to the next one; when it is confirmed is the peer's affair.
+                if upload.all_sent {
+                    self.leave_queue(at);
+                } else if is_due {
+                    self.show_upload(at);
+                }
+                self.read_next(at);
+            }
             Err(code) => {
                 // If it has ended already, the event that says why is on its way.
                 if link.peer.cancel(at.1, code).is_ok() {
@@ -165,6 +253,7 @@ impl App {
     /// The peer has the file, or will not get it.
     pub(super) fn on_upload_over(&mut self, at: LinkTransfer, failed: Option<ErrorCode>) {
         let Some(mut upload) = self.uploads.remove(&at) else { return };
+        self.leave_queue(at);
         let fact = &mut upload.fact;
         // That is how a link's end is said of its transfers.
         fact.error = failed.map(|code| if code == ErrorCode::Offline { Code::LinkLost } else { code.into() });
@@ -173,6 +262,7 @@ impl App {
             Some(ErrorCode::Cancelled) => TransferState::Cancelled,
             Some(_) => TransferState::Failed,
         };
+        fact.position = None;
         self.voice.show(&Notice::Upload(upload.fact), None);
     }
 
@@ -193,7 +283,7 @@ impl App {
 }
 
 /// Looks into a shared folder; on a worker.
-pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Listed, ErrorCode> {
+pub(super) fn list(share: &Share, path: &SafeRelPath, content: bool) -> Result<Listed, ErrorCode> {
     let listing = share.list(path.borrow()).map_err(|error| code_of(&error))?;
     let (skipped, total) = (listing.skipped(), listing.skipped_total());
     let mut remark = (total > 0).then(|| skipped_remark(path, skipped, total));
@@ -201,13 +291,33 @@ pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Listed, ErrorCod
         remark =
             Some(format!("only the first {MAX_ENTRIES} entries of /{} are shown to peers", path.as_str()));
     }
-    let items = listing.into_entries().into_iter().take(MAX_ENTRIES).map(item).collect();
+    let mut items = listing.into_entries().into_iter().take(MAX_ENTRIES).map(item).collect::<Vec<_>>();
+    if content {
+        add_content(share, path, &mut items);
+    }
     Ok(Listed { items, remark })
+}
+
+/// Reads what small files hold. One that cannot be read, or has just changed, goes without.
+fn add_content(share: &Share, folder: &SafeRelPath, items: &mut [Item]) {
+    let mut room = MAX_CONTENT;
+    for item in items.iter_mut().filter(|item| item.kind == EntryKind::File) {
+        let is_small = usize::try_from(item.size).is_ok_and(|size| size <= MAX_INLINE.min(room));
+        let Some(path) = folder.borrow().join(item.name.borrow()).ok().filter(|_| is_small) else { continue };
+        let seen = Seen { size: item.size, mtime_ms: item.mtime };
+        let Ok(mut outgoing) = open(share, &path, seen, UnitLog2::default()) else { continue };
+        let content = match outgoing.next_unit() {
+            Ok(unit) => unit.map(|unit| unit.bytes).unwrap_or_default(),
+            Err(_) => continue,
+        };
+        room -= content.len();
+        (item.root, item.content) = (outgoing.root().map(Hash), Some(content));
+    }
 }
 
 fn item(entry: share::Listed) -> Item {
     let share::Listed { kind, name, size, mtime_ms } = entry;
-    Item { kind, name, size, mtime: mtime_ms, root: None }
+    Item { kind, name, size, mtime: mtime_ms, root: None, content: None }
 }
 
 fn skipped_remark(path: &SafeRelPath, skipped: &[Skipped], total: usize) -> String {

@@ -11,7 +11,7 @@ mod partial;
 
 pub use error::DownloadError;
 pub use incoming::{Finished, Incoming};
-pub(crate) use names::is_temporary;
+pub(crate) use names::{is_temporary, variant};
 pub use partial::{MAX_COPIES, Partial};
 
 use crate::handle;
@@ -74,6 +74,16 @@ impl Downloads {
         self.check_room(size)?;
         let dir = self.make_folder(folder)?;
         Partial::create(dir, self.path.join(folder.as_str()), name.to_owned(), size)
+    }
+
+    /// Makes a folder, with those above it, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::NotAFolder`] when a file or a symbolic link is in its way, [`DownloadError::NotWritable`],
+    /// [`DownloadError::DiskFull`] or [`DownloadError::Io`].
+    pub fn create_folder(&self, folder: SafeRelPathRef<'_>) -> Result<(), DownloadError> {
+        self.make_folder(folder).map(drop)
     }
 
     fn check_room(&self, needed: u64) -> Result<(), DownloadError> {

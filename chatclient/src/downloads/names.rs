@@ -22,7 +22,7 @@ pub(crate) fn is_temporary(name: &str) -> bool {
 }
 
 /// The name itself, then `name (1).ext`, `name (2).ext` and so on.
-pub(super) fn variant(name: &str, number: u32) -> Cow<'_, str> {
+pub(crate) fn variant(name: &str, number: u32) -> Cow<'_, str> {
     if number == 0 {
         return Cow::Borrowed(name);
     }
