@@ -113,6 +113,11 @@ pub enum Command {
         /// The ids of the failed transfers.
         transfers: Picks,
     },
+    /// Removes what was kept of a transfer that has ended early.
+    Discard {
+        /// Its id.
+        id: u64,
+    },
     /// Says yes to somebody who asks.
     Accept {
         /// The id of the request.

@@ -475,7 +475,7 @@ pub enum Direction {
 pub enum TransferState {
     /// Asked for; nothing has come.
     Queued,
-    /// Waits for a link with the peer.
+    /// There is no link with the peer. What came is kept, and it goes on once there is one.
     Waiting,
     /// Bytes are moving.
     Active,

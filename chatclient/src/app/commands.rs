@@ -60,6 +60,7 @@ impl App {
             Command::Help
             | Command::Quit
             | Command::Cancel { .. }
+            | Command::Discard { .. }
             | Command::Pause { .. }
             | Command::Resume { .. }
             | Command::Retry { .. }
@@ -153,6 +154,7 @@ impl App {
             Command::PeerSay { user, text } => self.say_on_link(errand, &user, &text),
             Command::Transfers => self.show_transfers(&errand),
             Command::Cancel { transfers } => self.cancel_transfers(&errand, &transfers),
+            Command::Discard { id } => self.discard_transfer(errand, id),
             Command::Pause { transfers } => self.pause_transfers(&errand, &transfers, true),
             Command::Resume { transfers } => self.pause_transfers(&errand, &transfers, false),
             Command::Retry { transfers } => self.retry_transfers(&errand, &transfers),

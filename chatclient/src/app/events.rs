@@ -96,15 +96,15 @@ impl App {
             Event::FilePaused { transfer } => self.on_paused((id, transfer), true),
             Event::FileResumed { transfer } => self.on_paused((id, transfer), false),
             Event::RateWanted { bytes_per_second } => self.on_rate_wanted(id, bytes_per_second),
-            Event::FileStarted { transfer, size, mtime, unit_log2, .. } => {
-                self.on_file_started((id, transfer), size, mtime, unit_log2);
+            Event::FileStarted { transfer, size, mtime, .. } => {
+                self.on_file_started((id, transfer), size, mtime);
             }
-            Event::FileData { transfer, offset, data } => self.on_file_data((id, transfer), offset, data),
-            Event::FileUnit { transfer, unit, .. } => self.on_file_unit((id, transfer), unit),
+            Event::FileData { transfer, data, .. } => self.on_file_data((id, transfer), data),
+            Event::FileUnit { transfer, unit, value } => self.on_file_unit((id, transfer), unit, value),
             Event::FileComplete { transfer, root, .. } => self.on_file_complete((id, transfer), root),
             Event::FileFailed { transfer, code, .. } => self.on_file_failed((id, transfer), code),
-            Event::FileWanted { transfer, wanted, unit_log2, offset, .. } => {
-                self.on_file_wanted((id, transfer), wanted, unit_log2, offset);
+            Event::FileWanted { transfer, wanted, unit_log2, offset, held } => {
+                self.on_file_wanted((id, transfer), wanted, unit_log2, offset, held);
             }
             Event::UnitWanted { transfer, .. } => self.on_unit_wanted((id, transfer)),
             Event::FileSent { transfer } => self.on_upload_over((id, transfer), None),
@@ -114,8 +114,9 @@ impl App {
     }
 
     fn on_link_closed(&mut self, id: LinkId, reason: &Closed) {
+        self.park_downloads_of(id);
         self.end_gathering(id);
-        self.fail_downloads_of(id);
+        self.again.forget(id);
         self.lists.forget(id);
         let Some(link) = self.links.get_mut(id) else { return };
         let says = std::mem::take(&mut link.says);

@@ -8,12 +8,13 @@ use super::App;
 use super::errand::Errand;
 use super::jobs::Job;
 use super::links::LinkId;
-use super::lists::{Entry, Page};
-use super::transfers::Wanted;
+use super::lists::Page;
+use super::transfers::RemoteFile;
 use crate::downloads::variant;
 use crate::notice::{Code, Notice};
+use chatproto::peer::ListedEntry;
 use chatproto::wire::path::case_fold_key;
-use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeName, SafeRelPath, Source};
+use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeName, SafeRelPath};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
@@ -112,7 +113,7 @@ struct Sum {
 
 /// How one file of a command ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ending {
+pub(super) enum Outcome {
     Done { bytes: u64 },
     Failed,
     Cancelled,
@@ -131,9 +132,9 @@ impl Names {
 
 impl Gathering {
     /// Lists whose numbers are in use on a link, given those that files wait for.
-    fn in_use(&self, link: LinkId, by_files: impl Iterator<Item = Generation>) -> usize {
+    fn in_use(&self, link: LinkId, by_files: BTreeSet<Generation>) -> usize {
         let looks = || self.begun.values().filter(|(look, _)| look.link == link).map(|(_, pages)| pages);
-        let others = by_files.filter(|number| looks().all(|pages| pages.generation != *number));
+        let others = by_files.into_iter().filter(|number| looks().all(|pages| pages.generation != *number));
         looks().count() + others.count()
     }
 
@@ -149,8 +150,8 @@ impl Gathering {
 }
 
 impl App {
-    /// Begins to count what one `/get` asks for; [`end_one`](Self::close_batch) when everything was asked for.
-    pub(super) fn open_batch(&mut self, errand: &Errand, peer: &Name) -> u64 {
+    /// Begins to count what one `/get` asks for; that it was asked for is itself a part that ends.
+    fn open_batch(&mut self, errand: &Errand, peer: &Name) -> u64 {
         self.gathering.last += 1;
         let (errand, peer) = (errand.clone(), peer.clone());
         let batch = Batch {
@@ -165,11 +166,6 @@ impl App {
         };
         self.gathering.batches.insert(self.gathering.last, batch);
         self.gathering.last
-    }
-
-    /// Everything that the command names was asked for.
-    pub(super) fn close_batch(&mut self, batch: u64) {
-        self.end_one(Some(batch));
     }
 
     /// Whether a command may fetch one file more; if not, that is told once.
@@ -198,15 +194,15 @@ impl App {
     }
 
     /// A file of a command has ended.
-    pub(super) fn end_file(&mut self, id: Option<u64>, ending: Ending) {
+    pub(super) fn end_file(&mut self, id: Option<u64>, outcome: Outcome) {
         let Some(batch) = id.and_then(|id| self.gathering.batches.get_mut(&id)) else { return };
-        match ending {
-            Ending::Done { bytes } => {
+        match outcome {
+            Outcome::Done { bytes } => {
                 batch.sum.done += 1;
                 batch.sum.bytes += bytes;
             }
-            Ending::Failed => batch.sum.failed += 1,
-            Ending::Cancelled => batch.sum.cancelled += 1,
+            Outcome::Failed => batch.sum.failed += 1,
+            Outcome::Cancelled => batch.sum.cancelled += 1,
         }
         self.end_one(id);
     }
@@ -283,7 +279,9 @@ impl App {
     }
 
     fn begin_look(&mut self, link: LinkId) -> Option<u64> {
-        if self.gathering.in_use(link, self.transfers.generations(link)) >= LISTS_IN_USE {
+        self.gathering.waiting.get(&link).filter(|waiting| !waiting.is_empty())?;
+        let by_files = self.transfers.generations(link, LISTS_IN_USE);
+        if self.gathering.in_use(link, by_files) >= LISTS_IN_USE {
             return None;
         }
         let look = self.gathering.waiting.get_mut(&link)?.pop_front()?;
@@ -300,12 +298,12 @@ impl App {
         if page.page == 1 {
             (pages.generation, pages.last) = (page.generation, page.pages);
             if page.total == 0 && matches!(look.want, Want::All) && !look.into.borrow().is_root() {
-                let (folder, path) = (self.download_folder(), look.into.clone());
+                let (folder, path) = (self.folder(), look.into.clone());
                 self.jobs.submit(Job::MakeFolder { folder, path });
             }
         }
         for entry in page.entries {
-            self.take_entry(&mut look, &mut pages, Entry::from(entry));
+            self.take_entry(&mut look, &mut pages, &entry);
         }
         pages.open -= 1;
         if pages.open == 0 && pages.next > pages.last {
@@ -317,33 +315,83 @@ impl App {
         Ok(())
     }
 
-    fn take_entry(&mut self, look: &mut Look, pages: &mut Pages, entry: Entry) {
-        let Look { link, batch, ref errand, ref remote, ref into, ref mut want, depth } = *look;
-        let number = match want {
+    fn take_entry(&mut self, look: &mut Look, pages: &mut Pages, entry: &ListedEntry) {
+        let id = match &mut look.want {
             Want::All => None,
             Want::Files(files) => match files.remove(&entry.name) {
-                Some(number) if entry.kind == EntryKind::File => Some(number),
+                Some(id) if entry.kind == EntryKind::File => Some(id),
                 Some(_) | None => return,
             },
         };
-        let paths = remote.borrow().join(entry.name.borrow()).ok();
+        let Look { link, batch, depth, .. } = *look;
         // One that goes on has its name already.
-        let name = if number.is_some() { Some(entry.name.clone()) } else { pages.names.give(&entry.name) };
-        let (Some(remote), Some(name)) = (paths, name) else {
-            self.gathering.fail(batch);
-            let text = format!("{} has too long a path, or too many others of its name", entry.name.as_str());
-            return self.voice.fail(Some(errand), Code::TooMuch, text);
-        };
-        match entry.kind {
-            EntryKind::File => {
-                let source = Source::Number { generation: pages.generation, number: entry.number };
-                let wanted = Wanted { remote, into: into.clone(), name, source, entry };
-                self.fetch(errand, link, batch, number, wanted);
+        let name = if id.is_some() { Some(entry.name.clone()) } else { pages.names.give(&entry.name) };
+        let place = name.map(|name| (look.into.clone(), name));
+        let of = (look.remote.clone(), pages.generation);
+        self.take(&look.errand.clone(), link, batch, id, of, place, depth, entry);
+    }
+
+    /// `/get` of a whole folder, as it is now.
+    pub(super) fn get_folder(&mut self, errand: &Errand, peer: &Name, link: LinkId, remote: SafeRelPath) {
+        let batch = self.open_batch(errand, peer);
+        let (errand, into, want) = (errand.clone(), SafeRelPath::root(), Want::All);
+        self.look_into(Look { link, batch: Some(batch), errand, remote, into, want, depth: 0 });
+        self.end_one(Some(batch));
+    }
+
+    /// `/get` of lines of a list that was shown; of those that it does not have, the number.
+    pub(super) fn get_entries(
+        &mut self,
+        errand: &Errand,
+        peer: &Name,
+        link: LinkId,
+        of: (SafeRelPath, Generation),
+        found: Vec<Result<ListedEntry, u64>>,
+    ) {
+        let batch = self.open_batch(errand, peer);
+        let mut names = Names::default();
+        for entry in found {
+            match entry {
+                Ok(entry) => {
+                    let place = names.give(&entry.name).map(|name| (SafeRelPath::root(), name));
+                    self.take(errand, link, Some(batch), None, of.clone(), place, 0, &entry);
+                }
+                Err(number) => {
+                    let text = format!("number {number} is not in the list");
+                    self.voice.fail(Some(errand), ErrorCode::NoSuchNumber, text);
+                }
             }
-            EntryKind::Folder => {
+        }
+        self.end_one(Some(batch));
+    }
+
+    /// Fetches a file of a list, or looks into a folder.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own about one line of a list")]
+    fn take(
+        &mut self,
+        errand: &Errand,
+        link: LinkId,
+        batch: Option<u64>,
+        id: Option<u64>,
+        (folder, generation): (SafeRelPath, Generation),
+        place: Option<(SafeRelPath, SafeName)>,
+        depth: usize,
+        entry: &ListedEntry,
+    ) {
+        let Some(peer) = self.links.get_mut(link).and_then(|link| link.name().cloned()) else { return };
+        let file = RemoteFile::listed(&peer, &folder, generation, entry);
+        match (entry.kind, file, place) {
+            (EntryKind::File, Some(file), Some(place)) => self.fetch(errand, link, batch, id, file, place),
+            (EntryKind::Folder, Some(file), Some((into, name))) => {
                 let Ok(into) = into.borrow().join(name.borrow()) else { return };
-                let (errand, want) = (errand.clone(), Want::All);
+                let (errand, remote, want) = (errand.clone(), file.path, Want::All);
                 self.look_into(Look { link, batch, errand, remote, into, want, depth: depth + 1 });
+            }
+            (EntryKind::File | EntryKind::Folder, _, _) => {
+                self.gathering.fail(batch);
+                let name = entry.name.as_str();
+                let text = format!("{name} has too long a path, or too many others of its name");
+                self.voice.fail(Some(errand), Code::TooMuch, text);
             }
         }
     }

@@ -41,6 +41,12 @@ impl KeptTransfers {
         self.0.keys().copied()
     }
 
+    /// The kept transfer of a file, if there is one.
+    pub(super) fn number_of(&self, peer: &Name, remote: &SafeRelPath) -> Option<u64> {
+        let same = |kept: &&Kept| kept.fact.peer == *peer && kept.remote == *remote;
+        self.0.values().find(same).map(|kept| kept.fact.id)
+    }
+
     /// The oldest that failed, when there are too many.
     fn surplus(&self) -> Option<u64> {
         let failed = || self.0.iter().filter(|(_, kept)| kept.fact.state == TransferState::Failed);
@@ -51,20 +57,20 @@ impl KeptTransfers {
 impl App {
     /// Remembers a download over the end of this run.
     pub(super) fn remember(&mut self, download: &Download, error: Option<Code>) {
-        let fact = &download.fact;
-        let kept = Kept { fact: fact.clone(), remote: download.remote.clone(), paused: download.paused };
-        self.write_down(&kept, download.listed_size, error);
+        let (fact, remote) = (download.fact.clone(), download.file.path.clone());
+        let kept = Kept { fact, remote, paused: download.paused };
+        self.write_down(&kept, error);
     }
 
     /// Remembers how a download stands.
     pub(super) fn write_down_download(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get(&id) else { return };
-        let (fact, remote) = (download.fact.clone(), download.remote.clone());
-        let (kept, size) = (Kept { fact, remote, paused: download.paused }, download.listed_size);
-        self.write_down(&kept, size, None);
+        let (fact, remote) = (download.fact.clone(), download.file.path.clone());
+        let kept = Kept { fact, remote, paused: download.paused };
+        self.write_down(&kept, None);
     }
 
-    fn write_down(&mut self, kept: &Kept, size: u64, error: Option<Code>) {
+    fn write_down(&mut self, kept: &Kept, error: Option<Code>) {
         let fact = &kept.fact;
         let wanted = WantedFile {
             id: fact.id,
@@ -72,7 +78,7 @@ impl App {
             remote: kept.remote.as_str().to_owned(),
             into: fact.folder.as_str().to_owned(),
             name: fact.name.as_str().to_owned(),
-            size,
+            size: fact.size.unwrap_or(0),
             paused: kept.paused,
             error: error.map(|code| code.name().to_owned()),
         };
@@ -88,17 +94,16 @@ impl App {
         self.report(forgotten);
     }
 
-    /// Keeps a download that has ended for now: one whose link was lost waits for the next link, others for `/retry`.
-    pub(super) fn keep(&mut self, download: Download, code: Option<Code>) {
-        let waits = code.is_none_or(|code| code == Code::LinkLost);
-        if code == Some(Code::Wire(ErrorCode::Cancelled)) {
+    /// Keeps a download that failed: one whose link was lost for the next run, others for `/retry`.
+    pub(super) fn keep_failed(&mut self, download: Download, code: Code) {
+        if code == Code::Wire(ErrorCode::Cancelled) {
             return self.forget_wanted(download.fact.id);
         }
-        self.remember(&download, code.filter(|_| !waits));
-        let Download { mut fact, remote, paused, .. } = download;
+        let waits = code == Code::LinkLost;
+        self.remember(&download, Some(code).filter(|_| !waits));
+        let Download { mut fact, file, paused, .. } = download;
         fact.state = if waits { TransferState::Waiting } else { TransferState::Failed };
-        fact.bytes = 0;
-        self.kept.0.insert(fact.id, Kept { fact, remote, paused });
+        self.kept.0.insert(fact.id, Kept { fact, remote: file.path, paused });
         if let Some(oldest) = self.kept.surplus() {
             self.kept.0.remove(&oldest);
             self.forget_wanted(oldest);
@@ -116,12 +121,6 @@ impl App {
                 None => self.forget_wanted(id),
             }
         }
-    }
-
-    /// The kept transfer of a file, if there is one.
-    pub(super) fn kept_of(&self, peer: &Name, remote: &SafeRelPath) -> Option<u64> {
-        let same = |kept: &&Kept| kept.fact.peer == *peer && kept.remote == *remote;
-        self.kept.0.values().find(same).map(|kept| kept.fact.id)
     }
 
     /// A link stands: what waited for it goes on.
@@ -160,7 +159,7 @@ impl App {
         if !waits {
             self.voice.show(&Notice::Transfer(kept.fact.clone()), None);
         }
-        self.write_down(&kept, kept.fact.size.unwrap_or(0), Some(code).filter(|_| !waits));
+        self.write_down(&kept, Some(code).filter(|_| !waits));
         self.kept.0.insert(id, kept);
     }
 
@@ -191,7 +190,7 @@ impl App {
     /// Writes down how a kept transfer stands, and fetches it if it may be and its peer is there.
     fn go_on_with_kept(&mut self, id: u64) {
         let Some(kept) = self.kept.0.remove(&id) else { return };
-        self.write_down(&kept, kept.fact.size.unwrap_or(0), kept.fact.error);
+        self.write_down(&kept, kept.fact.error);
         self.voice.show(&Notice::Transfer(kept.fact.clone()), None);
         let peer = kept.fact.peer.clone();
         let waits = kept.fact.state == TransferState::Waiting;

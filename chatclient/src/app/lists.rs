@@ -2,16 +2,11 @@
 
 use super::App;
 use super::errand::Errand;
-use super::gather::{Look, Names, Want};
 use super::links::LinkId;
-use super::transfers::Wanted;
 use crate::command::Picks;
 use crate::notice::{Code, FileEntry, FileKind, Notice};
-use bytes::Bytes;
 use chatproto::peer::ListedEntry;
-use chatproto::wire::{
-    EntryKind, ErrorCode, Generation, Hash, Name, RequestId, SafeName, SafeRelPath, Source,
-};
+use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeRelPath};
 use std::collections::BTreeMap;
 
 /// What was shown, and what was asked.
@@ -30,27 +25,7 @@ struct Shown {
     link: LinkId,
     generation: Generation,
     path: SafeRelPath,
-    entries: BTreeMap<u32, Entry>,
-}
-
-/// A line of a list.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) number: u32,
-    pub(super) kind: EntryKind,
-    pub(super) name: SafeName,
-    pub(super) size: u64,
-    pub(super) mtime: u64,
-    pub(super) root: Option<Hash>,
-    /// All bytes of a small file that came along.
-    pub(super) content: Option<Bytes>,
-}
-
-impl From<ListedEntry> for Entry {
-    fn from(entry: ListedEntry) -> Self {
-        let ListedEntry { number, kind, size, mtime, root, content, name } = entry;
-        Self { number, kind, name, size, mtime, root, content }
-    }
+    entries: BTreeMap<u32, ListedEntry>,
 }
 
 #[derive(Debug)]
@@ -114,69 +89,25 @@ impl App {
     pub(super) fn get(&mut self, errand: &Errand, peer: Option<Name>, picks: &Picks) {
         let Some((link, peer)) = self.link_for(errand, peer) else { return };
         let shown = self.lists.shown.get(&peer).filter(|shown| self.links.stands(shown.link));
-        let numbers = match (picks, shown) {
+        match (picks, shown) {
             (Picks::All, shown) => {
                 // What is there now, of the folder that was shown.
                 let (link, remote) =
-                    shown.map_or((link, SafeRelPath::root()), |it| (it.link, it.path.clone()));
-                let batch = self.open_batch(errand, &peer);
-                let (batch_of, errand, into) = (Some(batch), errand.clone(), SafeRelPath::root());
-                let want = Want::All;
-                self.look_into(Look { link, batch: batch_of, errand, remote, into, want, depth: 0 });
-                return self.close_batch(batch);
+                    shown.map_or((link, SafeRelPath::root()), |shown| (shown.link, shown.path.clone()));
+                self.get_folder(errand, &peer, link, remote);
             }
-            (Picks::These(numbers), Some(_)) => numbers,
+            (Picks::These(numbers), Some(shown)) => {
+                let (link, folder, generation) = (shown.link, shown.path.clone(), shown.generation);
+                let find = |number: &u64| {
+                    let entry = u32::try_from(*number).ok().and_then(|number| shown.entries.get(&number));
+                    entry.cloned().ok_or(*number)
+                };
+                let found = numbers.iter().map(find).collect();
+                self.get_entries(errand, &peer, link, (folder, generation), found);
+            }
             (Picks::These(_), None) => {
                 let text = format!("no list of {} was shown yet; try /ls @{0}", peer.as_str());
-                return self.voice.fail(Some(errand), Code::NoList, text);
-            }
-        };
-        let Some(Shown { link, generation, path, entries }) = shown else { return };
-        let (link, generation, folder) = (*link, *generation, path.clone());
-        let find = |number: &u64| {
-            let entry = u32::try_from(*number).ok().and_then(|number| entries.get(&number));
-            entry.cloned().ok_or(*number)
-        };
-        let found = numbers.iter().map(find).collect::<Vec<_>>();
-        let batch = self.open_batch(errand, &peer);
-        let mut names = Names::default();
-        for entry in found {
-            match entry {
-                Ok(entry) => self.get_entry(errand, link, batch, generation, &folder, &mut names, entry),
-                Err(number) => {
-                    let text = format!("number {number} is not in the list");
-                    self.voice.fail(Some(errand), ErrorCode::NoSuchNumber, text);
-                }
-            }
-        }
-        self.close_batch(batch);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a fact about one line of a list")]
-    fn get_entry(
-        &mut self,
-        errand: &Errand,
-        link: LinkId,
-        batch: u64,
-        generation: Generation,
-        folder: &SafeRelPath,
-        names: &mut Names,
-        entry: Entry,
-    ) {
-        let (batch, errand, into) = (Some(batch), errand.clone(), SafeRelPath::root());
-        let (Ok(remote), Some(name)) = (folder.borrow().join(entry.name.borrow()), names.give(&entry.name))
-        else {
-            let text = format!("{} has too long a path, or too many others of its name", entry.name.as_str());
-            return self.voice.fail(Some(&errand), Code::TooMuch, text);
-        };
-        match entry.kind {
-            EntryKind::File => {
-                let source = Source::Number { generation, number: entry.number };
-                self.fetch(&errand, link, batch, None, Wanted { remote, into, name, source, entry });
-            }
-            EntryKind::Folder => {
-                let Ok(into) = into.borrow().join(name.borrow()) else { return };
-                self.look_into(Look { link, batch, errand, remote, into, want: Want::All, depth: 0 });
+                self.voice.fail(Some(errand), Code::NoList, text);
             }
         }
     }
@@ -226,9 +157,11 @@ impl App {
     }
 
     pub(super) fn on_list_page(&mut self, link: LinkId, request: RequestId, found: Page) {
-        let Some(question) = self.lists.open.remove(&(link, request)) else { return };
+        let Some(question) = self.lists.open.remove(&(link, request)) else {
+            return self.on_page_again(link, request, &found);
+        };
         let Page { generation, path, page, pages, total, entries } = found;
-        let seen = entries.iter().cloned().map(|entry| (entry.number, Entry::from(entry)));
+        let seen = entries.iter().map(|entry| (entry.number, entry.clone()));
         let shown = self.lists.shown.get_mut(&question.peer);
         match shown.filter(|shown| shown.link == link && shown.generation == generation) {
             Some(shown) => shown.entries.extend(seen),
@@ -255,7 +188,9 @@ impl App {
     }
 
     pub(super) fn on_list_refused(&mut self, link: LinkId, request: RequestId, code: ErrorCode) {
-        let Some(question) = self.lists.open.remove(&(link, request)) else { return };
+        let Some(question) = self.lists.open.remove(&(link, request)) else {
+            return self.on_refused_again(link, request, code);
+        };
         let (peer, path) = (question.peer.as_str(), question.path.as_str());
         let text = format!("{peer} does not list /{path}: {}", super::facts::sentence(code));
         // That is how a link's end is said of its requests.

@@ -242,7 +242,9 @@ impl App {
         let link = download.link;
         self.write_down_download(id);
         self.show_pause(id);
-        self.start_downloads(link);
+        if let Some(link) = link {
+            self.start_downloads(link);
+        }
     }
 
     /// Shows a download in the state that it has by who stops it.
@@ -251,8 +253,11 @@ impl App {
         download.fact.speed = None;
         download.fact.state = match (&download.stage, download.paused || download.paused_there) {
             (_, true) => TransferState::Paused,
-            (Stage::Waiting | Stage::Asked(_), false) => TransferState::Queued,
             (Stage::Coming(..) | Stage::Placing, false) => TransferState::Active,
+            (_, false) if download.link.is_none() => TransferState::Waiting,
+            (Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking, false) => {
+                TransferState::Queued
+            }
         };
         self.show_change(id);
     }

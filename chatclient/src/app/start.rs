@@ -1,6 +1,7 @@
 //! Everything that must be there before the first connection, each with its own failure.
 
 use super::App;
+use super::again::Again;
 use super::clock::Clock;
 use super::errand::Errands;
 use super::gather::Gathering;
@@ -74,6 +75,10 @@ impl App {
         }
         let identity = memory.identity().map_err(|error| Failure::new(Code::State, error))?;
         let share = settings.share.as_ref().map(Share::open).transpose()?;
+        let share = match share {
+            Some(share) => Some(share.with_hashes(memory.hashes()?)),
+            None => None,
+        };
         let mut net = Net::new(NetConfig {
             max_connections: MAX_CONNECTIONS,
             max_handshakes: MAX_HANDSHAKES,
@@ -127,6 +132,7 @@ impl App {
             links: Links::default(),
             direct: None,
             lists: Lists::default(),
+            again: Again::default(),
             share,
             share_remark: String::new(),
             downloads: None,
@@ -153,7 +159,8 @@ impl App {
     /// How this end of a link is set up.
     pub(super) fn peer_config(&self) -> peer::Config {
         let mut config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
-        config.capabilities = config.capabilities.with(Capability::Inline).with(Capability::Pace);
+        config.capabilities =
+            config.capabilities.with(Capability::Resume).with(Capability::Inline).with(Capability::Pace);
         config
     }
 

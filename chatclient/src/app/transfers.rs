@@ -2,16 +2,17 @@
 
 use super::App;
 use super::errand::Errand;
-use super::gather::Ending;
+use super::gather::Outcome;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
-use super::lists::Entry;
 use super::receiving::{self, Coming};
+use crate::downloads::{Incoming, KeptPart, Origin};
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
-use chatproto::peer::FetchError;
-use chatproto::peer::Resume;
-use chatproto::wire::{ErrorCode, Generation, SafeName, SafeRelPath, Source};
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use chatproto::peer::{FetchError, ListedEntry, Resume};
+use chatproto::verify::UnitLog2;
+use chatproto::wire::{ErrorCode, Generation, Hash, Name, SafeName, SafeRelPath, Source};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Files that come over one link at a time; the others wait here. More would only make each of them slower.
@@ -20,22 +21,29 @@ const MAX_ACTIVE: usize = 4;
 /// Files that may wait. Answers a script that asks without end.
 pub(super) const MAX_WAITING: usize = 20_000;
 
-/// At most four times a second for one transfer: enough for eyes, little for logs.
+/// At most four times a second: enough for eyes, little for logs.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A peer that sends nothing of a file for so long does not send it any more.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A file of a peer, and where it is to lie here.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    /// Its path at the peer.
-    pub(super) remote: SafeRelPath,
-    /// The folder below the download folder.
-    pub(super) into: SafeRelPath,
-    pub(super) name: SafeName,
+/// Parts of files that ended early and that `/discard` can still name. Of more, those of the newest transfers; the others
+/// lie on the disk all the same, and `/get` goes on with them.
+const MAX_KEPT: usize = 1_000;
+
+/// A file that a peer shows.
+#[derive(Debug, Clone)]
+pub(super) struct RemoteFile {
+    pub(super) peer: Name,
+    /// Where it lies in the share of the peer.
+    pub(super) path: SafeRelPath,
+    pub(super) size: u64,
+    pub(super) mtime: u64,
+    pub(super) root: Option<Hash>,
+    /// How to ask for it on the link where it was shown.
     pub(super) source: Source,
-    pub(super) entry: Entry,
+    /// All its bytes, if it is small and they came with the list.
+    pub(super) content: Option<Bytes>,
 }
 
 /// A file that this client fetches.
@@ -44,34 +52,22 @@ pub(super) struct Download {
     pub(super) errand: Errand,
     /// The `/get` that counts it.
     pub(super) batch: Option<u64>,
-    pub(super) link: LinkId,
-    source: Source,
-    /// Its path at the peer, and its size as it was listed.
-    pub(super) remote: SafeRelPath,
-    pub(super) listed_size: u64,
+    /// None while there is no link with the peer.
+    pub(super) link: Option<LinkId>,
+    pub(super) file: RemoteFile,
     pub(super) fact: Transfer,
     pub(super) stage: Stage,
-    /// The user has stopped it.
+    /// What an earlier transfer left of it, read back already.
+    pub(super) found: Option<Box<Incoming>>,
+    /// The user has stopped it, or the peer has.
     pub(super) paused: bool,
-    /// The peer has stopped it.
     pub(super) paused_there: bool,
+    /// Its link was lost once.
+    was_parked: bool,
     /// When something of it came last.
     pub(super) heard_at: Instant,
     shown_at: Option<Instant>,
     meter: Meter,
-}
-
-/// How far a download is.
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// Others on the same link come first.
-    Waiting,
-    /// The peer was asked.
-    Asked(LinkTransfer),
-    /// Bytes come.
-    Coming(LinkTransfer, Coming),
-    /// All bytes came with the list; a worker puts them in their place.
-    Placing,
 }
 
 /// How fast something moves, over the last moments.
@@ -85,14 +81,46 @@ struct Meter {
 /// The speed is told over at least so long.
 const METER_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How far a download is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Others on the same link come first, or there is no link.
+    Waiting,
+    /// A worker looks for what an earlier transfer left.
+    Looking,
+    /// That is known.
+    Ready,
+    /// The peer was asked.
+    Asked(LinkTransfer),
+    /// Bytes come.
+    Coming(LinkTransfer, Coming),
+    /// The link was lost; what came is being put away.
+    Parking,
+    /// All bytes came with the list; a worker puts them in their place.
+    Placing,
+}
+
+/// What is to become of the bytes of a transfer that ends early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Keep,
+    Discard,
+}
+
 /// All downloads that have not ended, and the numbers of transfers.
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
     pub(super) downloads: BTreeMap<u64, Download>,
     /// The downloads that the peers know, by the peers' numbers.
     asked: BTreeMap<LinkTransfer, u64>,
-    /// How many of a list's files were not asked for yet.
-    unasked: BTreeMap<(LinkId, Generation), usize>,
+    /// Downloads that have ended while a worker had their bytes, and whose bytes nobody wants.
+    unwanted: BTreeSet<u64>,
+    /// Downloads that have ended early and whose bytes are being put away.
+    pub(super) keeping: BTreeSet<u64>,
+    /// What is left of downloads that have ended early.
+    kept: BTreeMap<u64, KeptPart>,
+    /// Commands that wait for one of them to be removed.
+    pub(super) discarding: BTreeMap<u64, Errand>,
     last: u64,
 }
 
@@ -108,14 +136,18 @@ impl Transfers {
         self.last = self.last.max(id);
     }
 
-    /// The download that the peer knows by this number.
-    pub(super) fn of(&mut self, at: LinkTransfer) -> Option<&mut Download> {
-        self.downloads.get_mut(self.asked.get(&at)?)
-    }
-
-    /// Lists of a link of which a file was not asked for yet.
-    pub(super) fn generations(&self, link: LinkId) -> impl Iterator<Item = Generation> {
-        self.unasked.keys().filter(move |(on, _)| *on == link).map(|(_, generation)| *generation)
+    /// Lists of a link of which a file was not asked for yet, each once, at most `max` of them.
+    pub(super) fn generations(&self, link: LinkId, max: usize) -> BTreeSet<Generation> {
+        let mut found = BTreeSet::new();
+        for download in self.downloads.values().filter(|download| download.is_unasked(link)) {
+            if let Source::Number { generation, .. } = download.file.source {
+                found.insert(generation);
+            }
+            if found.len() >= max {
+                break;
+            }
+        }
+        found
     }
 
     /// Links over which files come, or were asked for.
@@ -125,10 +157,15 @@ impl Transfers {
         links
     }
 
+    /// The download that the peer knows by this number.
+    pub(super) fn of(&mut self, at: LinkTransfer) -> Option<&mut Download> {
+        self.downloads.get_mut(self.asked.get(&at)?)
+    }
+
     /// When the next download will have stalled, unless something comes.
     pub(super) fn next_stall(&self) -> Option<Instant> {
         let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.filter(|download| download.may_stall()).map(|download| download.heard_at + STALL_TIMEOUT).min()
+        active.filter(|it| it.may_stall()).map(|download| download.heard_at + STALL_TIMEOUT).min()
     }
 
     fn stalled(&self, now: Instant) -> Option<(LinkTransfer, u64)> {
@@ -139,64 +176,113 @@ impl Transfers {
         self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id))
     }
 
-    fn insert(&mut self, download: Download) {
-        if let (Some(list), Stage::Waiting) = (download.list(), &download.stage) {
-            *self.unasked.entry(list).or_default() += 1;
-        }
-        self.downloads.insert(download.fact.id, download);
-    }
-
-    pub(super) fn remove(&mut self, id: u64) -> Option<Download> {
+    fn remove(&mut self, id: u64) -> Option<Download> {
         let download = self.downloads.remove(&id)?;
-        match (download.at(), &download.stage, download.list()) {
-            (Some(at), ..) => drop(self.asked.remove(&at)),
-            (None, Stage::Waiting, Some(list)) => self.was_asked(list),
-            (None, ..) => {}
+        if let Some(at) = download.at() {
+            self.asked.remove(&at);
         }
         Some(download)
     }
 
-    /// One file of a list less is waiting.
-    fn was_asked(&mut self, list: (LinkId, Generation)) {
-        if let Some(left) = self.unasked.get_mut(&list) {
-            *left -= 1;
-            if *left == 0 {
-                self.unasked.remove(&list);
-            }
+    /// What is to become of bytes that come back from a worker.
+    pub(super) fn ending(&mut self, id: u64) -> Ending {
+        if self.unwanted.remove(&id) { Ending::Discard } else { Ending::Keep }
+    }
+
+    /// Remembers what is left of a download that has ended.
+    pub(super) fn keep(&mut self, id: u64, kept: KeptPart) {
+        self.keeping.remove(&id);
+        self.kept.insert(id, kept);
+        if self.kept.len() > MAX_KEPT {
+            self.kept.pop_first();
         }
     }
 
+    /// Downloads that have begun in some way.
     fn active_on(&self, link: LinkId) -> usize {
-        let moves = |id: &u64| self.downloads.get(id).is_some_and(|download| !download.paused);
-        self.asked.iter().filter(|((on, _), id)| *on == link && moves(id)).count()
+        let on_link = self.downloads.values().filter(|download| download.link == Some(link));
+        let moves = |it: &&Download| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing);
+        on_link.filter(moves).count()
     }
 
     fn next_waiting(&self, link: LinkId) -> Option<u64> {
         let waits = |download: &&Download| {
-            download.link == link && !download.paused && matches!(download.stage, Stage::Waiting)
+            download.link == Some(link) && !download.paused && matches!(download.stage, Stage::Waiting)
         };
         self.downloads.values().find(waits).map(|download| download.fact.id)
+    }
+}
+
+impl RemoteFile {
+    /// An entry of a list; `None` when its path is longer than a path may be.
+    pub(super) fn listed(
+        peer: &Name,
+        folder: &SafeRelPath,
+        generation: Generation,
+        entry: &ListedEntry,
+    ) -> Option<Self> {
+        Some(Self {
+            peer: peer.clone(),
+            path: folder.borrow().join(entry.name.borrow()).ok()?,
+            size: entry.size,
+            mtime: entry.mtime,
+            root: entry.root,
+            source: Source::Number { generation, number: entry.number },
+            content: entry.content.clone(),
+        })
+    }
+
+    /// What it is known by on the disk.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            peer: self.peer.as_str().to_owned(),
+            path: self.path.as_str().to_owned(),
+            size: self.size,
+            mtime_ms: self.mtime,
+            unit: UnitLog2::DEFAULT,
+            root: self.root.map(|root| root.0),
+        }
+    }
+
+    /// The folder that it lies in.
+    pub(super) fn folder(&self) -> Option<SafeRelPath> {
+        self.path.borrow().parent().map(|folder| folder.to_owned())
+    }
+
+    /// Whether what is shown now is what was shown before.
+    pub(super) fn is_same_as(&self, now: &Self) -> bool {
+        match (self.root, now.root) {
+            (Some(before), Some(now)) => before == now,
+            (None, _) | (_, None) => self.size == now.size && self.mtime == now.mtime,
+        }
+    }
+
+    /// Whether there can be a part of it.
+    fn has_parts(&self) -> bool {
+        self.size > u64::from(UnitLog2::DEFAULT.len())
     }
 }
 
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting | Stage::Placing => None,
+            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parking | Stage::Placing => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
         }
+    }
+
+    /// Whether it waits for a link with somebody.
+    pub(super) fn waits_for(&self, peer: &Name) -> bool {
+        self.link.is_none() && self.file.peer == *peer
     }
 
     pub(super) fn notice(&self) -> Notice {
         Notice::Transfer(self.fact.clone())
     }
 
-    /// The list that its number belongs to.
-    fn list(&self) -> Option<(LinkId, Generation)> {
-        match self.source {
-            Source::Number { generation, .. } => Some((self.link, generation)),
-            Source::Root(_) => None,
-        }
+    /// Whether the number by which it was listed is still needed.
+    fn is_unasked(&self, link: LinkId) -> bool {
+        self.link == Some(link) && matches!(self.stage, Stage::Waiting | Stage::Looking | Stage::Ready)
     }
 
     /// Whether silence means that something is wrong.
@@ -206,8 +292,8 @@ impl Download {
 }
 
 impl Meter {
-    fn new(now: Instant, bytes: u64) -> Self {
-        Self { at: now, bytes, speed: None }
+    fn new(now: Instant) -> Self {
+        Self { at: now, bytes: 0, speed: None }
     }
 
     /// Bytes a second, given how many there are now.
@@ -224,16 +310,16 @@ impl Meter {
 }
 
 impl App {
-    /// Fetches one file of a list; `id` is the number of a transfer that goes on.
+    /// Fetches one file of a list into a folder below the download folder; `id` is the number of a transfer that goes on.
     pub(super) fn fetch(
         &mut self,
         errand: &Errand,
         link: LinkId,
         batch: Option<u64>,
         id: Option<u64>,
-        wanted: Wanted,
+        file: RemoteFile,
+        place: (SafeRelPath, SafeName),
     ) {
-        let Some(peer) = self.links.get_mut(link).and_then(|link| link.name().cloned()) else { return };
         if self.transfers.downloads.len() >= MAX_WAITING {
             let text = format!("{MAX_WAITING} files wait to be fetched already");
             return self.voice.fail(Some(errand), ErrorCode::TooManyTransfers, text);
@@ -241,78 +327,135 @@ impl App {
         if id.is_none() && !self.count_file(batch) {
             return;
         }
-        let Wanted { remote, into, name, source, entry } = wanted;
-        // What waited for this peer, or had failed, is the same file: it goes on under its number.
-        let id = id.or_else(|| self.kept_of(&peer, &remote));
+        if id.is_none() && self.adopt(errand, batch, &file) {
+            return;
+        }
+        // What was left by an earlier run, or had failed, is the same file: it goes on under its number.
+        let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
         let kept = id.and_then(|id| self.kept.take(id));
         let id = id.unwrap_or_else(|| self.transfers.next_id());
-        let (into, name) = kept.map_or((into, name), |kept| (kept.fact.folder, kept.fact.name));
+        let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
+        let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
+        fact.size = Some(file.size);
         let now = Instant::now();
-        let mut fact = Transfer::new(id, peer, Direction::In, into, name);
-        fact.size = Some(entry.size);
-        let (paused, shown_at) = (false, None);
-        let stage = if entry.content.is_some() { Stage::Placing } else { Stage::Waiting };
-        let (errand, listed_size) = (errand.clone(), entry.size);
-        let meter = Meter::new(now, 0);
-        let download = Download {
-            errand,
+        let mut download = Download {
+            errand: errand.clone(),
             batch,
-            link,
-            source,
-            remote,
-            listed_size,
+            link: Some(link),
+            file,
             fact,
-            stage,
-            paused,
+            stage: Stage::Waiting,
+            found: None,
+            paused: false,
             paused_there: false,
+            was_parked: false,
             heard_at: now,
-            shown_at,
-            meter,
+            shown_at: None,
+            meter: Meter::new(now),
         };
         self.voice.show(&download.notice(), Some(&download.errand));
-        match (entry.content, entry.root) {
+        match (download.file.content.take(), download.file.root) {
             (Some(content), Some(root)) => {
-                let (folder, into) = (self.download_folder(), download.fact.folder.clone());
-                let (name, mtime) = (download.fact.name.clone(), entry.mtime);
-                self.jobs.submit(Job::Place { id, folder, into, name, mtime, root, content });
+                download.stage = Stage::Placing;
+                let (folder, into) = (self.folder(), download.fact.folder.clone());
+                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                self.jobs.submit(Job::Place { id, folder, into, name, origin, root, content });
             }
             // The machine lets no content through without a root.
             (Some(_) | None, _) => self.remember(&download, None),
         }
-        self.transfers.insert(download);
+        self.transfers.downloads.insert(id, download);
         self.start_downloads(link);
     }
 
-    /// Asks for waiting files as far as there is room.
+    /// Whether a file goes on by itself already, after its link was lost or the program ended: then it is what was asked
+    /// for.
+    fn adopt(&mut self, errand: &Errand, batch: Option<u64>, file: &RemoteFile) -> bool {
+        let same = |it: &&mut Download| it.file.peer == file.peer && it.file.path == file.path;
+        let mut goes_on = self.transfers.downloads.values_mut().filter(same);
+        let Some(download) = goes_on.find(|it| it.batch.is_none() || it.was_parked) else { return false };
+        download.errand = errand.clone();
+        let earlier = std::mem::replace(&mut download.batch, batch);
+        let id = download.fact.id;
+        self.end_file(earlier, Outcome::Cancelled);
+        self.show_change(id);
+        true
+    }
+
+    /// Begins waiting files as far as there is room.
     pub(super) fn start_downloads(&mut self, link: LinkId) {
         while self.transfers.active_on(link) < MAX_ACTIVE
             && let Some(id) = self.transfers.next_waiting(link)
         {
             let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-            let asked = match self.links.get_mut(link) {
-                Some(link) => link.peer.fetch(download.source, Resume::default()),
-                None => return self.fail_download(id, Code::LinkLost, None),
-            };
-            match asked {
-                Ok(transfer) => {
-                    let list = download.list();
-                    download.stage = Stage::Asked((link, transfer));
-                    download.heard_at = Instant::now();
-                    self.transfers.asked.insert((link, transfer), id);
-                    list.into_iter().for_each(|list| self.transfers.was_asked(list));
-                }
-                Err(FetchError::TooMany { .. }) => return,
-                Err(
-                    FetchError::NotOpen(_)
-                    | FetchError::Resume(_)
-                    | FetchError::NoResume
-                    | FetchError::UsedUp,
-                ) => {
-                    self.fail_download(id, Code::LinkLost, None);
+            if download.file.has_parts() && download.found.is_none() {
+                download.stage = Stage::Looking;
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
+                let folder = self.folder();
+                self.jobs.submit(Job::Look { id, folder, into, name, origin });
+            } else {
+                download.stage = Stage::Ready;
+                if !self.ask_for(id) {
+                    return;
                 }
             }
         }
         self.gather(link);
+    }
+
+    /// It is known what there is of a file; the rest is asked for.
+    pub(super) fn found_part(&mut self, id: u64, found: Option<Box<Incoming>>) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        match (download.link, &download.stage) {
+            (Some(_), Stage::Looking) => {
+                download.found = found;
+                download.stage = Stage::Ready;
+                self.ask_for(id);
+            }
+            // The link was lost meanwhile.
+            (None | Some(_), _) => match found {
+                Some(incoming) => self.put_away(id, incoming),
+                None => self.on_parked(id),
+            },
+        }
+    }
+
+    /// `false` when nothing can be asked for on this link now.
+    fn ask_for(&mut self, id: u64) -> bool {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return true };
+        let at = download.found.as_ref().map_or_else(Resume::default, |found| resume_at(found));
+        let link = download.link.and_then(|id| Some((id, self.links.get_mut(id)?)));
+        let Some((link_id, link)) = link else {
+            self.fail_download(id, Code::LinkLost, None);
+            return true;
+        };
+        let mut asked = link.peer.fetch(download.file.source, at);
+        if asked == Err(FetchError::NoResume) {
+            // What is there is compared with what comes.
+            asked = link.peer.fetch(download.file.source, Resume::default());
+        }
+        match asked {
+            Ok(transfer) => {
+                download.stage = Stage::Asked((link_id, transfer));
+                download.heard_at = Instant::now();
+                if download.paused {
+                    // It was stopped while a worker looked for its part.
+                    let _ = link.peer.pause_file(transfer);
+                }
+                self.transfers.asked.insert((link_id, transfer), id);
+                true
+            }
+            // When the link has less to do, or when its end, which follows, has parked it, it is asked for.
+            Err(FetchError::TooMany { .. } | FetchError::NotOpen(_)) => {
+                download.stage = Stage::Waiting;
+                false
+            }
+            Err(FetchError::Resume(_) | FetchError::NoResume | FetchError::UsedUp) => {
+                self.fail_download(id, Code::LinkLost, None);
+                true
+            }
+        }
     }
 
     /// Tells how far a download is, unless that was told a moment ago.
@@ -342,30 +485,61 @@ impl App {
         fact.speed = None;
         fact.bytes = finished.size;
         fact.path = Some(finished.path);
-        fact.blake3 = Some(chatproto::wire::Hash(finished.root));
+        fact.blake3 = Some(Hash(finished.root));
         self.forget_wanted(id);
         self.voice.show(&download.notice(), Some(&download.errand));
-        self.end_file(download.batch, Ending::Done { bytes: finished.size });
-        self.start_downloads(download.link);
+        self.end_file(download.batch, Outcome::Done { bytes: finished.size });
+        self.start_next(download.link);
     }
 
-    /// Ends a download that will not arrive, and removes what came.
+    /// Ends a download that will not arrive. What came is kept.
     pub(super) fn fail_download(&mut self, id: u64, code: Code, message: Option<String>) {
         let Some(mut download) = self.transfers.remove(id) else { return };
-        self.discard(&mut download);
+        self.release(&mut download, Ending::Keep);
         let cancelled = code == Code::Wire(ErrorCode::Cancelled);
-        let fact = &mut download.fact;
-        fact.state = if cancelled { TransferState::Cancelled } else { TransferState::Failed };
-        fact.error = Some(code);
-        fact.message = message;
-        (fact.position, fact.speed) = (None, None);
+        download.fact.state = if cancelled { TransferState::Cancelled } else { TransferState::Failed };
+        download.fact.error = Some(code);
+        download.fact.message = message;
+        (download.fact.position, download.fact.speed) = (None, None);
         self.voice.show(&download.notice(), Some(&download.errand));
         // Who cancels a file has got what was asked for; it is a peer's cancel that fails the command.
         self.voice.note(code);
-        self.end_file(download.batch, if cancelled { Ending::Cancelled } else { Ending::Failed });
+        self.end_file(download.batch, if cancelled { Outcome::Cancelled } else { Outcome::Failed });
         let link = download.link;
-        self.keep(download, Some(code));
-        self.start_downloads(link);
+        self.keep_failed(download, code);
+        self.start_next(link);
+    }
+
+    fn start_next(&mut self, link: Option<LinkId>) {
+        if let Some(link) = link {
+            self.start_downloads(link);
+        }
+    }
+
+    /// Puts the bytes of a download away that has ended; what a worker has of it, when it comes back.
+    fn release(&mut self, download: &mut Download, ending: Ending) {
+        let id = download.fact.id;
+        let stage = std::mem::replace(&mut download.stage, Stage::Waiting);
+        let (incoming, is_out) = match stage {
+            Stage::Coming(_, Coming { incoming, .. }) => {
+                let is_out = incoming.is_none();
+                (incoming, is_out)
+            }
+            Stage::Looking | Stage::Parking => (None, true),
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => {
+                (download.found.take(), false)
+            }
+        };
+        match (incoming, ending) {
+            (Some(incoming), Ending::Keep) => {
+                self.transfers.keeping.insert(id);
+                self.jobs.submit(Job::Keep { id, incoming });
+            }
+            (None, Ending::Keep) if is_out => drop(self.transfers.keeping.insert(id)),
+            (Some(incoming), Ending::Discard) => self.jobs.submit(Job::Discard { incoming }),
+            (None, Ending::Discard) if is_out => drop(self.transfers.unwanted.insert(id)),
+            (None, Ending::Keep | Ending::Discard) => {}
+        }
     }
 
     /// Gives a download up because of something here, and tells the peer.
@@ -393,35 +567,59 @@ impl App {
         self.voice.show(&Notice::Transfers { transfers }, Some(errand));
     }
 
-    /// Ends a download because the user wished so: nothing has failed.
+    /// Ends a download because the user wished so: nothing has failed, and what came goes.
     pub(super) fn drop_download(&mut self, id: u64) {
         self.cancel_on_link(id, ErrorCode::Cancelled);
-        let Some(mut download) = self.transfers.remove(id) else { return };
-        self.discard(&mut download);
-        download.fact.state = TransferState::Cancelled;
-        (download.fact.position, download.fact.speed) = (None, None);
         self.forget_wanted(id);
-        self.voice.show(&download.notice(), Some(&download.errand));
-        self.end_file(download.batch, Ending::Cancelled);
-        self.start_downloads(download.link);
+        self.stop_download(id, Ending::Discard);
     }
 
-    /// Ends a download for this run; it goes on when its peer is there again.
-    pub(super) fn keep_download(&mut self, id: u64, error: Option<Code>) {
+    /// Ends a download because the program ends. What came is kept, and the next run goes on with it.
+    pub(super) fn interrupt_download(&mut self, id: u64) {
+        self.stop_download(id, Ending::Keep);
+    }
+
+    fn stop_download(&mut self, id: u64, ending: Ending) {
         let Some(mut download) = self.transfers.remove(id) else { return };
-        self.discard(&mut download);
-        download.fact.state = TransferState::Waiting;
+        self.release(&mut download, ending);
+        download.fact.state = match ending {
+            Ending::Keep => TransferState::Waiting,
+            Ending::Discard => TransferState::Cancelled,
+        };
         (download.fact.position, download.fact.speed) = (None, None);
         self.voice.show(&download.notice(), Some(&download.errand));
-        self.end_file(download.batch, Ending::Failed);
-        self.keep(download, error);
+        self.end_file(download.batch, Outcome::Cancelled);
+        self.start_next(download.link);
     }
 
-    /// Lets go of what came.
-    fn discard(&mut self, download: &mut Download) {
-        let stage = std::mem::replace(&mut download.stage, Stage::Waiting);
-        if let Stage::Coming(_, Coming { incoming: Some(incoming), .. }) = stage {
-            self.jobs.submit(Job::Discard { incoming });
+    /// `/discard`.
+    pub(super) fn discard_transfer(&mut self, errand: Errand, id: u64) {
+        match self.transfers.kept.remove(&id) {
+            Some(kept) => {
+                self.transfers.discarding.insert(id, errand);
+                self.jobs.submit(Job::Forget { id, kept });
+            }
+            // It goes as soon as it is there.
+            None if self.transfers.keeping.contains(&id) => {
+                self.transfers.discarding.insert(id, errand);
+            }
+            None => {
+                let text = format!("nothing is kept of transfer {id}");
+                self.voice.fail(Some(&errand), Code::NoSuchTransfer, text);
+            }
+        }
+    }
+
+    /// What was kept of a transfer is gone, or is in use.
+    pub(super) fn on_forgotten(&mut self, id: u64, forgotten: Result<bool, receiving::Failure>) {
+        let Some(errand) = self.transfers.discarding.remove(&id) else { return };
+        match forgotten {
+            Ok(true) => self.voice.info(format!("what was kept of transfer {id} is removed")),
+            Ok(false) => {
+                let text = format!("another transfer goes on with what was kept of transfer {id}");
+                self.voice.fail(Some(&errand), ErrorCode::Busy, text);
+            }
+            Err(failure) => self.voice.fail(Some(&errand), failure.code, failure.message),
         }
     }
 
@@ -435,10 +633,78 @@ impl App {
         }
     }
 
-    /// Every download over a link that has ended.
-    pub(super) fn fail_downloads_of(&mut self, link: LinkId) {
-        let of_link = |(id, download): (&u64, &Download)| (download.link == link).then_some(*id);
+    /// Every download over a link that has ended waits for another one, unless none can come.
+    pub(super) fn park_downloads_of(&mut self, link: LinkId) {
+        let of_link = |(id, download): (&u64, &Download)| (download.link == Some(link)).then_some(*id);
         let ids = self.transfers.downloads.iter().filter_map(of_link).collect::<Vec<_>>();
+        let is_last_chance = self.input_ended.is_some() && !self.settings.stay;
+        for id in ids {
+            if is_last_chance || self.ending.is_some() {
+                self.fail_download(id, Code::LinkLost, None);
+            } else {
+                self.park_download(id);
+            }
+        }
+    }
+
+    fn park_download(&mut self, id: u64) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        download.link = None;
+        download.fact.state = TransferState::Waiting;
+        (download.fact.position, download.fact.speed) = (None, None);
+        (download.paused_there, download.was_parked) = (false, true);
+        if matches!(download.stage, Stage::Placing) {
+            // It has all its bytes and needs no link.
+            return;
+        }
+        if let Some(at) = download.at() {
+            self.transfers.asked.remove(&at);
+        }
+        self.voice.show(&download.notice(), Some(&download.errand));
+        let stage = std::mem::replace(&mut download.stage, Stage::Parking);
+        let incoming = match stage {
+            Stage::Coming(_, Coming { incoming, .. }) => incoming,
+            // Nothing has begun.
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing if download.found.is_none() => {
+                download.stage = Stage::Waiting;
+                return;
+            }
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => download.found.take(),
+            Stage::Looking | Stage::Parking => None,
+        };
+        // What a worker has comes back later.
+        if let Some(incoming) = incoming {
+            self.jobs.submit(Job::Keep { id, incoming });
+        }
+    }
+
+    /// What came of a parked download is put away.
+    pub(super) fn on_parked(&mut self, id: u64) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        if matches!(download.stage, Stage::Parking) {
+            download.stage = Stage::Waiting;
+            let link = download.link;
+            self.start_next(link);
+        }
+    }
+
+    /// No link can come any more for what is parked.
+    pub(super) fn fail_parked(&mut self) {
+        if self.settings.stay {
+            return;
+        }
+        let parked = |(id, download): (&u64, &Download)| download.link.is_none().then_some(*id);
+        let ids = self.transfers.downloads.iter().filter_map(parked).collect::<Vec<_>>();
         ids.into_iter().for_each(|id| self.fail_download(id, Code::LinkLost, None));
+    }
+}
+
+/// Where to go on with a part of a file.
+fn resume_at(found: &Incoming) -> Resume {
+    let (units, held) = found.prefix();
+    let unit_log2 = found.layout().unit().get();
+    match units {
+        0 => Resume::whole(unit_log2),
+        units => Resume { unit_log2, offset: units << unit_log2, held: Some(Hash(held)) },
     }
 }

@@ -126,6 +126,7 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/peer", "/peer USER TEXT", "say it over the direct link"),
     help("/transfers", "/transfers", "show the transfers"),
     help("/cancel", "/cancel ID...|all", "end transfers"),
+    help("/discard", "/discard ID", "remove what was kept of a transfer that ended early"),
     help("/pause", "/pause ID...|all", "stop transfers for now"),
     help("/resume", "/resume ID...|all", "let them go on"),
     help("/retry", "/retry ID...|all", "fetch again what failed"),
@@ -202,6 +203,7 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         }
         "/transfers" => words.nothing_more(Command::Transfers)?,
         "/cancel" => Command::Cancel { transfers: words.transfers()? },
+        "/discard" => Command::Discard { id: words.id()? },
         "/pause" => Command::Pause { transfers: words.transfers()? },
         "/resume" => Command::Resume { transfers: words.transfers()? },
         "/retry" => Command::Retry { transfers: words.transfers()? },

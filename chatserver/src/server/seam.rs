@@ -101,6 +101,10 @@ impl Seam {
                 };
                 self.waiting.push_back(write);
             }
+            Event::Recall { id, from, device, counter, .. } => {
+                let sender = from.as_str().into();
+                self.waiting.push_back(Write::Recall { id: id.0, sender, device: device.0, counter });
+            }
             Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
             Event::History { id, room, anchor, seq, limit } => match anchor {
                 Anchor::Before => {
@@ -170,6 +174,8 @@ impl Seam {
             Outcome::Duplicate { id, room, seq, time_ms } => {
                 (id, Stored::Duplicate { room: RoomId(room), seq, time: time_ms })
             }
+            Outcome::Forgotten { id } => (id, Stored::Forgotten),
+            Outcome::Absent { id } => (id, Stored::Absent),
             Outcome::Failed { id, error } => {
                 tracing::error!(%error, "the log refused a write");
                 if let Some(made) = self.rooms.get_mut(&id) {

@@ -62,6 +62,7 @@ fn every_command_is_read() {
         ("/get all", Command::Get { peer: None, files: Picks::All }),
         ("/get @bob *", Command::Get { peer: Some(name("bob")), files: Picks::All }),
         ("/cancel 7", Command::Cancel { transfers: Picks::These(vec![7]) }),
+        ("/discard 7", Command::Discard { id: 7 }),
         ("/cancel all", Command::Cancel { transfers: Picks::All }),
         ("/pause 1-2,5", Command::Pause { transfers: Picks::These(vec![1, 2, 5]) }),
         ("/resume *", Command::Resume { transfers: Picks::All }),

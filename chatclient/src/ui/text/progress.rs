@@ -106,7 +106,9 @@ fn standing(transfer: &Transfer) -> String {
         | TransferState::Active
         | TransferState::Done
         | TransferState::Failed
-        | TransferState::Cancelled => format!("waits for a link with {}", transfer.peer.as_str()),
+        | TransferState::Cancelled => {
+            format!("waiting for a link with {}, {}", transfer.peer.as_str(), amount(transfer))
+        }
     }
 }
 
