@@ -103,6 +103,7 @@ fn a_change_holds_and_is_told_only_once_it_is_durable() {
         |frames: &[ToClient<'static>]| frames.iter().any(|frame| matches!(frame, ToClient::Moderated(_)));
     assert!(told(&desk.frames(alice)) && told(&desk.frames(bob)));
     desk.say(bob, 2, "garden", "and now");
+    desk.commit();
     assert_eq!(codes(&desk.frames(bob)), [ErrorCode::Muted]);
 
     // A crash between asking and storing: nobody has heard of it, and it never holds.
