@@ -160,6 +160,11 @@ impl Client {
         }
     }
 
+    /// The input, for somebody else to type into.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("the input is open")
+    }
+
     /// The next event, whatever it is.
     pub fn next(&mut self) -> Value {
         if !self.seen.is_empty() {
