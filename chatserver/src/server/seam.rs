@@ -14,9 +14,6 @@ use crate::store::{
     Search, Store, Write, unix_ms,
 };
 
-/// Most bytes of names and texts that one page from the log brings.
-const MAX_PAGE_BYTES: usize = 128 * 1024;
-
 /// Joins the names of a conversation's two people in the store; no name can hold it.
 const PAIR_SEPARATOR: char = '/';
 
@@ -158,7 +155,7 @@ impl Seam {
                         room: room.0,
                         before: seq,
                         limit: limit.into(),
-                        max_bytes: MAX_PAGE_BYTES,
+                        max_bytes: page_bytes(hub),
                     };
                     read_or_fail(hub, store, id, read);
                 }
@@ -169,7 +166,7 @@ impl Seam {
                         room: room.0,
                         seq,
                         limit: limit.into(),
-                        max_bytes: MAX_PAGE_BYTES,
+                        max_bytes: page_bytes(hub),
                     };
                     read_or_fail(hub, store, id, read);
                 }
@@ -286,8 +283,14 @@ fn change(action: Action, is_private: bool) -> HouseChange {
     }
 }
 
+/// Bytes of names and texts to read for one page. As frames they are longer: it is all that a page can take, and what is
+/// read beyond it would be read again with the next one.
+fn page_bytes(hub: &Hub) -> usize {
+    hub.config().page_bytes
+}
+
 fn page(hub: &mut Hub, store: &Store, id: QueryId, room: RoomId, after: u64, limit: u16) {
-    let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: MAX_PAGE_BYTES };
+    let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: page_bytes(hub) };
     read_or_fail(hub, store, id, read);
 }
 
