@@ -53,9 +53,9 @@ fn reserve(ring: &mut Ring) -> Vec<u64> {
 
 /// Numbers that were given, in order.
 fn given(ring: &mut Ring) -> Vec<u64> {
-    let seq = |outcome: &Outcome| match outcome {
-        Outcome::Committed { seq, .. } => *seq,
-        other => panic!("{other:?}"),
+    let seq = |outcome: &Outcome| {
+        let Outcome::Committed { seq, .. } = outcome else { panic!("{outcome:?}") };
+        *seq
     };
     ring.take_outcomes().iter().map(seq).collect()
 }
@@ -152,9 +152,9 @@ fn times_do_not_run_backwards() {
     ring.append(AppendId(1), record(1, "x"), 100);
     ring.append(AppendId(2), record(2, "x"), 50);
     reserve(&mut ring);
-    let times = |outcome: &Outcome| match outcome {
-        Outcome::Committed { time_ms, .. } => *time_ms,
-        other => panic!("{other:?}"),
+    let times = |outcome: &Outcome| {
+        let Outcome::Committed { time_ms, .. } = outcome else { panic!("{outcome:?}") };
+        *time_ms
     };
     assert_eq!(ring.take_outcomes().iter().map(times).collect::<Vec<_>>(), [100, 100]);
 }
