@@ -216,6 +216,11 @@ impl Hub {
         let Append { conn, room, from, device, counter, text } = append;
         self.count_append(conn, text.as_str().len(), false);
         match outcome {
+            // The room was removed while the message was on its way.
+            Stored::Committed { .. } if self.router.info(room).is_none() => {
+                let note = "the room was removed";
+                self.send_error(conn, ErrorCode::NotStored, &crate::wire::FrameType::Say, counter, note);
+            }
             Stored::Committed { seq, time } => {
                 let record = Record { room, seq, time, from, device, counter, text };
                 if !self.router.commit(&record) {

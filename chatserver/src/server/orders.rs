@@ -104,7 +104,8 @@ pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Re
         while let Some(event) = hub.poll_event() {
             seam.ask(&mut hub, &store, event);
         }
-        seam.hand_over(&store);
+        // Only a log in memory answers at once, and this is none.
+        drop(seam.hand_over(&store));
         let batch = outcomes
             .recv_deadline(deadline)
             .map_err(|_| Failure::new("the data directory", "the order was not stored in time"))?;

@@ -1,4 +1,5 @@
-//! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs.
+//! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs. With
+//! durability `off` a ring in memory answers for messages, and the store only for rooms.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,10 +10,11 @@ use chatproto::hub::{
 };
 use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Subject, Text};
 
+use super::ring::{Reservation, Ring};
 use crate::exit::Failure;
 use crate::store::{
     AuditRow, FoundMessage, GateChange, GateRow, HouseChange, HouseRow, Message, Outcome, Read, Reply,
-    RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, Search, Store, Write,
+    RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, Search, Store, Write, unix_ms,
 };
 
 /// Joins the names of a conversation's two people in the store; no name can hold it.
@@ -25,6 +27,9 @@ pub(super) const ROOM_WRITE: u64 = 1 << 63;
 /// for tickets.
 const ORDER_WRITE: u64 = 1 << 61;
 
+/// Set in the id of a write that reserves numbers of a room; the rest is the room's number.
+const NUMBER_WRITE: u64 = 1 << 58;
+
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
 pub(super) struct Seam {
@@ -34,6 +39,8 @@ pub(super) struct Seam {
     /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
     /// the next message to it.
     rooms: BTreeMap<u64, MadeRoom>,
+    /// Has the messages, where the log has none.
+    ring: Option<Ring>,
 }
 
 #[derive(Debug)]
@@ -45,14 +52,35 @@ struct MadeRoom {
 }
 
 impl Seam {
+    /// The seam to a log, or to the ring that takes its place.
+    pub(super) fn new(ring: Option<Ring>) -> Self {
+        Self { ring, ..Self::default() }
+    }
+
     /// Whether the store has more to do than it can queue.
     pub(super) fn is_full(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Hands the writes of this turn over, and those that waited before them, as far as there is room.
-    pub(super) fn hand_over(&mut self, store: &Store) {
+    /// Hands the writes of this turn over, and those that waited before them, as far as there is room. What is known at
+    /// once comes back.
+    #[must_use]
+    pub(super) fn hand_over(&mut self, store: &Store) -> Vec<Outcome> {
+        let outcomes = self.ring.as_mut().map(Ring::take_outcomes).unwrap_or_default();
+        for reservation in self.ring.as_mut().map(Ring::take_reservations).unwrap_or_default() {
+            self.make_room_again(reservation.room);
+            self.waiting.push_back(number(reservation));
+        }
         // What is left waits for the next answer; a store that has ended is noticed by the loop.
+        let _ = store.writer.try_send_all(&mut self.waiting);
+        outcomes
+    }
+
+    /// The last writes of a server that stops in good order.
+    pub(super) fn finish(&mut self, store: &Store) {
+        let ends = self.ring.iter().flat_map(Ring::ends).map(number);
+        self.waiting.extend(ends);
+        // Numbers that were reserved and are not given back are left out, and that is all.
         let _ = store.writer.try_send_all(&mut self.waiting);
     }
 
@@ -113,6 +141,23 @@ impl Seam {
                 if store.reader.try_send(read).is_err() {
                     hub.audited(id, None);
                 }
+            }
+            Event::Append { id, room, from, device, counter, text } if self.ring.is_some() => {
+                let record = Record { room, seq: 0, time: 0, from, device, counter, text };
+                if let Some(ring) = &mut self.ring {
+                    ring.append(id, record, unix_ms());
+                }
+            }
+            Event::Recall { id, room, from, device, counter } if self.ring.is_some() => {
+                if let Some(ring) = &mut self.ring {
+                    ring.recall(id, room, (from, device), counter);
+                }
+            }
+            Event::Read { id, room, after, limit } if self.ring.is_some() => {
+                self.look_back(hub, id, room, Anchor::After, after, limit);
+            }
+            Event::History { id, room, anchor, seq, limit } if self.ring.is_some() => {
+                self.look_back(hub, id, room, anchor, seq, limit);
             }
             Event::Append { id, room, from, device, counter, text } => {
                 self.make_room_again(room);
@@ -181,6 +226,11 @@ impl Seam {
         }
     }
 
+    fn look_back(&self, hub: &mut Hub, id: QueryId, room: RoomId, anchor: Anchor, seq: u64, limit: u16) {
+        let records = self.ring.as_ref().map(|ring| ring.history(room, anchor, seq, limit));
+        hub.records(id, records.as_deref());
+    }
+
     fn make_room_again(&mut self, room: RoomId) {
         let refused = self.rooms.get_mut(&(ROOM_WRITE | u64::from(room.0))).filter(|made| made.was_refused);
         let Some(made) = refused else { return };
@@ -210,10 +260,18 @@ impl Seam {
                 if self.rooms.contains_key(&id) {
                     return Ok(self.room_refused(hub, id));
                 }
+                if let Some(room) = numbered(id) {
+                    self.ring.iter_mut().for_each(|ring| ring.not_reserved(room, &error));
+                    return Ok(None);
+                }
                 if id & ORDER_WRITE != 0 {
                     return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), false));
                 }
                 (id, Stored::Failed)
+            }
+            Outcome::Numbered { room, last, .. } => {
+                self.ring.iter_mut().for_each(|ring| ring.reserved(RoomId(room), last));
+                return Ok(None);
             }
             Outcome::RoomCreated { id, .. } => {
                 let order = self.rooms.remove(&id).and_then(|made| made.order);
@@ -254,6 +312,16 @@ fn kept_subject(subject: &Subject) -> String {
         Subject::User(name) => format!("@{}", name.as_str()),
         Subject::Network(network) => network.to_string(),
     }
+}
+
+fn number(Reservation { room, last }: Reservation) -> Write {
+    Write::Number { id: NUMBER_WRITE | u64::from(room.0), room: room.0, last }
+}
+
+/// The room whose numbers a write with this id reserves.
+fn numbered(id: u64) -> Option<RoomId> {
+    let room = u32::try_from(id.checked_sub(NUMBER_WRITE)?).ok()?;
+    Some(RoomId(room))
 }
 
 /// What an action changes in the tables of a room; `None` for one that changes none.
