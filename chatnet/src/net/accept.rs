@@ -11,7 +11,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Alarm, Conn, FIRST_LISTENER, MAX_LISTENERS, Net, Phase};
+use super::{Alarm, Crew, FIRST_LISTENER, MAX_LISTENERS, Net};
 use crate::{AcceptPause, ListenerId, NetEvent, Security, tls::Session};
 
 /// One listening socket.
@@ -112,7 +112,7 @@ impl Net {
         match listener.socket.accept() {
             Ok((stream, peer)) => {
                 let security = listener.security.clone();
-                self.welcome(id, stream, canonical(peer), &security);
+                self.welcome(id, stream, peer, &security);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -138,20 +138,20 @@ impl Net {
         }
         let Ok(tls) = Session::new(security, peer.ip(), self.send_limit()) else { return };
         let deadline = tls.is_some().then(|| Instant::now() + self.config.handshake_timeout);
-        let conn = Conn::new(stream, tls, 0, true);
-        let open = matches!(conn.phase, Phase::Open);
-        let Ok(token) = self.insert(conn, deadline) else { return };
-        self.events.push(NetEvent::Accepted { token, listener, peer });
-        if open {
+        let is_plain = tls.is_none();
+        let Ok(token) = self.admit(stream, tls, true, deadline, peer) else { return };
+        self.events.push(NetEvent::Accepted { token, listener, peer: canonical(peer) });
+        if is_plain {
             self.events.push(NetEvent::Connected { token, tls: None });
         }
     }
 
     /// Which bound keeps everybody out, if any.
     fn full(&self) -> Option<AcceptPause> {
-        if self.conns.len() >= self.config.max_connections {
+        let handshakes = self.crew.as_ref().map_or(self.handshakes, Crew::handshakes);
+        if self.connections() >= self.config.max_connections {
             Some(AcceptPause::TooManyConnections)
-        } else if self.handshakes >= self.config.max_handshakes {
+        } else if handshakes >= self.config.max_handshakes {
             Some(AcceptPause::TooManyHandshakes)
         } else {
             None

@@ -49,7 +49,7 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn new(config: NetConfig) -> Self {
         Self {
-            net: Net::new(config).unwrap(),
+            net: Net::new(NetConfig { io_threads: crate::IO_THREADS, ..config }).unwrap(),
             ends: BTreeMap::new(),
             accepted: Vec::new(),
             other: Vec::new(),

@@ -1,0 +1,13 @@
+//! The suite with sockets and TLS on I/O threads.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod suite;
+
+const IO_THREADS: usize = 2;
