@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
 use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
@@ -179,7 +180,8 @@ impl Server {
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer));
+                let _ =
+                    question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.net));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -376,11 +378,12 @@ impl Server {
             return;
         };
         if let Some(queue) = self.hub.outgoing(conn) {
-            let waiting = queue.len();
+            let waiting = queue.remaining();
             match self.net.write(token, queue) {
                 Write::Done | Write::Blocked | Write::Closed => {}
             }
-            self.meter.sent(waiting - queue.len());
+            self.meter.sent(waiting - queue.remaining());
+            queue.set_in_transit(self.net.in_transit(token));
         }
         if self.hub.is_finished(conn) {
             self.links.remove(token);
