@@ -307,3 +307,26 @@ fn transit_limit(config: &NetConfig) -> usize {
 
 /// Smaller pieces are put together, so that a connection's bytes bound the number of its pieces too.
 const MIN_PIECE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Net;
+
+    #[test]
+    fn a_thread_that_ends_by_itself_ends_the_loop() {
+        let mut net = Net::new(NetConfig { io_threads: 2, ..NetConfig::default() }).unwrap();
+        let crew = net.crew.as_mut().unwrap();
+        crew.order(1, Order::Stop(Instant::now()));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut events = Vec::new();
+        let error = loop {
+            assert!(Instant::now() < deadline, "nobody has noticed");
+            match net.turn(Some(deadline), &mut events) {
+                Ok(()) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.to_string(), "an I/O thread has ended");
+    }
+}
