@@ -17,7 +17,8 @@ pub struct NetConfig {
     /// Bytes of one connection that may be on their way between the loop and its I/O thread, each way; the last read may
     /// exceed it by 80 KiB. Half of it must be taken before more follows.
     ///
-    /// Default 64 KiB, at least 1 KiB. Bounds memory: of what a slow reader has not taken, and of what was read from a
+    /// Default 128 KiB, at least 1 KiB: a connection moves about that much in the time that the threads take to answer each
+    /// other. Bounds memory: of what a slow reader has not taken, and of what was read from a
     /// connection that the program does not read. Of no effect without I/O threads.
     pub max_in_transit: usize,
     /// Connections that may exist at once: accepted, dialled and those still lingering after a close.
@@ -79,7 +80,7 @@ impl Default for NetConfig {
     fn default() -> Self {
         Self {
             io_threads: 0,
-            max_in_transit: 64 * 1024,
+            max_in_transit: 128 * 1024,
             max_connections: 10_000,
             max_handshakes: 256,
             max_accepts_per_turn: 64,

@@ -23,7 +23,8 @@ pub(super) struct Listener {
     ready: bool,
     /// Paused until the retry timer, after the system refused.
     refused: bool,
-    /// The program was told that the bounds are reached, once for as long as they are.
+    /// The program was told that the bounds are reached, once until nobody waits any more: each caller that is let in
+    /// makes the next one wait, and they may be many.
     full_told: bool,
 }
 
@@ -108,7 +109,6 @@ impl Net {
             }
             return false;
         }
-        listener.full_told = false;
         match listener.socket.accept() {
             Ok((stream, peer)) => {
                 let security = listener.security.clone();
@@ -117,6 +117,7 @@ impl Net {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 listener.ready = false;
+                listener.full_told = false;
                 false
             }
             // The caller's fault, or nobody's: the next one may be fine.

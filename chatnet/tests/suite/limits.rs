@@ -60,8 +60,8 @@ fn silent_handshakes_keep_others_out_only_until_they_time_out() {
     let is_full = |event: &NetEvent| {
         matches!(event, NetEvent::AcceptPaused { cause: AcceptPause::TooManyHandshakes, .. })
     };
-    // Again if one of them ran out of time before the other.
-    assert!((1..=2).contains(&rig.other.len()) && rig.other.iter().all(is_full), "{:?}", rig.other);
+    // Once, although it was full again as soon as one of them had run out of time.
+    assert!(rig.other.len() == 1 && rig.other.iter().all(is_full), "{:?}", rig.other);
 }
 
 #[test]

@@ -89,6 +89,8 @@ struct Server {
     replies: Mailbox<Reply>,
     listener: chatnet::ListenerId,
     started: Instant,
+    /// The hub has more to do, for which no event will come: the next turn must not wait.
+    is_unfinished: bool,
     /// When the loop gives up on clients that do not take their bye.
     stop_at: Option<Instant>,
     /// The log and the hub disagree, or a thread died: nothing more can be promised.
@@ -156,6 +158,7 @@ impl Server {
             replies,
             listener,
             started: Instant::now(),
+            is_unfinished: false,
             stop_at: None,
             fatal: None,
             logs,
@@ -174,9 +177,9 @@ impl Server {
             }
             self.take_answers();
             self.hub.handle_timeout(self.now());
-            self.removals.look(&self.store);
             self.take_reloaded();
             self.run_hub();
+            self.removals.ask(&self.store);
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
@@ -211,7 +214,8 @@ impl Server {
 
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
-        [hub, self.stop_at, self.removals.deadline()].into_iter().flatten().min()
+        let now = self.is_unfinished.then_some(self.started);
+        [hub, self.stop_at, now].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -319,8 +323,9 @@ impl Server {
     }
 
     /// Lets the hub go on until it wants nothing more in this turn, then sends. What was sent makes room for those who
-    /// catch up, which the hub asks the log for: so until both are quiet.
+    /// catch up, which the hub asks the log for: so until both are quiet, or it is the others' turn.
     fn run_hub(&mut self) {
+        self.is_unfinished = true;
         for _ in 0..MAX_ROUNDS {
             let mut is_quiet = true;
             while let Some(event) = self.hub.poll_event() {
@@ -334,6 +339,7 @@ impl Server {
                 self.flush(conn);
             }
             if is_quiet {
+                self.is_unfinished = false;
                 break;
             }
         }
@@ -353,13 +359,10 @@ impl Server {
             Event::LoginResponse { conn, data } => {
                 self.logins.respond(&mut self.hub, &self.store, conn, &data);
             }
-            Event::Closed { conn, user, .. } => {
-                self.logins.forget(conn);
-                user.iter().for_each(|user| self.removals.closed(user));
-            }
+            Event::Closed { conn, .. } => self.logins.forget(conn),
             Event::LoggedIn { user, .. } => {
                 self.meter.logged_in();
-                self.removals.logged_in(&user);
+                self.removals.logged_in(user);
             }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }

@@ -163,7 +163,7 @@ fn flags_go_before_the_file_and_the_file_before_the_defaults() {
 #[test]
 fn what_is_in_transit_leaves_half_of_the_queue() {
     let transit = |text| of(text).expect("legal").network().max_in_transit;
-    assert_eq!(transit(""), 64 * 1024);
+    assert_eq!(transit(""), 128 * 1024);
     assert_eq!(transit("[connection]\nmax_queue = \"64 KiB\""), 32 * 1024);
     assert_eq!(transit("[network]\nmax_in_transit = \"1 MiB\""), 128 * 1024);
 }

@@ -305,6 +305,14 @@ fn transit_limit(config: &NetConfig) -> usize {
     config.max_in_transit.max(MIN_PIECE)
 }
 
+/// What a received piece counts as: whoever sends single bytes must not cost a hundred times their memory.
+fn cost(piece: &[u8]) -> usize {
+    piece.len() + PIECE_OVERHEAD
+}
+
+/// About what an allocation and its place in the queue take.
+const PIECE_OVERHEAD: usize = 64;
+
 /// Smaller pieces are put together, so that a connection's bytes bound the number of its pieces too.
 const MIN_PIECE: usize = 1024;
 

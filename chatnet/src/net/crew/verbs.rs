@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Instant};
 
 use bytes::Buf;
 
-use super::{Crew, MIN_PIECE, Order, Phase, Remote, remote_of};
+use super::{Crew, MIN_PIECE, Order, Phase, Remote, cost, remote_of};
 use crate::{CloseReason, ConnToken, NetEvent, Read, Write};
 
 impl Crew {
@@ -20,7 +20,7 @@ impl Crew {
         if let Some(bytes) = remote.inbox.pop_front() {
             remote.read_left = remote.read_left.saturating_sub(bytes.len());
             let thread = remote.thread;
-            if remote.flow.inward.take(bytes.len(), self.transit_limit) {
+            if remote.flow.inward.take(cost(&bytes), self.transit_limit) {
                 self.order(thread, Order::Read(token));
             }
             let read = std::mem::replace(&mut self.lent, bytes);

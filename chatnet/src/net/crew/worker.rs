@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use bytes::Buf as _;
 
 use super::{
+    cost,
     flow::Flow,
     lane::{Adopted, Order, Report},
     outgoing::Outgoing,
@@ -255,8 +256,8 @@ impl Worker {
             }
             match self.net.read(local) {
                 Read::Bytes(bytes) => {
-                    inward.give(bytes.len());
                     for piece in bytes.chunks(PIECE) {
+                        inward.give(cost(piece));
                         let buffer = match self.spare.pop_if(|_| piece.len() > SMALL) {
                             Some(mut buffer) => {
                                 buffer.clear();

@@ -298,4 +298,4 @@ pub(crate) fn write_all(rig: &mut Rig, token: ConnToken, bytes: &'static [u8]) {
 }
 
 /// Longer than anything here takes; a test that fails ends all the same.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
