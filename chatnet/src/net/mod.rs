@@ -293,6 +293,9 @@ impl Net {
 
     /// Adds a connection whose socket is not yet registered.
     fn insert(&mut self, mut conn: Conn, handshake_deadline: Option<Instant>) -> io::Result<ConnToken> {
+        if !matches!(conn.phase, Phase::Connecting) {
+            conn.limit_unsent(self.config.unsent_limit);
+        }
         self.last_generation = self.last_generation.wrapping_add(1);
         conn.generation = self.last_generation;
         let entry = self.conns.vacant_entry();
