@@ -374,13 +374,17 @@ impl Hub {
     /// Ends every connection of an account, because it was removed, and forgets all about it: whoever gets its name next
     /// is somebody else.
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
-        self.now = now;
-        let conns: Vec<ConnId> = self.people.get(user).into_iter().flatten().copied().collect();
-        for id in conns {
-            self.close(id, CloseReason::Removed, "the account was removed");
-        }
+        self.disconnect_user(user, now);
         self.router.forget(user);
         self.gate.unbar(&Subject::User(user.clone()));
+    }
+
+    /// Ends every connection of an account that may not log in any more. What is noted about it stays.
+    pub fn disconnect_user(&mut self, user: &Name, now: Instant) {
+        self.now = now;
+        for id in self.conns_of(user) {
+            self.close(id, CloseReason::Removed, "the account was removed");
+        }
     }
 
     /// How many connections there are, and how many of them are logged in.

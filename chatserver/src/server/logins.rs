@@ -124,7 +124,7 @@ impl Logins {
             Reply::Account { id, .. } | Reply::Ticket { id, .. } | Reply::Failed { id, .. } => {
                 (id & LOGIN_READ != 0).then_some(*id)
             }
-            Reply::Page { .. } | Reply::Found { .. } | Reply::Audit { .. } => None,
+            Reply::Page { .. } | Reply::Found { .. } | Reply::Audit { .. } | Reply::Removed { .. } => None,
         }
     }
 
@@ -294,6 +294,7 @@ fn on_ticket(hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
         | Reply::Page { .. }
         | Reply::Found { .. }
         | Reply::Audit { .. }
+        | Reply::Removed { .. }
         | Reply::Failed { .. } => {
             tracing::error!(user = user.as_str(), "the ticket could not be read");
             hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");

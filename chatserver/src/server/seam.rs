@@ -406,7 +406,7 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
             hub.audited(QueryId(id), Some(&lines));
         }
         // Only logins ask for tickets.
-        Reply::Ticket { .. } => {}
+        Reply::Ticket { .. } | Reply::Removed { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) && !hub.audited(QueryId(id), None) {
