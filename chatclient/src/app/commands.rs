@@ -95,6 +95,7 @@ impl App {
             State::Connecting
             | State::Hello
             | State::Choosing
+            | State::Registering
             | State::Proving
             | State::Ready
             | State::Away => {

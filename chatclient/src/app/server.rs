@@ -424,7 +424,7 @@ impl App {
                 self.server.session.reconnect_now(now);
                 self.server.returning = Some(errand);
             }
-            State::Connecting | State::Hello | State::Choosing | State::Proving => {
+            State::Connecting | State::Hello | State::Choosing | State::Registering | State::Proving => {
                 self.server.returning = Some(errand);
             }
         }

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod account;
 mod announce;
 mod control;
 mod file;
@@ -60,6 +61,7 @@ where
 fn families() -> Vec<(&'static str, Vec<Vector>)> {
     vec![
         ("control", control::vectors()),
+        ("account", account::vectors()),
         ("login", login::vectors()),
         ("link", link::vectors()),
         ("message", message::vectors()),
