@@ -47,6 +47,13 @@ pub(crate) fn vectors() -> Vec<Vector> {
             "opaque request",
             PasswordStart { request: RequestId(7), mechanism, data: blob(&[0x5a; 128]) },
         ),
+        vector("no record", RegisterFinish { data: Blob::default() }),
+        vector(
+            "no request",
+            PasswordStart { request: RequestId(1), mechanism: note("x"), data: Blob::default() },
+        ),
+        vector("no proof", PasswordFinish { request: RequestId(u32::MAX), data: Blob::default() }),
+        vector("all zero", ServerKey { fingerprint: [0; 32] }),
         vector("opaque proof", PasswordFinish { request: RequestId(7), data: blob(&[0x3c; 263]) }),
         vector("for a registration", AccountReply { request: RequestId(0), data: blob(&[0xc5; 70]) }),
         vector("for a password", AccountReply { request: RequestId(7), data: blob(&[0xc5; 396]) }),
