@@ -5,6 +5,8 @@ mod parse;
 pub(crate) use parse::COMMANDS;
 pub use parse::{CommandError, MAX_GET_NUMBERS, MAX_HISTORY, parse};
 
+use std::path::PathBuf;
+
 use chatproto::session::Order;
 use chatproto::wire::{Name, SafeRelPath, Text};
 
@@ -105,6 +107,18 @@ pub enum Command {
     Deny {
         /// The id of the request.
         id: u64,
+    },
+    /// Changes the password.
+    Passwd {
+        /// The file whose first line is the new one.
+        file: PathBuf,
+    },
+    /// Shows the devices of the account.
+    Devices,
+    /// Ends the sessions and the ticket of a device of the account.
+    Revoke {
+        /// The beginning of its name, at least one hex digit.
+        device: String,
     },
     /// Shows the links.
     Peers,

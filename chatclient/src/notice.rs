@@ -9,6 +9,7 @@ mod time;
 pub use code::Code;
 pub(crate) use time::timestamp;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, SafeName, SafeRelPath, Text};
@@ -251,6 +252,20 @@ pub enum Notice {
         peers: Vec<Peer>,
     },
 
+    /// The account was made.
+    Registered {
+        /// Its ID.
+        #[serde(serialize_with = "json::name")]
+        user: Name,
+    },
+    /// The password was changed; other sessions of the account have ended.
+    PasswordChanged,
+    /// Answers `/devices` and `/revoke`.
+    Devices {
+        /// The devices, the latest login first.
+        devices: Vec<AccountDevice>,
+    },
+
     /// The server is gone; not told when the client left it for a direct link.
     ServerLost {
         /// Why.
@@ -460,6 +475,28 @@ pub struct Person {
     pub user: Name,
     /// With how many devices.
     pub devices: u16,
+}
+
+/// A device of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountDevice {
+    /// Its name.
+    #[serde(serialize_with = "json::shown")]
+    pub device: DeviceId,
+    /// First login, in milliseconds since 1970-01-01 UTC.
+    #[serde(serialize_with = "json::time")]
+    pub first: u64,
+    /// Last login, in milliseconds since 1970-01-01 UTC.
+    #[serde(serialize_with = "json::time")]
+    pub last: u64,
+    /// From where the last login came.
+    pub address: IpAddr,
+    /// Whether it can log in without the password.
+    pub ticket: bool,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Whether it is the one that asks.
+    pub this: bool,
 }
 
 /// One link, or what may become one.

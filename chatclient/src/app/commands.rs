@@ -71,7 +71,10 @@ impl App {
             Command::PeerSay { user, .. } | Command::Hangup { user } => {
                 !self.server.told_ready || link(Some(user))
             }
-            Command::Rooms
+            Command::Passwd { .. }
+            | Command::Devices
+            | Command::Revoke { .. }
+            | Command::Rooms
             | Command::Who { .. }
             | Command::History { .. }
             | Command::Search { .. }
@@ -153,6 +156,9 @@ impl App {
             Command::Cancel { id } => self.cancel_transfer(&errand, id),
             Command::Accept { id } => self.answer_by_user(&errand, id, true),
             Command::Deny { id } => self.answer_by_user(&errand, id, false),
+            Command::Passwd { file } => self.change_password_to_file(errand, &file),
+            Command::Devices => self.ask_devices(errand, None),
+            Command::Revoke { device } => self.ask_devices(errand, Some(device)),
             Command::Peers => self.show_peers(&errand),
             Command::Hangup { user } => self.hang_up(&errand, &user),
             Command::Direct { user } => self.ask_peer(errand, user, Purpose::Direct),
@@ -230,7 +236,7 @@ impl App {
         room.map(RoomKey::Room)
     }
 
-    fn ask(&mut self, errand: Errand, asked: Result<RequestId, RequestError>, answer: Answer) {
+    pub(super) fn ask(&mut self, errand: Errand, asked: Result<RequestId, RequestError>, answer: Answer) {
         match asked {
             Ok(request) => drop(self.questions.insert(request, Question::new(errand, answer))),
             Err(error) => self.refuse_request(&errand, &error),
@@ -244,6 +250,7 @@ impl App {
             }
             RequestError::NotReady { .. } => (Code::NotConnected, error.to_string()),
             RequestError::TooMany { .. } => (ErrorCode::TooManyRequests.into(), error.to_string()),
+            RequestError::Data(_) => (ErrorCode::Malformed.into(), error.to_string()),
             RequestError::TooManyRooms => (ErrorCode::TooManyRooms.into(), error.to_string()),
             RequestError::NoAnnouncement => (ErrorCode::NoAnnounce.into(), error.to_string()),
         };

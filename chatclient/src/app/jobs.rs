@@ -7,10 +7,12 @@ use crate::downloads::{Downloads, Incoming};
 use crate::share::{Outgoing, Seen, Share};
 use bytes::Bytes;
 use chatnet::{PoolFull, Waker, WorkerPool};
-use chatproto::opaque::{ClientLogin, ClientLoginError, OsRng};
+use chatproto::opaque::{
+    ClientLogin, ClientLoginError, ClientPasswordChange, ClientRegistration, OsRng, RegistrationError,
+};
 use chatproto::peer::{ListId, UnitData};
 use chatproto::verify::UnitLog2;
-use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath, TransferId};
+use chatproto::wire::{ErrorCode, Hash, RequestId, SafeName, SafeRelPath, TransferId};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -34,6 +36,16 @@ pub(super) enum Job {
     Resolve { host: String, port: u16 },
     /// Check the server's answer and prove the password.
     FinishLogin { attempt: u64, login: Box<ClientLogin>, response: Bytes, user: String, binding: Bytes },
+    /// Make the record of a new account.
+    Enrol { attempt: u64, registration: Box<ClientRegistration>, offer: Bytes, user: String },
+    /// Check the server's answer, prove the old password and make the record of the new one.
+    ChangePassword {
+        request: RequestId,
+        change: Box<ClientPasswordChange>,
+        reply: Bytes,
+        user: String,
+        binding: Bytes,
+    },
     /// Look into a shared folder.
     List { link: LinkId, id: ListId, share: Share, path: SafeRelPath },
     /// Open a shared file.
@@ -62,6 +74,8 @@ pub(super) enum Folder {
 pub(super) enum Done {
     Resolved(io::Result<Vec<SocketAddr>>),
     LoginFinished { attempt: u64, proof: Result<Vec<u8>, ClientLoginError> },
+    Enrolled { attempt: u64, record: Result<Vec<u8>, RegistrationError> },
+    PasswordReady { request: RequestId, proof: Result<Vec<u8>, ClientLoginError> },
     Listed { link: LinkId, id: ListId, listed: Result<Listed, ErrorCode> },
     Opened { at: LinkTransfer, opened: Result<Box<Outgoing>, ErrorCode> },
     Read { at: LinkTransfer, outgoing: Box<Outgoing>, read: Result<UnitData, ErrorCode> },
@@ -126,6 +140,12 @@ fn work(job: Job) -> Done {
         Job::FinishLogin { attempt, login, response, user, binding } => {
             let proof = login.finish(&response, &user, &binding, &mut OsRng).map(|(proof, _key)| proof);
             Done::LoginFinished { attempt, proof }
+        }
+        Job::Enrol { attempt, registration, offer, user } => {
+            Done::Enrolled { attempt, record: registration.take_offer(&offer, &user, &mut OsRng) }
+        }
+        Job::ChangePassword { request, change, reply, user, binding } => {
+            Done::PasswordReady { request, proof: change.finish(&reply, &user, &binding, &mut OsRng) }
         }
         Job::List { link, id, share, path } => {
             Done::Listed { link, id, listed: sending::list(&share, &path) }

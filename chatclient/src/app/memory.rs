@@ -1,7 +1,8 @@
 //! What outlives this run: who this device is, what was seen, and what was said and is not acknowledged.
 
 use crate::state::{
-    self, Device, Journal, KeyCheck, KnownPeers, SayTarget, StateDir, StateError, TICKET_BYTES, Ticket,
+    self, Device, Journal, KeyCheck, KnownPeers, KnownServer, SayTarget, StateDir, StateError, TICKET_BYTES,
+    Ticket,
 };
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
@@ -71,12 +72,33 @@ impl Memory {
         Identity::load_or_create(&self.dir.file_path(IDENTITY_FILE), ["chatproto peer"])
     }
 
-    pub(super) fn known_server(&self) -> Result<Option<Fingerprint>, StateError> {
-        Ok(self.dir.known_server()?.map(Fingerprint::from_bytes))
+    /// The certificate that the server at this address must show, and the one that it has announced.
+    pub(super) fn known_server(
+        &self,
+        address: &str,
+    ) -> Result<Option<(Fingerprint, Option<Fingerprint>)>, StateError> {
+        let known = self.dir.known_server(address)?;
+        Ok(known.map(|KnownServer { fingerprint, next }| {
+            (Fingerprint::from_bytes(fingerprint), next.map(Fingerprint::from_bytes))
+        }))
     }
 
-    pub(super) fn pin_server(&self, fingerprint: Fingerprint) -> Result<(), StateError> {
-        self.dir.pin_server(fingerprint.as_bytes())
+    /// Pins the server, and takes its ticket along when its certificate has rolled on.
+    pub(super) fn pin_server(
+        &mut self,
+        address: &str,
+        fingerprint: Fingerprint,
+        next: Option<Fingerprint>,
+    ) -> Result<(), StateError> {
+        let (fingerprint, next) = (*fingerprint.as_bytes(), next.map(|next| *next.as_bytes()));
+        self.dir.pin_server(address, KnownServer { fingerprint, next })
+    }
+
+    /// The server that gave the ticket is known by another certificate from now on.
+    pub(super) fn move_ticket(&mut self, fingerprint: Fingerprint) -> Result<(), StateError> {
+        let Some(ticket) = &mut self.ticket else { return Ok(()) };
+        ticket.fingerprint = *fingerprint.as_bytes();
+        self.dir.keep_ticket(ticket)
     }
 
     /// The ticket that logs this user in at the server with this certificate, as far as is known here.

@@ -4,6 +4,7 @@
 //! [`Peer`](chatproto::peer::Peer) for each link) decide what the protocol says; the files beside this one connect their
 //! events with sockets, disks and the user, each one idea of it. What blocks is a job for the workers.
 
+mod account;
 mod clock;
 mod commands;
 mod direct;
@@ -19,6 +20,7 @@ mod memory;
 mod pump;
 mod receiving;
 mod rooms;
+mod rotation;
 mod sending;
 mod server;
 mod start;
@@ -33,6 +35,7 @@ use crate::settings::Settings;
 use crate::share::Share;
 use crate::state::StateError;
 use crate::ui::{Input, Ui};
+use account::Account;
 use chatnet::{Identity, Mailbox, Net, NetEvent, Signal};
 use chatproto::session::{RoomKey, State};
 use chatproto::wire::{CloseReason, ErrorCode, Name, Note, RequestId};
@@ -96,6 +99,7 @@ struct App {
     memory: Memory,
     identity: Identity,
     server: Server,
+    account: Account,
     /// How many rooms the first login enters.
     rooms_at_start: usize,
     /// The current room.

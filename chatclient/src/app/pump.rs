@@ -192,6 +192,8 @@ impl App {
             match done {
                 Done::Resolved(found) => self.on_resolved(found),
                 Done::LoginFinished { attempt, proof } => self.on_login_finished(attempt, proof),
+                Done::Enrolled { attempt, record } => self.on_enrolled(attempt, record),
+                Done::PasswordReady { request, proof } => self.on_password_ready(request, proof),
                 Done::Listed { link, id, listed } => self.on_listed(link, id, listed),
                 Done::Opened { at, opened } => self.on_opened(at, opened),
                 Done::Read { at, outgoing, read } => self.on_read(at, outgoing, read),

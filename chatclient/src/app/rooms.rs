@@ -21,6 +21,10 @@ pub(super) enum Answer {
     People(Name, Vec<Person>),
     History(Vec<Message>),
     Found(Vec<Message>),
+    /// The devices of the account; of the beginning of the name of one, to revoke it first.
+    Devices {
+        revoke: Option<String>,
+    },
     /// Of a room, or of what somebody may do there: one frame.
     Change,
 }
@@ -28,6 +32,10 @@ pub(super) enum Answer {
 impl Question {
     pub(super) fn new(errand: Errand, answer: Answer) -> Self {
         Self { errand, answer }
+    }
+
+    pub(super) fn into_parts(self) -> (Errand, Answer) {
+        (self.errand, self.answer)
     }
 }
 
@@ -191,7 +199,7 @@ impl App {
             Answer::History(history) => Notice::History { history },
             Answer::Found(search) => Notice::Search { search },
             // It is answered by what was changed.
-            Answer::Change => return,
+            Answer::Change | Answer::Devices { .. } => return,
         };
         self.voice.show(&notice, Some(&errand));
     }

@@ -130,6 +130,13 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/peers", "/peers", "show the direct links"),
     help("/hangup", "/hangup USER", "end a direct link"),
     help("/direct", "/direct USER", "leave the server together and go on over the link alone"),
+    help("/devices", "/devices", "show the devices that your account logged in with"),
+    help(
+        "/revoke",
+        "/revoke DEVICE",
+        "end the sessions and the ticket of one; the beginning of its name will do",
+    ),
+    help("/passwd", "/passwd FILE", "change your password to the first line of a file"),
     help("/server", "/server", "come back to the server and catch up"),
     help("/help", "/help", "show this"),
     help("/quit", "/quit", "end the program"),
@@ -203,6 +210,10 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         "/peers" => words.nothing_more(Command::Peers)?,
         "/hangup" => Command::Hangup { user: words.only_name("the name of a person")? },
         "/direct" => Command::Direct { user: words.only_name("the name of a person")? },
+        "/devices" => words.nothing_more(Command::Devices)?,
+        "/revoke" => words.device()?,
+        "/passwd" if words.rest.is_empty() => return Err(words.missing("a file with the new password")),
+        "/passwd" => Command::Passwd { file: words.rest.into() },
         "/server" => words.nothing_more(Command::Server)?,
         "/help" => words.nothing_more(Command::Help)?,
         "/quit" => words.nothing_more(Command::Quit)?,
@@ -379,6 +390,21 @@ impl Words<'_> {
             return Err(self.missing("an id"));
         }
         digits(word).ok_or_else(|| CommandError::Number { text: word.to_owned(), what: "id" })
+    }
+
+    fn device(&self) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        self.no_more(rest)?;
+        if word.is_empty() {
+            return Err(self.missing("the beginning of a device's name"));
+        }
+        if !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(CommandError::Number {
+                text: word.to_owned(),
+                what: "name of a device, in hex digits",
+            });
+        }
+        Ok(Command::Revoke { device: word.to_ascii_lowercase() })
     }
 
     fn peer_if_any(&self) -> Result<(Option<Name>, &str), CommandError> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{PASSWORD, PATIENCE, Scratch, Server, program, signal};
 
 /// How a client is started; begin with [`Options::new`].
+#[derive(Clone)]
 pub struct Options {
     user: String,
     server: String,
@@ -52,6 +53,14 @@ impl Options {
     pub fn password(mut self, file: &Path) -> Self {
         if let Some(at) = self.args.iter().position(|arg| arg == "--password-file") {
             self.args[at + 1] = file.into();
+        }
+        self
+    }
+
+    /// Another state directory: another device of the same user.
+    pub fn state(mut self, dir: &Path) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--state") {
+            self.args[at + 1] = dir.into();
         }
         self
     }

@@ -1,14 +1,14 @@
-//! Removed and disabled accounts: the `user` command changes them beside the running server, which looks again at the
-//! accounts of those who are logged in, a few at a time.
+//! Accounts that were removed, disabled or given another password, and devices that were revoked: the commands change them
+//! beside the running server, which looks again at the accounts of those who are logged in, a few at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use chatproto::Instant as HubInstant;
-use chatproto::hub::Hub;
-use chatproto::wire::Name;
+use chatproto::hub::{ConnId, Hub};
+use chatproto::wire::{DeviceId, Name};
 
-use crate::store::{Read, Reply, Store};
+use crate::store::{AccountDesk, Job, Standing, unix_ms};
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -16,22 +16,34 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Accounts looked at each time: with a thousand people logged in, a removal takes effect within a quarter of a minute.
 const MAX_AT_ONCE: usize = 64;
 
-/// Set in the id of a store read of ours; see `LOGIN_READ` of the logins.
-const REMOVAL_READ: u64 = 1 << 62;
+/// Set in the id of a job of ours, so that it never meets those of the account work.
+const CHECK: u64 = 1 << 62;
 
 /// Who is logged in, in the order in which they are looked at.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     connected: BTreeMap<Name, usize>,
+    sessions: HashMap<ConnId, Session>,
     turn: VecDeque<Name>,
-    /// Reads that are not answered.
-    asked: BTreeMap<u64, Name>,
+    /// Jobs that are not done.
+    asked: HashMap<u64, Name>,
     last: u64,
     next: Option<Instant>,
 }
 
+/// What a session was let in by.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    generation: u64,
+    device: DeviceId,
+    /// In Unix milliseconds.
+    since: u64,
+}
+
 impl Removals {
-    pub(super) fn logged_in(&mut self, user: &Name) {
+    /// `generation` is that of the account whose password or ticket was shown.
+    pub(super) fn logged_in(&mut self, conn: ConnId, user: &Name, device: DeviceId, generation: u64) {
+        self.sessions.insert(conn, Session { generation, device, since: unix_ms() });
         let devices = self.connected.entry(user.clone()).or_default();
         *devices += 1;
         if *devices == 1 {
@@ -40,12 +52,20 @@ impl Removals {
         self.next.get_or_insert_with(|| Instant::now() + INTERVAL);
     }
 
-    pub(super) fn closed(&mut self, user: &Name) {
+    pub(super) fn closed(&mut self, conn: ConnId, user: &Name) {
+        self.sessions.remove(&conn);
         let Some(devices) = self.connected.get_mut(user) else { return };
         *devices -= 1;
         if *devices == 0 {
             self.connected.remove(user);
             self.turn.retain(|other| other != user);
+        }
+    }
+
+    /// This session changed the password itself, and stays.
+    pub(super) fn keep(&mut self, conn: ConnId, generation: u64) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.generation = generation;
         }
     }
 
@@ -55,7 +75,7 @@ impl Removals {
     }
 
     /// Looks at the next accounts, if it is time.
-    pub(super) fn look(&mut self, store: &Store) {
+    pub(super) fn look(&mut self, desk: &AccountDesk) {
         if self.next.is_none_or(|next| Instant::now() < next) {
             return;
         }
@@ -63,27 +83,40 @@ impl Removals {
             let Some(user) = self.turn.pop_front() else { break };
             self.turn.push_back(user.clone());
             self.last += 1;
-            let id = self.last | REMOVAL_READ;
+            let id = self.last | CHECK;
             // With a full queue there is a next time.
-            if store.reader.try_send(Read::Account { id, name: user.as_str().into() }).is_ok() {
+            if desk.try_send(Job::Check { id, user: user.as_str().into() }).is_ok() {
                 self.asked.insert(id, user);
             }
         }
         self.next = (!self.turn.is_empty()).then(|| Instant::now() + INTERVAL);
     }
 
-    /// Takes a reply if it answers a read of ours; whose account is gone is disconnected.
-    pub(super) fn on_reply(&mut self, hub: &mut Hub, reply: &Reply, now: HubInstant) -> bool {
-        match reply {
-            Reply::Account { id, account } => {
-                let Some(user) = self.asked.remove(id) else { return false };
-                if account.as_ref().is_none_or(|account| account.disabled) {
-                    hub.remove_user(&user, now);
-                }
-                true
+    /// Holds the sessions of an account against what it is now.
+    pub(super) fn on_checked(
+        &mut self,
+        hub: &mut Hub,
+        id: u64,
+        standing: Option<&Standing>,
+        now: HubInstant,
+    ) {
+        let Some(user) = self.asked.remove(&id) else { return };
+        let Some(standing) = standing else { return hub.remove_user(&user, now) };
+        for (conn, _) in hub.sessions(&user) {
+            let Some(session) = self.sessions.get(&conn) else { continue };
+            let is_revoked =
+                |(device, at): &([u8; 16], u64)| *device == session.device.0 && *at >= session.since;
+            // A change of this very session is on its way to us with its reply: never older than what we know.
+            if session.generation < standing.generation {
+                hub.revoke(conn, "the password was changed");
+            } else if standing.revoked.iter().any(is_revoked) {
+                hub.revoke(conn, "the device was revoked");
             }
-            Reply::Failed { id, .. } => self.asked.remove(id).is_some(),
-            Reply::Page { .. } | Reply::Found { .. } | Reply::Ticket { .. } => false,
         }
+    }
+
+    /// Takes a failure if it is of a job of ours; there is a next time.
+    pub(super) fn on_failed(&mut self, id: u64) -> bool {
+        self.asked.remove(&id).is_some()
     }
 }

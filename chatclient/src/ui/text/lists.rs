@@ -4,7 +4,7 @@ use chatproto::wire::{Name, SafeRelPath};
 
 use super::{progress, units};
 use crate::command::COMMANDS;
-use crate::notice::{FileEntry, FileKind, Peer, PeerState, Person, Room, Transfer};
+use crate::notice::{AccountDevice, FileEntry, FileKind, Peer, PeerState, Person, Room, Transfer};
 
 /// A page of a numbered list; `place` is its page, the pages, and the entries on all of them.
 pub(super) fn files(
@@ -105,6 +105,24 @@ fn peer_state(peer: &Peer) -> String {
         (PeerState::Connected, _) => format!("connected{path}"),
         (PeerState::Direct, _) => format!("connected{path}, without the server"),
     }
+}
+
+pub(super) fn devices(devices: &[AccountDevice]) -> Vec<String> {
+    if devices.is_empty() {
+        return vec!["no devices".to_owned()];
+    }
+    let line = |device: &AccountDevice| {
+        let last = crate::notice::timestamp(device.last);
+        let last = last.get(..super::MINUTE_LENGTH).unwrap_or(&last).replace('T', " ");
+        let state = match (device.this, device.online) {
+            (true, _) => ", this one",
+            (false, true) => ", connected",
+            (false, false) => "",
+        };
+        let ticket = if device.ticket { ", logs in without the password" } else { "" };
+        format!("  {}  last {last}Z from {}{state}{ticket}", device.device, device.address)
+    };
+    devices.iter().map(line).collect()
 }
 
 pub(super) fn help() -> Vec<String> {

@@ -108,6 +108,11 @@ impl Text {
             }
             Notice::Transfers { transfers } => lists::transfers(transfers),
             Notice::Peers { peers } => lists::peers(peers),
+            Notice::Registered { user } => vec![format!("* your account {} is made", user.as_str())],
+            Notice::PasswordChanged => {
+                vec!["* your password is changed; your other sessions have ended".to_owned()]
+            }
+            Notice::Devices { devices } => lists::devices(devices),
             Notice::ServerLost { reason, retry_ms } => vec![match retry_ms {
                 Some(pause) => {
                     format!("* the server is gone: {reason}; trying again in {}", units::pause(*pause))
