@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use chatproto::session::Order;
 use chatproto::wire::{Name, SafeRelPath, Text};
 
+use crate::state::ConsentRule;
+
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -120,6 +122,23 @@ pub enum Command {
         /// The beginning of its name, at least one hex digit.
         device: String,
     },
+    /// Accepts the changed key of somebody's device.
+    Trust {
+        /// Whose.
+        user: Name,
+    },
+    /// Shows the codes to compare with somebody, or remembers that one was right.
+    Verify {
+        /// With whom.
+        user: Name,
+        /// The code that the other has read out.
+        code: Option<String>,
+    },
+    /// Shows who gets a link without a question, or changes it.
+    Consent {
+        /// For whom, and what; without a rule it is taken away.
+        change: Option<(ConsentWhom, Option<ConsentRule>)>,
+    },
     /// Shows the links.
     Peers,
     /// Ends a link.
@@ -138,6 +157,15 @@ pub enum Command {
     Help,
     /// Ends the program.
     Quit,
+}
+
+/// Whom a rule of consent is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentWhom {
+    /// One person.
+    Person(Name),
+    /// Everybody in a room.
+    Room(Name),
 }
 
 /// A command, and the mark that its answers are to carry.

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, SafeName, SafeRelPath, Text};
 use serde::Serialize;
 
+use crate::state::ConsentRule;
+
 /// One thing that happened, or one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -158,6 +160,8 @@ pub enum Notice {
         device: DeviceId,
         /// How it came about.
         path: LinkPath,
+        /// Whether the user has compared codes with this device.
+        verified: bool,
     },
     /// A direct link did not come about.
     PeerFailed {
@@ -260,6 +264,21 @@ pub enum Notice {
     },
     /// The password was changed; other sessions of the account have ended.
     PasswordChanged,
+    /// Answers `/verify` and `/trust`: the codes to compare.
+    PeerKeys {
+        /// With whom.
+        #[serde(serialize_with = "json::name")]
+        peer: Name,
+        /// One for each of their devices that was met.
+        keys: Vec<PeerKey>,
+    },
+    /// Answers `/consent`.
+    Consent {
+        /// Rules for people, then for rooms.
+        rules: Vec<ConsentLine>,
+        /// What all others are told.
+        otherwise: ConsentRule,
+    },
     /// Answers `/devices` and `/revoke`.
     Devices {
         /// The devices, the latest login first.
@@ -477,6 +496,31 @@ pub struct Person {
     pub devices: u16,
 }
 
+/// A device of somebody, and the code that its owner sees, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeerKey {
+    /// The device.
+    #[serde(serialize_with = "json::shown")]
+    pub device: DeviceId,
+    /// Groups of digits.
+    pub code: String,
+    /// Whether it was compared and is right.
+    pub verified: bool,
+}
+
+/// What somebody who asks is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsentLine {
+    /// Who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Or everybody in this room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// What.
+    pub rule: ConsentRule,
+}
+
 /// A device of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccountDevice {
@@ -510,6 +554,9 @@ pub struct Peer {
     /// With which of their devices, once known.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::shown_if_any")]
     pub device: Option<DeviceId>,
+    /// Whether the user has compared codes with the device.
+    #[serde(skip_serializing_if = "is_false")]
+    pub verified: bool,
     /// How it came about, once it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<LinkPath>,

@@ -66,7 +66,8 @@ fn create(
     say(format!("invitation {id}: {code}"))?;
     let settings = Settings::of_command(data)?;
     if settings.accounts().registration() != Registration::Invite {
-        say("the server must run with --registration invite, or the setting accounts.registration".into())?;
+        let hint = "the server must run with --registration invite, or the setting accounts.registration";
+        writeln!(io::stderr(), "{hint}").map_err(|error| Failure::new("standard error", error))?;
     }
     let Some(host) = host else { return Ok(()) };
     let fingerprint = Source::of(&settings).load()?.fingerprint();

@@ -1,8 +1,9 @@
 //! What outlives this run: who this device is, what was seen, and what was said and is not acknowledged.
 
+use crate::command::ConsentWhom;
 use crate::state::{
-    self, Device, Journal, KeyCheck, KnownPeers, KnownServer, SayTarget, StateDir, StateError, TICKET_BYTES,
-    Ticket,
+    self, Consent, ConsentFor, ConsentRule, Device, Journal, KeyCheck, KnownPeers, KnownServer, SayTarget,
+    StateDir, StateError, TICKET_BYTES, Ticket,
 };
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
@@ -25,6 +26,7 @@ pub(super) struct Memory {
     device: Device,
     journal: Journal,
     peers: KnownPeers,
+    consent: Consent,
     ticket: Option<Ticket>,
     /// The first number of this run, reserved on disk.
     first_counter: u64,
@@ -40,6 +42,7 @@ impl Memory {
         let mut device = dir.device()?;
         let (journal, replay) = dir.journal(&device)?;
         let peers = dir.known_peers()?;
+        let consent = dir.consent()?;
         // A damaged one costs no more than the password: the next one replaces it.
         let ticket = dir.ticket().unwrap_or_else(|error| {
             tracing::warn!(%error, "the session ticket is lost");
@@ -52,6 +55,7 @@ impl Memory {
             device,
             journal,
             peers,
+            consent,
             ticket,
             first_counter,
             next_counter: Some(first_counter),
@@ -202,6 +206,45 @@ impl Memory {
             self.peers.remember(user.as_str(), &device.0, &key.0)?;
         }
         Ok(check)
+    }
+}
+
+/// The keys of people.
+impl Memory {
+    /// Remembers a key in place of another.
+    pub(super) fn accept_peer(
+        &mut self,
+        user: &Name,
+        device: DeviceId,
+        key: LinkKey,
+    ) -> Result<(), StateError> {
+        self.peers.remember(user.as_str(), &device.0, &key.0)
+    }
+
+    pub(super) fn verify_peer(&mut self, user: &Name, device: DeviceId) -> Result<(), StateError> {
+        self.peers.verify(user.as_str(), &device.0)
+    }
+
+    /// The devices of somebody that were met: each with its key, and whether that was compared.
+    pub(super) fn keys_of(&self, user: &Name) -> Vec<(DeviceId, LinkKey, bool)> {
+        let known = self.peers.devices(user.as_str()).into_iter();
+        known.map(|(device, key, verified)| (DeviceId(device), LinkKey(key), verified)).collect()
+    }
+
+    pub(super) fn consent(&self) -> &Consent {
+        &self.consent
+    }
+
+    pub(super) fn set_consent(
+        &mut self,
+        whom: &ConsentWhom,
+        rule: Option<ConsentRule>,
+    ) -> Result<(), StateError> {
+        let whom = match whom {
+            ConsentWhom::Person(name) => ConsentFor::Person(name.as_str()),
+            ConsentWhom::Room(name) => ConsentFor::Room(name.as_str()),
+        };
+        self.consent.set(whom, rule)
     }
 }
 

@@ -17,6 +17,7 @@ mod linking;
 mod links;
 mod lists;
 mod memory;
+mod persons;
 mod pump;
 mod receiving;
 mod rooms;
@@ -47,6 +48,7 @@ use linking::Linking;
 use links::Links;
 use lists::Lists;
 use memory::Memory;
+use persons::Persons;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
@@ -100,6 +102,7 @@ struct App {
     identity: Identity,
     server: Server,
     account: Account,
+    persons: Persons,
     /// How many rooms the first login enters.
     rooms_at_start: usize,
     /// The current room.
@@ -294,7 +297,13 @@ impl App {
     fn refresh_prompt(&mut self) {
         let away = self.server.session.state() == State::Away;
         let prompt = match (&self.direct, &self.room) {
-            (Some(direct), _) if away => format!("{} (direct)> ", direct.peer.as_str()),
+            (Some(direct), _) if away => {
+                let link = self.links.iter().find(|link| link.name() == Some(&direct.peer));
+                let with = link.and_then(|link| link.with.as_ref());
+                let is_verified = with.is_some_and(|with| self.is_verified(&with.peer, with.device));
+                let state = if is_verified { "direct" } else { "direct, unverified" };
+                format!("{} ({state})> ", direct.peer.as_str())
+            }
             (_, Some(room)) => format!("{}> ", room.as_str()),
             (_, None) => "> ".to_owned(),
         };

@@ -37,6 +37,8 @@ pub(super) struct Server {
     /// Counts logins, so that a late result of an old one is known as such.
     pub(super) attempt: u64,
     login: Option<Box<ClientLogin>>,
+    /// Why this client gave the login up, where it is another reason than the password.
+    gave_up: Option<ErrorCode>,
     /// The login under way shows a ticket.
     by_ticket: bool,
     /// Somebody was let in, once at least.
@@ -81,6 +83,7 @@ impl Server {
             binding: Bytes::new(),
             attempt: 0,
             login: None,
+            gave_up: None,
             by_ticket: false,
             was_in: false,
             why: String::new(),
@@ -314,6 +317,7 @@ impl App {
     pub(super) fn fail_login(&mut self, code: ErrorCode, text: &str) {
         if self.server.session.abandon_login(self.clock.now()).is_ok() {
             self.server.why = text.to_owned();
+            self.server.gave_up = Some(code);
             self.server.login = None;
             tracing::debug!(%code, text, "login given up");
         }
@@ -321,7 +325,7 @@ impl App {
 
     /// The login was refused: a person must do something about it.
     pub(super) fn on_login_failed(&mut self, code: ErrorCode, note: &Note) {
-        let (mut code, mut note) = (code, note.as_str());
+        let (mut code, mut note) = (self.server.gave_up.take().unwrap_or(code), note.as_str());
         if std::mem::take(&mut self.server.by_ticket) {
             match self.fall_back_to_password() {
                 Ok(()) => return,

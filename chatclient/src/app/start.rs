@@ -9,6 +9,7 @@ use super::linking::Linking;
 use super::links::Links;
 use super::lists::Lists;
 use super::memory::Memory;
+use super::persons::Persons;
 use super::server::{Server, Trust};
 use super::transfers::Transfers;
 use super::voice::Voice;
@@ -128,6 +129,7 @@ impl App {
             identity,
             server,
             account,
+            persons: Persons::default(),
             rooms_at_start: rooms,
             room: None,
             says: BTreeMap::new(),

@@ -4,7 +4,8 @@ use chatproto::session::Order;
 use chatproto::wire::path::RelPathError;
 use chatproto::wire::{Action, Name, NameRef, Note, SafeRelPath, Text, WireError};
 
-use super::Command;
+use super::{Command, ConsentWhom};
+use crate::state::ConsentRule;
 
 /// So many files may be asked for in one `/get`. Bounds what a range like `1-4000000000` can cost.
 pub const MAX_GET_NUMBERS: usize = 1000;
@@ -130,6 +131,17 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/peers", "/peers", "show the direct links"),
     help("/hangup", "/hangup USER", "end a direct link"),
     help("/direct", "/direct USER", "leave the server together and go on over the link alone"),
+    help(
+        "/verify",
+        "/verify USER [CODE]",
+        "show the code to compare with somebody; with theirs, remember that it is right",
+    ),
+    help("/trust", "/trust USER", "accept that a device of theirs has another key than before"),
+    help(
+        "/consent",
+        "/consent [USER|#ROOM always|ask|never|default]",
+        "who gets a link without a question, or never",
+    ),
     help("/devices", "/devices", "show the devices that your account logged in with"),
     help(
         "/revoke",
@@ -210,6 +222,9 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         "/peers" => words.nothing_more(Command::Peers)?,
         "/hangup" => Command::Hangup { user: words.only_name("the name of a person")? },
         "/direct" => Command::Direct { user: words.only_name("the name of a person")? },
+        "/trust" => Command::Trust { user: words.only_name("the name of a person")? },
+        "/verify" => words.verify()?,
+        "/consent" => words.consent()?,
         "/devices" => words.nothing_more(Command::Devices)?,
         "/revoke" => words.device()?,
         "/passwd" if words.rest.is_empty() => return Err(words.missing("a file with the new password")),
@@ -390,6 +405,41 @@ impl Words<'_> {
             return Err(self.missing("an id"));
         }
         digits(word).ok_or_else(|| CommandError::Number { text: word.to_owned(), what: "id" })
+    }
+
+    /// `USER`, maybe a code of digits.
+    fn verify(&self) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        if word.is_empty() {
+            return Err(self.missing("the name of a person"));
+        }
+        let user = name(word)?;
+        if !rest.chars().all(|c| c.is_ascii_digit() || c == ' ' || c == '-') {
+            return Err(CommandError::Number { text: rest.to_owned(), what: "code of digits" });
+        }
+        Ok(Command::Verify { user, code: Some(rest.to_owned()).filter(|code| !code.is_empty()) })
+    }
+
+    /// Nothing, or `USER` or `#ROOM`, and a rule.
+    fn consent(&self) -> Result<Command, CommandError> {
+        let (whom, rest) = split_word(self.rest);
+        if whom.is_empty() {
+            return Ok(Command::Consent { change: None });
+        }
+        let whom = match whom.strip_prefix('#') {
+            Some(room) => ConsentWhom::Room(name(room)?),
+            None => ConsentWhom::Person(name(whom)?),
+        };
+        let (word, rest) = split_word(rest);
+        self.no_more(rest)?;
+        let rule = match word {
+            "always" => Some(ConsentRule::Always),
+            "ask" => Some(ConsentRule::Ask),
+            "never" => Some(ConsentRule::Never),
+            "default" => None,
+            _ => return Err(self.missing("always, ask, never or default")),
+        };
+        Ok(Command::Consent { change: Some((whom, rule)) })
     }
 
     fn device(&self) -> Result<Command, CommandError> {

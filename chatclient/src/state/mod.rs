@@ -9,13 +9,15 @@
 //! | `known_servers` | the certificates to which the server is pinned | flushed, at first contact, and when it announces another |
 //! | `server_log` | which log of the server the cursors belong to | flushed, when it is another one |
 //! | `ticket.json` | the session ticket, which logs in without the password until it expires | flushed, when one is given |
-//! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
+//! | `peers.json` | the link keys of other people's devices, and which of them were compared | flushed, when a new one is met |
+//! | `consent.json` | who gets a link without a question, or never | flushed, at each change |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
 //!
 //! Files that are flushed are replaced whole, so a crash leaves the old or the new. The journal survives the death of
 //! the process at any moment; a power cut may cost its last lines, which costs no correctness: a cursor that is
 //! behind is caught up, and an acknowledgement that is lost means one harmless repetition.
 
+mod consent;
 mod device;
 mod error;
 mod folder;
@@ -28,6 +30,7 @@ mod peers;
 mod pin;
 mod ticket;
 
+pub use consent::{Consent, ConsentFor, ConsentRule, MAX_CONSENT_RULES};
 pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
 pub use error::StateError;
 pub use journal::{Journal, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, Replay, SayTarget};
@@ -154,6 +157,15 @@ impl StateDir {
     /// [`StateError::Corrupt`] when the file is there and unreadable.
     pub fn known_peers(&self) -> Result<KnownPeers, StateError> {
         KnownPeers::load(&self.folder)
+    }
+
+    /// Who gets a link without a question, or never.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and unreadable.
+    pub fn consent(&self) -> Result<Consent, StateError> {
+        Consent::load(&self.folder)
     }
 
     /// The journal of `device`, and what it brought back. Open it once: two would write over each other.

@@ -49,16 +49,21 @@ pub(super) fn store(folder: &Folder, address: &str, server: KnownServer) -> Resu
 }
 
 fn read(folder: &Folder) -> Result<Vec<(String, KnownServer)>, StateError> {
-    let text = folder.read(FILE)?.unwrap_or_default();
+    let Some(text) = folder.read(FILE)? else { return Ok(Vec::new()) };
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-    lines
+    let servers = lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(at, line)| {
             parse(line).ok_or_else(|| {
                 folder.corrupt(FILE, format!("line {at} does not read ADDRESS sha256:HEX [next sha256:HEX]"))
             })
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    // A file that lost its lines must not make a server that was met look new.
+    if servers.is_empty() {
+        return Err(folder.corrupt(FILE, "it names no server; remove it to meet the server anew"));
+    }
+    Ok(servers)
 }
 
 fn parse(line: &str) -> Option<(String, KnownServer)> {
