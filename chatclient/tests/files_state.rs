@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use chatclient::state::{
-    COUNTER_BLOCK, Device, Journal, KeyCheck, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, SayTarget,
-    StateDir, StateError,
+    COUNTER_BLOCK, Device, Journal, KeyCheck, KnownServer, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay,
+    SayTarget, StateDir, StateError,
 };
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

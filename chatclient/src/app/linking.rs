@@ -316,6 +316,7 @@ impl App {
         if !verified {
             self.warn_of_unverified(&peer);
         }
+        self.find_again(id, &peer);
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}

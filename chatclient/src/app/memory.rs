@@ -1,6 +1,7 @@
 //! What outlives this run: who this device is, what was seen, and what was said and is not acknowledged.
 
 use crate::command::ConsentWhom;
+use crate::share::KnownHashes;
 use crate::state::{
     self, Consent, ConsentFor, ConsentRule, Device, Journal, KeyCheck, KnownPeers, KnownServer, SayTarget,
     StateDir, StateError, TICKET_BYTES, Ticket,
@@ -74,6 +75,11 @@ impl Memory {
     /// The key of this device on direct links, made at the first call ever.
     pub(super) fn identity(&self) -> Result<Identity, IdentityError> {
         Identity::load_or_create(&self.dir.file_path(IDENTITY_FILE), ["chatproto peer"])
+    }
+
+    /// The hashes of shared files; to be asked for once.
+    pub(super) fn hashes(&self) -> Result<KnownHashes, StateError> {
+        self.dir.hashes().map(|(file, remembered)| KnownHashes::restored(file, remembered))
     }
 
     /// The certificate that the server at this address must show, and the one that it has announced.
