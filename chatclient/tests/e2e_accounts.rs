@@ -58,7 +58,7 @@ fn an_invitation_makes_one_account_and_no_second() {
     let carol = Options::new("carol", &server, &scratch);
     let wrong = carol.clone().arg("--register").arg("--invite").arg("2222-2222-2222-2222");
     assert_eq!(refused(wrong.start()), (Some(4), "bad_invite".into()));
-    let mut client = carol.clone().arg("--register").arg("--invite").arg(&code.to_uppercase()).start();
+    let mut client = carol.clone().arg("--register").arg("--invite").arg(code.to_uppercase()).start();
     client.expect("registered", |event| event["user"] == "carol");
     client.expect("ready", |_| true);
     client.type_line("hello");

@@ -82,12 +82,11 @@ pub fn rotate(args: &RotateArgs) -> Result<(), Failure> {
             identity.fingerprint()
         ));
     }
-    let identity = Identity::load(&next).map_err(|error| match error {
-        IdentityError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            Failure::NotFound("there is no next certificate: make it with `chatserver rotate`".into())
-        }
-        other => failed(other),
-    })?;
+    if !next.exists() {
+        let text = "there is no next certificate: make it with `chatserver rotate`";
+        return Err(Failure::NotFound(text.into()));
+    }
+    let identity = Identity::load(&next).map_err(failed)?;
     switch(&data, &current, &next)?;
     say(&format!(
         "the certificate is now {}\nreload the server (SIGHUP): new connections get it. The one before is {OLD_FILE}",

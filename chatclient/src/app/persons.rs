@@ -170,7 +170,7 @@ impl App {
     }
 
     /// The people of one room are known: whoever asks is there, or not.
-    pub(super) fn on_looked(&mut self, offer: OfferId, rule: ConsentRule, is_there: bool) {
+    pub(super) fn on_asker_sought(&mut self, offer: OfferId, rule: ConsentRule, is_there: bool) {
         let looking = &mut self.persons.looking;
         let Some(at) = looking.iter().position(|looking| looking.offer == offer) else { return };
         let Some(entry) = looking.get_mut(at) else { return };

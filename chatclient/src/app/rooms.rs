@@ -219,7 +219,7 @@ impl App {
             Answer::Found(search) => Notice::Search { search },
             // It is answered by what was changed.
             Answer::Consent { offer, rule, is_there, .. } => {
-                return self.on_looked(offer, rule, is_there);
+                return self.on_asker_sought(offer, rule, is_there);
             }
             Answer::Change | Answer::Devices { .. } => return,
         };
@@ -236,7 +236,7 @@ impl App {
         let Question { errand, answer } = question;
         if let Answer::Consent { offer, rule, .. } = answer {
             // Of a room that cannot be looked into, nobody is known to be there.
-            return self.on_looked(offer, rule, false);
+            return self.on_asker_sought(offer, rule, false);
         }
         let (code, text) = facts::refusal(refusal);
         self.voice.fail(Some(&errand), code, text);

@@ -309,7 +309,28 @@ impl App {
         match proof {
             // The connection may have ended meanwhile.
             Ok(proof) => drop(self.server.session.respond(&proof)),
-            Err(error) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
+            Err(ClientLoginError::Refused) => {
+                let text = self.say_who_may_be_there();
+                self.fail_login(ErrorCode::LoginRefused, &text);
+            }
+            Err(
+                error @ (ClientLoginError::Malformed
+                | ClientLoginError::Stretch(_)
+                | ClientLoginError::Scope(_)
+                | ClientLoginError::OutOfMemory),
+            ) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
+        }
+    }
+
+    /// What a login that this client gave up may mean: more, where nothing says which certificate is the right one.
+    fn say_who_may_be_there(&self) -> String {
+        let text = ClientLoginError::Refused.to_string();
+        match (self.server.trust, self.server.shown) {
+            (Trust::First | Trust::Nobody | Trust::Pinned { known: false, .. }, Some(shown)) => format!(
+                "{text}. If ID and password are right, somebody may stand in between: the certificate shown is {shown}; compare \
+                 it with what the server printed. Nothing was given away"
+            ),
+            (Trust::First | Trust::Nobody | Trust::Pinned { .. } | Trust::Authority, _) => text,
         }
     }
 
