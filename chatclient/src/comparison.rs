@@ -1,6 +1,6 @@
 //! The code that two people compare to know that nobody stands between their devices.
 //!
-//! Made of both link keys, the same at both ends (PROTOCOL.md, section 9.5). Forty digits are about 132 bits; and as each guess
+//! Made of both link keys, the same at both ends (PROTOCOL.md, section 9.1). Forty digits are about 132 bits; and as each guess
 //! of somebody who wants two links to show one code takes [`ROUNDS`] hashes, meeting in the middle takes about 2^82.
 
 use chatproto::wire::{LinkKey, Name};

@@ -68,7 +68,13 @@ fn man_in_the_middle(server: SocketAddr) -> (SocketAddr, Receiver<Vec<u8>>) {
                         let _ = told.send(said);
                         return;
                     }
-                    _ => {}
+                    NetEvent::Accepted { .. }
+                    | NetEvent::Connected { .. }
+                    | NetEvent::Writable { .. }
+                    | NetEvent::Closed { .. }
+                    | NetEvent::AcceptPaused { .. }
+                    | NetEvent::Woken
+                    | NetEvent::Signal(_) => {}
                 }
             }
             for (to, bytes) in &mut waiting {
