@@ -87,7 +87,7 @@ fn registration_is_closed_unless_the_operator_opens_it_and_no_two_ids_look_alike
     let mut alice = register(&server, "alice");
     alice.expect("ready", |_| true);
     alice.quit();
-    for lookalike in ["alice", "Alice", "аlice"] {
+    for lookalike in ["alice", "Alice", "аlice", "ａlice"] {
         assert_eq!(refused(register(&server, lookalike)), (Some(4), "name_taken".into()), "{lookalike}");
     }
     // The budget of the address: five in an hour.

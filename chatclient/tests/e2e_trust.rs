@@ -56,14 +56,21 @@ fn man_in_the_middle(server: SocketAddr) -> (SocketAddr, Receiver<Vec<u8>>) {
                         other.insert(token, upstream);
                         other.insert(upstream, token);
                     }
-                    NetEvent::Readable { token } => {
-                        while let Read::Bytes(bytes) = net.read(token) {
-                            if victim == Some(token) {
-                                said.extend_from_slice(bytes);
+                    NetEvent::Readable { token } => loop {
+                        match net.read(token) {
+                            Read::Bytes(bytes) => {
+                                if victim == Some(token) {
+                                    said.extend_from_slice(bytes);
+                                }
+                                waiting.entry(other[&token]).or_default().extend_from_slice(bytes);
                             }
-                            waiting.entry(other[&token]).or_default().extend_from_slice(bytes);
+                            Read::Eof if victim == Some(token) => {
+                                let _ = told.send(said);
+                                return;
+                            }
+                            Read::Eof | Read::Empty | Read::Closed => break,
                         }
-                    }
+                    },
                     NetEvent::Closed { token, .. } if victim == Some(token) => {
                         let _ = told.send(said);
                         return;

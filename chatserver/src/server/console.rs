@@ -139,7 +139,11 @@ pub(super) fn event(hub: &Hub, event: &Event) {
         }
         Event::PasswordFinished { conn, .. } => tracing::debug!(%conn, "change of password goes on"),
         Event::DevicesAsked { user, .. } => tracing::debug!(user = user.as_str(), "devices asked for"),
-        Event::Read { .. } | Event::History { .. } | Event::Search { .. } | Event::FindUser { .. } => {
+        Event::Recall { .. }
+        | Event::Read { .. }
+        | Event::History { .. }
+        | Event::Search { .. }
+        | Event::FindUser { .. } => {
             tracing::debug!(?event, "asked of the log");
         }
     }
