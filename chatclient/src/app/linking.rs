@@ -317,6 +317,7 @@ impl App {
             self.warn_of_unverified(&peer);
         }
         self.find_again(id, &peer);
+        self.revive(id, &peer);
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}

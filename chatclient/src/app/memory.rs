@@ -4,7 +4,7 @@ use crate::command::ConsentWhom;
 use crate::share::KnownHashes;
 use crate::state::{
     self, Consent, ConsentFor, ConsentRule, Device, Journal, KeyCheck, KnownPeers, KnownServer, SayTarget,
-    StateDir, StateError, TICKET_BYTES, Ticket,
+    StateDir, StateError, TICKET_BYTES, Ticket, WantedFiles,
 };
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
@@ -28,6 +28,8 @@ pub(super) struct Memory {
     journal: Journal,
     peers: KnownPeers,
     consent: Consent,
+    /// The files that are still to be fetched.
+    pub(super) wanted: WantedFiles,
     ticket: Option<Ticket>,
     /// The first number of this run, reserved on disk.
     first_counter: u64,
@@ -44,6 +46,7 @@ impl Memory {
         let (journal, replay) = dir.journal(&device)?;
         let peers = dir.known_peers()?;
         let consent = dir.consent()?;
+        let wanted = dir.wanted()?;
         // A damaged one costs no more than the password: the next one replaces it.
         let ticket = dir.ticket().unwrap_or_else(|error| {
             tracing::warn!(%error, "the session ticket is lost");
@@ -57,6 +60,7 @@ impl Memory {
             journal,
             peers,
             consent,
+            wanted,
             ticket,
             first_counter,
             next_counter: Some(first_counter),

@@ -4,12 +4,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     AccountReply, Announce, Bye, CaughtUp, ClientHello, Create, DeviceList, Devices, DirectRoom, Error,
-    FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest, FileUnit, FrameError,
-    FrameType, Gap, History, IGNORABLE, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay,
-    LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message,
-    MessagePage, Moderate, Moderated, PasswordFinish, PasswordStart, PeerAnswer, PeerClosed, PeerIntroduce,
-    PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted, Presence, RegisterFinish, RegisterStart,
-    RoomList, Rooms, Say, Search, ServerHello, ServerKey, Who, WireError,
+    FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest,
+    FileResume, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited, Join, Joined, Leave, Left,
+    LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse,
+    LoginStart, Members, Message, MessagePage, Moderate, Moderated, PasswordFinish, PasswordStart,
+    PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted,
+    Presence, RegisterFinish, RegisterStart, RoomList, Rooms, Say, Search, ServerHello, ServerKey, Who,
+    WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -179,5 +180,6 @@ direction! {
         List(ListFolder<'a>), ListPage(ListPage<'a>),
         FileRequest(FileRequest), FileHead(FileHead<'a>), FileData(FileData<'a>), FileUnit(FileUnit), FileEnd(FileEnd),
         FileCancel(FileCancel), FileQueued(FileQueued), FileDone(FileDone),
+        FilePause(FilePause), FileResume(FileResume), FileRate(FileRate),
     }
 }
