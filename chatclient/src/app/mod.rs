@@ -20,6 +20,7 @@ mod linking;
 mod links;
 mod lists;
 mod memory;
+mod meter;
 mod pace;
 mod paced;
 mod persons;
