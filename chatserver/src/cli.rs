@@ -157,6 +157,9 @@ pub struct RunArgs {
     /// Who may make an account over the network [default: closed]
     #[arg(long, value_enum, env = "CHATSERVER_REGISTRATION")]
     pub registration: Option<Registration>,
+    /// Threads for sockets and TLS; 0 or 1: the main thread does that too [default: 0]
+    #[arg(long, value_name = "N", env = "CHATSERVER_IO_THREADS")]
+    pub io_threads: Option<usize>,
     /// What an acknowledged message survives [default: full]
     #[arg(long, value_enum, env = "CHATSERVER_DURABILITY")]
     pub durability: Option<DurabilityArg>,

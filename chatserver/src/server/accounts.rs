@@ -169,7 +169,11 @@ impl AccountWork {
         let Some(Waiting::Record { conn, user, request }) = self.waiting.remove(id) else { return true };
         let old = match reply {
             Reply::Account { account, .. } => account.as_ref().map(|account| account.record.clone()),
-            Reply::Failed { .. } | Reply::Ticket { .. } | Reply::Page { .. } | Reply::Found { .. } => None,
+            Reply::Failed { .. }
+            | Reply::Ticket { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Removed { .. } => None,
         };
         let record = old.as_deref().map(Record::from_bytes).and_then(Result::ok);
         let (Some(old), Some(record)) = (old, record) else {

@@ -143,7 +143,7 @@ impl Logins {
             Reply::Account { id, .. } | Reply::Ticket { id, .. } | Reply::Failed { id, .. } => {
                 (id & LOGIN_READ != 0).then_some(*id)
             }
-            Reply::Page { .. } | Reply::Found { .. } => None,
+            Reply::Page { .. } | Reply::Found { .. } | Reply::Removed { .. } => None,
         }
     }
 
@@ -331,7 +331,11 @@ impl Logins {
                 self.accept(hub, Proved { conn, user, is_admin, generation, ticket: Bytes::new() }, None);
             }
             Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
-            Reply::Account { .. } | Reply::Page { .. } | Reply::Found { .. } | Reply::Failed { .. } => {
+            Reply::Account { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Removed { .. }
+            | Reply::Failed { .. } => {
                 tracing::error!(user = user.as_str(), "the ticket could not be read");
                 hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");
             }

@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
 use chatnet::{Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
@@ -99,6 +100,8 @@ struct Server {
     done: Mailbox<DeskReply>,
     listener: chatnet::ListenerId,
     started: Instant,
+    /// The hub has more to do, for which no event will come: the next turn must not wait.
+    is_unfinished: bool,
     /// When the loop gives up on clients that do not take their bye.
     stop_at: Option<Instant>,
     /// The log and the hub disagree, or a thread died: nothing more can be promised.
@@ -181,6 +184,7 @@ impl Server {
             done,
             listener,
             started: Instant::now(),
+            is_unfinished: false,
             stop_at: None,
             fatal: None,
             logs,
@@ -205,7 +209,8 @@ impl Server {
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer));
+                let _ =
+                    question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.net));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -238,7 +243,8 @@ impl Server {
 
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
-        [hub, self.stop_at, self.removals.deadline()].into_iter().flatten().min()
+        let now = self.is_unfinished.then_some(self.started);
+        [hub, self.stop_at, self.removals.deadline(), now].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -331,7 +337,9 @@ impl Server {
         let replies = self.replies.drain().collect::<Vec<_>>();
         let now = self.now();
         for reply in replies {
-            if self.accounts.on_reply(&mut self.hub, &reply, &self.links) {
+            if Removals::on_reply(&mut self.hub, &reply, now)
+                || self.accounts.on_reply(&mut self.hub, &reply, &self.links)
+            {
                 continue;
             }
             match Logins::lookup_of(&reply) {
@@ -356,8 +364,9 @@ impl Server {
     }
 
     /// Lets the hub go on until it wants nothing more in this turn, then sends. What was sent makes room for those who
-    /// catch up, which the hub asks the log for: so until both are quiet.
+    /// catch up, which the hub asks the log for: so until both are quiet, or it is the others' turn.
     fn run_hub(&mut self) {
+        self.is_unfinished = true;
         for _ in 0..MAX_ROUNDS {
             let mut is_quiet = true;
             while let Some(event) = self.hub.poll_event() {
@@ -373,6 +382,7 @@ impl Server {
                 self.flush(conn);
             }
             if is_quiet {
+                self.is_unfinished = false;
                 break;
             }
         }
@@ -439,11 +449,12 @@ impl Server {
             return;
         };
         if let Some(queue) = self.hub.outgoing(conn) {
-            let waiting = queue.len();
+            let waiting = queue.remaining();
             match self.net.write(token, queue) {
                 Write::Done | Write::Blocked | Write::Closed => {}
             }
-            self.meter.sent(waiting - queue.len());
+            self.meter.sent(waiting - queue.remaining());
+            queue.set_in_transit(self.net.in_transit(token));
         }
         if self.hub.is_finished(conn) {
             self.links.remove(token);

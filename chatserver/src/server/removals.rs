@@ -8,7 +8,7 @@ use chatproto::Instant as HubInstant;
 use chatproto::hub::{ConnId, Hub};
 use chatproto::wire::{DeviceId, Name};
 
-use crate::store::{AccountDesk, Job, Standing, unix_ms};
+use crate::store::{AccountDesk, Job, Reply, Standing, unix_ms};
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -113,6 +113,16 @@ impl Removals {
                 hub.revoke(conn, "the device was revoked");
             }
         }
+    }
+
+    /// Takes a reply of the store if it tells of removed accounts: they are disconnected at once.
+    pub(super) fn on_reply(hub: &mut Hub, reply: &Reply, now: HubInstant) -> bool {
+        let Reply::Removed { names } = reply else { return false };
+        // Whoever has no legal name never logged in.
+        for name in names.iter().filter_map(|name| Name::new(name).ok()) {
+            hub.remove_user(&name, now);
+        }
+        true
     }
 
     /// Takes a failure if it is of a job of ours; there is a next time.
