@@ -306,6 +306,8 @@ bodies! {
     FileCancel { transfer, code }
     FileQueued { transfer, position }
     FileDone { transfer }
+    UnitRequest { transfer, root, unit_log2, first, count, flags }
+    FileValues<'a> { transfer, first, values }
 }
 
 /// Makes the drawing of any frame of one direction.
@@ -333,7 +335,7 @@ directions! {
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit
-        FileEnd FileCancel FileQueued FileDone
+        FileEnd FileCancel FileQueued FileDone UnitRequest FileValues
     }
 }
 

@@ -22,6 +22,7 @@ mod receiving;
 mod rooms;
 mod sending;
 mod server;
+mod sources;
 mod start;
 mod transfers;
 mod voice;
@@ -46,9 +47,11 @@ use linking::Linking;
 use links::Links;
 use lists::Lists;
 use memory::Memory;
+use receiving::Batches;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
+use sources::Sources;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use transfers::Transfers;
@@ -115,12 +118,14 @@ struct App {
     lists: Lists,
     /// Files that are looked for again after a link was lost.
     again: Again,
+    sources: Sources,
     share: Option<Share>,
     /// The last remark about what of the share is not shown.
     share_remark: String,
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
+    batches: Batches,
 
     /// Since the end began: until when the last bytes may leave.
     ending: Option<Instant>,

@@ -3,8 +3,10 @@
 use super::App;
 use super::jobs::{Folder, Job, LinkTransfer};
 use super::transfers::{Download, Ending, Stage};
-use crate::downloads::{Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search};
-use crate::notice::TransferState;
+use crate::downloads::{
+    Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search, finish_all,
+};
+use crate::notice::{Code, TransferState};
 use bytes::Bytes;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPathRef};
 use std::collections::VecDeque;
@@ -14,11 +16,16 @@ use std::time::Instant;
 /// Bytes of a part that a worker reads back in one go; between two of them other jobs have their turn.
 const RECHECK_STEP: u64 = 64 * 1024 * 1024;
 
+/// Files that are made durable together.
+const MAX_BATCH: usize = 256;
+
 /// A file while its bytes come. The link's window bounds what waits here.
 #[derive(Debug)]
 pub(super) struct Coming {
     /// None while a worker has it.
     pub(super) incoming: Option<Box<Incoming>>,
+    /// It has been begun, here or in an earlier transfer.
+    is_begun: bool,
     mtime: u64,
     /// What came of the unit that comes.
     pieces: Vec<Bytes>,
@@ -37,6 +44,28 @@ pub(super) struct Unit {
     value: Hash,
 }
 
+impl Unit {
+    pub(super) fn new(unit: u64, pieces: Vec<Bytes>, value: Hash) -> Self {
+        Self { unit, pieces, value }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.unit
+    }
+
+    /// With what its bytes must hash to.
+    pub(super) fn with_value(self, value: Hash) -> Self {
+        Self { value, ..self }
+    }
+}
+
+impl Stored {
+    /// Which unit, what it hashes to, and what is to be claimed now.
+    pub(super) fn into_parts(self) -> (u64, Hash, Option<Claim>) {
+        (self.unit, self.value, self.claim)
+    }
+}
+
 /// A unit that was hashed, and written if it was what it should be.
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -44,6 +73,22 @@ pub(super) struct Stored {
     value: Hash,
     received: u64,
     claim: Option<Claim>,
+}
+
+/// A file that is all there.
+#[derive(Debug)]
+pub(super) struct Whole {
+    id: u64,
+    incoming: Box<Incoming>,
+    root: Hash,
+    mtime: u64,
+}
+
+/// Files that are all there and wait to be made durable. While one batch is, the next one gathers.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    next: Vec<Whole>,
+    under_way: bool,
 }
 
 /// What an earlier transfer left of a file.
@@ -141,6 +186,9 @@ impl App {
 
     pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64) {
         let Some(download) = self.transfers.of(at) else { return };
+        if matches!(download.stage, Stage::Parts(_)) {
+            return self.on_part_started(at, size);
+        }
         let id = download.fact.id;
         let name = download.fact.name.clone();
         download.heard_at = Instant::now();
@@ -153,9 +201,17 @@ impl App {
             return self.give_up_download(id, &Failure { code: ErrorCode::Changed, message });
         }
         let incoming = download.found.take();
-        let is_begun = incoming.is_some();
+        // A file of one unit is begun when it has come.
+        let is_begun = incoming.is_some() || !download.file.has_parts();
         let (pieces, units) = (Vec::new(), VecDeque::new());
-        let coming = Coming { incoming, mtime, pieces, units, complete: None };
+        let coming = Coming {
+            incoming,
+            is_begun: is_begun && download.file.has_parts(),
+            mtime,
+            pieces,
+            units,
+            complete: None,
+        };
         let origin = download.file.origin();
         download.stage = Stage::Coming(at, coming);
         if !is_begun {
@@ -169,6 +225,9 @@ impl App {
         match begun {
             Ok((downloads, incoming)) => {
                 self.downloads.get_or_insert(downloads);
+                if self.transfers.pieces(id).is_some() {
+                    return self.on_part_file(id, incoming);
+                }
                 self.take_back(id, incoming);
                 self.go_on(id);
             }
@@ -178,7 +237,7 @@ impl App {
 
     pub(super) fn on_file_data(&mut self, at: LinkTransfer, data: Bytes) {
         let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
-            return;
+            return self.on_part_data(at, data);
         };
         *heard_at = Instant::now();
         coming.pieces.push(data);
@@ -186,7 +245,9 @@ impl App {
 
     pub(super) fn on_file_unit(&mut self, at: LinkTransfer, unit: u64, value: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
-        let Stage::Coming(_, coming) = &mut download.stage else { return };
+        let Stage::Coming(_, coming) = &mut download.stage else {
+            return self.on_part_unit(at, unit, value);
+        };
         let pieces = std::mem::take(&mut coming.pieces);
         coming.units.push_back(Unit { unit, pieces, value });
         let id = download.fact.id;
@@ -194,6 +255,9 @@ impl App {
     }
 
     pub(super) fn on_stored(&mut self, id: u64, incoming: Box<Incoming>, stored: Result<Stored, Failure>) {
+        if self.transfers.pieces(id).is_some() {
+            return self.on_part_stored(id, incoming, stored);
+        }
         if !self.take_back(id, incoming) {
             return;
         }
@@ -221,13 +285,20 @@ impl App {
 
     pub(super) fn on_file_complete(&mut self, at: LinkTransfer, root: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
-        let Stage::Coming(_, coming) = &mut download.stage else { return };
+        let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_complete(at) };
         coming.complete = Some(root);
         let id = download.fact.id;
         self.go_on(id);
     }
 
-    pub(super) fn on_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
+    /// Files have their names, durably, or have not.
+    pub(super) fn on_finished(&mut self, finished: Vec<(u64, Result<Finished, Failure>)>) {
+        self.batches.under_way = false;
+        self.finish_next();
+        finished.into_iter().for_each(|(id, finished)| self.on_one_finished(id, finished));
+    }
+
+    fn on_one_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
         let at = self.transfers.downloads.get(&id).and_then(Download::at);
         let outcome = finished.as_ref().map(drop).map_err(|failure| failure.code);
         if let Some((link, transfer)) = at
@@ -243,7 +314,12 @@ impl App {
     }
 
     pub(super) fn on_file_failed(&mut self, at: LinkTransfer, code: ErrorCode) {
-        let Some(id) = self.transfers.of(at).map(|download| download.fact.id) else { return };
+        let Some(download) = self.transfers.of(at) else { return };
+        let id = download.fact.id;
+        if matches!(download.stage, Stage::Parts(_)) {
+            let code = if code == ErrorCode::Offline { Code::LinkLost } else { code.into() };
+            return self.on_part_failed(at, code);
+        }
         // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
         if code != ErrorCode::Offline {
             self.fail_download(id, code.into());
@@ -257,13 +333,62 @@ impl App {
         if coming.units.is_empty() && coming.complete.is_none() {
             return;
         }
-        let Some(incoming) = coming.incoming.take() else { return };
-        let job = match (coming.units.pop_front(), coming.complete) {
-            (Some(unit), _) => Job::Store { id, incoming, unit },
-            (None, Some(root)) => Job::Finish { id, incoming, root, mtime: coming.mtime },
-            (None, None) => return coming.incoming = Some(incoming),
-        };
-        self.jobs.submit(job);
+        let mtime = coming.mtime;
+        match (coming.incoming.take(), coming.units.pop_front(), coming.complete) {
+            (Some(incoming), Some(unit), _) => self.jobs.submit(Job::Store { id, incoming, unit }),
+            (Some(incoming), None, Some(root)) => {
+                self.finish_download(id, incoming, root, mtime);
+            }
+            (Some(incoming), None, None) => coming.incoming = Some(incoming),
+            (None, Some(unit), _) if !coming.is_begun => {
+                coming.is_begun = true;
+                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let folder = self.folder();
+                self.jobs.submit(Job::StoreWhole { id, folder, name, origin, unit });
+            }
+            // An empty file.
+            (None, None, Some(_)) if !coming.is_begun => {
+                coming.is_begun = true;
+                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let folder = self.folder();
+                self.jobs.submit(Job::Begin { id, folder, name, origin });
+            }
+            // A worker has it.
+            (None, Some(unit), _) => coming.units.push_front(unit),
+            (None, None, _) => {}
+        }
+    }
+
+    /// A file is all there.
+    pub(super) fn finish_download(&mut self, id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64) {
+        self.batches.next.push(Whole { id, incoming, root, mtime });
+        self.finish_next();
+    }
+
+    /// Makes what is there durable, unless the disk is busy with that.
+    fn finish_next(&mut self) {
+        if self.batches.under_way || self.batches.next.is_empty() {
+            return;
+        }
+        self.batches.under_way = true;
+        let count = self.batches.next.len().min(MAX_BATCH);
+        let files = self.batches.next.drain(..count).collect();
+        self.jobs.submit(Job::Finish { files });
+    }
+
+    /// A file of one unit is written, or is not.
+    pub(super) fn on_stored_whole(
+        &mut self,
+        id: u64,
+        stored: Result<(Downloads, Box<Incoming>, Stored), Failure>,
+    ) {
+        match stored {
+            Ok((downloads, incoming, stored)) => {
+                self.downloads.get_or_insert(downloads);
+                self.on_stored(id, incoming, Ok(stored));
+            }
+            Err(failure) => self.give_up_download(id, &failure),
+        }
     }
 
     /// Takes a file back from a worker; when nobody waits for it any more, it is put away.
@@ -273,7 +398,14 @@ impl App {
                 coming.incoming = Some(incoming);
                 true
             }
-            Some(Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking)
+            Some(
+                Stage::Waiting
+                | Stage::Looking
+                | Stage::Ready
+                | Stage::Asked(_)
+                | Stage::Parts(_)
+                | Stage::Parking,
+            )
             | None => {
                 self.put_away(id, incoming);
                 false
@@ -359,9 +491,31 @@ pub(super) fn store(incoming: &mut Incoming, unit: &Unit) -> Result<Stored, Fail
     Ok(Stored { unit: *unit, value, received: incoming.received(), claim: incoming.claim_due() })
 }
 
-/// Compares the whole and gives the file its name; on a worker.
-pub(super) fn finish(incoming: Incoming, root: Hash, mtime: u64) -> Result<Finished, Failure> {
-    Ok(incoming.finish(&root.0, mtime)?)
+/// Writes a file of one unit; on a worker.
+pub(super) fn store_whole(
+    folder: Folder,
+    name: &SafeName,
+    origin: &Origin,
+    unit: &Unit,
+) -> Result<(Downloads, Box<Incoming>, Stored), Failure> {
+    let (downloads, mut incoming) = begin(folder, name, origin)?;
+    let stored = store(&mut incoming, unit);
+    match stored {
+        Ok(stored) => Ok((downloads, incoming, stored)),
+        Err(failure) => {
+            // Nothing of it is worth keeping.
+            let _ = incoming.discard();
+            Err(failure)
+        }
+    }
+}
+
+/// Compares files that are there, makes them durable and gives them their names; on a worker.
+pub(super) fn finish(files: Vec<Whole>) -> Vec<(u64, Result<Finished, Failure>)> {
+    let ids = files.iter().map(|whole| whole.id).collect::<Vec<_>>();
+    let files = files.into_iter().map(|Whole { incoming, root, mtime, .. }| (*incoming, root.0, mtime));
+    let outcomes = finish_all(files).into_iter().map(|finished| finished.map_err(Failure::from));
+    ids.into_iter().zip(outcomes).collect()
 }
 
 impl From<DownloadError> for Failure {

@@ -9,8 +9,10 @@ use super::linking::Linking;
 use super::links::Links;
 use super::lists::Lists;
 use super::memory::Memory;
+use super::receiving::Batches;
 use super::server::{Server, Trust};
-use super::transfers::Transfers;
+use super::sources::Sources;
+use super::transfers::{MAX_SMALL_ACTIVE, Transfers};
 use super::voice::Voice;
 use crate::cli;
 use crate::notice::Code;
@@ -129,11 +131,13 @@ impl App {
             direct: None,
             lists: Lists::default(),
             again: Again::default(),
+            sources: Sources::default(),
             share,
             share_remark: String::new(),
             downloads: None,
             transfers: Transfers::default(),
             uploads: BTreeMap::new(),
+            batches: Batches::default(),
             ending: None,
         };
         // What an earlier run said is finished when it is posted now.
@@ -151,7 +155,12 @@ impl App {
     /// How this end of a link is set up.
     pub(super) fn peer_config(&self) -> peer::Config {
         let config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
-        peer::Config { capabilities: Capabilities::NONE.with(Capability::Resume), ..config }
+        let max_transfers = 2 * MAX_SMALL_ACTIVE;
+        peer::Config {
+            max_transfers,
+            capabilities: Capabilities::NONE.with(Capability::Resume).with(Capability::Sources),
+            ..config
+        }
     }
 
     /// Tells the server under which private address neighbours find this machine: the one that it is talked to from.

@@ -85,12 +85,13 @@ use alloc::string::ToString as _;
 pub use config::{Config, Introduction};
 pub use error::{
     FetchError, ListError, NoHello, ProvideListError, SayError, SendFileError, TransferError, UnitError,
+    ValuesError,
 };
 pub use event::{Closed, Event};
 pub use lists::{Item, ListId, ListedEntry};
 pub use send::{FileInfo, UnitData, Wanted};
 pub use state::State;
-pub use unit::Resume;
+pub use unit::{Part, Resume};
 pub use violation::{ListFault, TransferFault, Violation};
 
 use chat::Chat;
@@ -289,6 +290,8 @@ impl Peer {
             ToPeer::FileCancel(cancel) => self.on_cancel(cancel)?,
             ToPeer::FileQueued(queued) => self.on_queued(queued)?,
             ToPeer::FileDone(done) => self.on_done(done)?,
+            ToPeer::UnitRequest(request) => self.on_unit_request(request)?,
+            ToPeer::FileValues(values) => self.on_values(&values)?,
         }
         Ok(())
     }
@@ -302,6 +305,9 @@ impl Peer {
                 data.data.0.len() >= 1 << MIN_UNIT_LOG2 && self.downloads.is_open(data.transfer)
             }
             ToPeer::FileUnit(unit) => self.downloads.is_open(unit.transfer),
+            ToPeer::FileValues(values) => {
+                values.values.0.len() >= 1 << MIN_UNIT_LOG2 && self.downloads.is_open(values.transfer)
+            }
             ToPeer::FileEnd(end) => self.downloads.is_open(end.transfer),
             ToPeer::FileDone(done) => self.uploads.is_open(done.transfer),
             ToPeer::Ping(_)
@@ -316,7 +322,8 @@ impl Peer {
             | ToPeer::ListPage(_)
             | ToPeer::FileRequest(_)
             | ToPeer::FileCancel(_)
-            | ToPeer::FileQueued(_) => false,
+            | ToPeer::FileQueued(_)
+            | ToPeer::UnitRequest(_) => false,
         }
     }
 

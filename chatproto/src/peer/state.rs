@@ -74,7 +74,9 @@ impl State {
             | ToPeer::FileEnd(_)
             | ToPeer::FileCancel(_)
             | ToPeer::FileQueued(_)
-            | ToPeer::FileDone(_) => self == Self::Open,
+            | ToPeer::FileDone(_)
+            | ToPeer::UnitRequest(_)
+            | ToPeer::FileValues(_) => self == Self::Open,
         }
     }
 }

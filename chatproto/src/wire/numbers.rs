@@ -66,6 +66,8 @@ table! {
         0x65 FileCancel "file_cancel" "Ends a transfer early, from either side."
         0x66 FileQueued "file_queued" "The transfer waits at this position."
         0x67 FileDone "file_done" "The receiver has the file, verified."
+        0x6a UnitRequest "unit_request" "Asks for some units of a file by its root."
+        0x6b FileValues "file_values" "The values of a file's units, before the first of them."
     }
 }
 
@@ -83,7 +85,6 @@ pub const RESERVED_FRAMES: &[(u8, &str)] = &[
     (0x4b, "relay opened"),
     (0x68, "pause"),
     (0x69, "resume"),
-    (0x6a, "unit by root"),
     (0x7f, "extension"),
 ];
 

@@ -2,8 +2,8 @@
 
 use chatproto::wire::{
     Entry, EntryKind, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest,
-    FileUnit, Generation, LIST_INLINE, List, ListFolder, ListPage, MAX_UNIT_LOG2, MIN_UNIT_LOG2, RequestId,
-    Rest, SafeNameRef, Source, TransferId,
+    FileUnit, FileValues, Generation, LIST_INLINE, List, ListFolder, ListPage, MAX_UNIT_LOG2, MIN_UNIT_LOG2,
+    RequestId, Rest, SafeNameRef, Source, TransferId, UNITS_WITH_VALUES, UnitRequest,
 };
 
 use crate::show::show;
@@ -22,6 +22,8 @@ show! {
     FileCancel { transfer, code }
     FileQueued { transfer, position }
     FileDone { transfer }
+    UnitRequest { transfer, root, unit_log2, first, count, flags }
+    FileValues<'_> { transfer, first, values }
 }
 
 const REQUEST: RequestId = RequestId(9);
@@ -100,6 +102,14 @@ pub(crate) fn transfers() -> Vec<Vector> {
         root: None,
         path: path("2026/summer/beach.mkv"),
     };
+    let units = UnitRequest {
+        transfer: TRANSFER,
+        root: HASH,
+        unit_log2: MAX_UNIT_LOG2,
+        first: 0,
+        count: 64,
+        flags: UNITS_WITH_VALUES,
+    };
     vec![
         vector("a whole file by number", request),
         vector(
@@ -138,5 +148,15 @@ pub(crate) fn transfers() -> Vec<Vector> {
         vector("far away", FileQueued { transfer: TRANSFER, position: u32::MAX }),
         vector("typical", FileDone { transfer: TRANSFER }),
         vector("largest", FileDone { transfer: TransferId(u32::MAX) }),
+        vector("with all values", units),
+        vector(
+            "the last units, smallest",
+            UnitRequest { unit_log2: MIN_UNIT_LOG2, first: u64::MAX >> 11, count: 1, flags: 0, ..units },
+        ),
+        vector("one", FileValues { transfer: TRANSFER, first: 0, values: Rest(&HASH.0) }),
+        vector(
+            "three of the middle",
+            FileValues { transfer: TransferId(4), first: 1 << 40, values: Rest(items(vec![0x5a; 96])) },
+        ),
     ]
 }
