@@ -41,9 +41,12 @@ impl Meter {
     pub(super) fn written(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Committed { .. } => self.appended += 1,
-            Outcome::Duplicate { .. } => self.repeated += 1,
+            Outcome::Duplicate { .. } | Outcome::Forgotten { .. } => self.repeated += 1,
             Outcome::Failed { .. } => self.failed += 1,
-            Outcome::RoomCreated { .. } | Outcome::Moderated { .. } | Outcome::TicketKept { .. } => {}
+            Outcome::Absent { .. }
+            | Outcome::RoomCreated { .. }
+            | Outcome::Moderated { .. }
+            | Outcome::TicketKept { .. } => {}
         }
     }
 
@@ -73,6 +76,8 @@ impl Meter {
         page.counter("chatserver_deliveries_total", help, hub.deliveries());
         page.counter("chatserver_received_bytes_total", "Bytes of frames received.", self.bytes_in);
         page.counter("chatserver_sent_bytes_total", "Bytes of frames sent.", self.bytes_out);
+        let help = "Messages that retention has removed.";
+        page.counter("chatserver_messages_removed_total", help, log.removed());
         let help = "Time of one commit of the log with its flush.";
         page.histogram("chatserver_log_commit_seconds", help, log.commit_times());
         let help = "Time that the loop was busy between two waits.";
