@@ -117,7 +117,7 @@ impl Fate {
         };
         let downloads = Downloads::open(self.target.path()).unwrap();
         let mut outgoing = Outgoing::new(file, UNIT);
-        let mut incoming = match downloads.look_for(ROOT, name("film.mkv").borrow(), &wanted).unwrap() {
+        let incoming = match downloads.look_for(ROOT, name("film.mkv").borrow(), &wanted).unwrap() {
             Search::Part(mut part) => {
                 part.recheck(u64::MAX).unwrap();
                 part

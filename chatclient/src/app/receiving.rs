@@ -24,8 +24,8 @@ const MAX_BATCH: usize = 256;
 pub(super) struct Coming {
     /// None while a worker has it.
     pub(super) incoming: Option<Box<Incoming>>,
-    /// It has been begun, here or in an earlier transfer.
-    is_begun: bool,
+    /// A worker was asked to begin it, or it was there.
+    pub(super) is_begun: bool,
     mtime: u64,
     /// What came of the unit that comes.
     pieces: Vec<Bytes>,
@@ -202,19 +202,13 @@ impl App {
         }
         let incoming = download.found.take();
         // A file of one unit is begun when it has come.
-        let is_begun = incoming.is_some() || !download.file.has_parts();
+        let has_parts = download.file.has_parts();
+        let must_begin = has_parts && incoming.is_none();
         let (pieces, units) = (Vec::new(), VecDeque::new());
-        let coming = Coming {
-            incoming,
-            is_begun: is_begun && download.file.has_parts(),
-            mtime,
-            pieces,
-            units,
-            complete: None,
-        };
+        let coming = Coming { incoming, is_begun: has_parts, mtime, pieces, units, complete: None };
         let origin = download.file.origin();
         download.stage = Stage::Coming(at, coming);
-        if !is_begun {
+        if must_begin {
             let folder = self.folder();
             self.jobs.submit(Job::Begin { id, folder, name, origin });
         }

@@ -445,8 +445,8 @@ impl App {
         let id = download.fact.id;
         let stage = std::mem::replace(&mut download.stage, Stage::Waiting);
         let (incoming, is_out) = match stage {
-            Stage::Coming(_, Coming { incoming, .. }) => {
-                let is_out = incoming.is_none();
+            Stage::Coming(_, Coming { incoming, is_begun, .. }) => {
+                let is_out = is_begun && incoming.is_none();
                 (incoming, is_out)
             }
             Stage::Parts(Pieces { incoming, is_out, .. }) => (incoming, is_out),
@@ -602,6 +602,10 @@ impl App {
         self.voice.show(&download.notice(), Some(&download.errand));
         let stage = std::mem::replace(&mut download.stage, Stage::Parking);
         let incoming = match stage {
+            Stage::Coming(_, Coming { is_begun: false, .. }) => {
+                download.stage = Stage::Waiting;
+                return;
+            }
             Stage::Coming(_, Coming { incoming, .. }) | Stage::Parts(Pieces { incoming, .. }) => incoming,
             // Nothing has begun.
             Stage::Waiting | Stage::Ready | Stage::Asked(_) if download.found.is_none() => {
