@@ -33,8 +33,23 @@ pub struct Settings {
     pub peer_listen: Option<SocketAddr>,
     /// What happens when a peer asks.
     pub accept: AcceptPolicy,
+    /// How many files move at once, and how fast.
+    pub pace: PaceSettings,
     /// Whether the client goes on after the end of its input.
     pub stay: bool,
+}
+
+/// How many files are sent at once, and how fast files may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaceSettings {
+    /// Files that are sent at once, to all peers together; at least 1.
+    pub upload_slots: usize,
+    /// Files that are sent at once to one peer; at least 1.
+    pub upload_slots_per_peer: usize,
+    /// Bytes of files a second that leave, over all links together; `None` for no limit.
+    pub upload_rate: Option<u64>,
+    /// Bytes of files a second that come, over all links together; `None` for no limit.
+    pub download_rate: Option<u64>,
 }
 
 /// The default port of a server.

@@ -305,6 +305,9 @@ bodies! {
     FileEnd { transfer, root }
     FileCancel { transfer, code }
     FileQueued { transfer, position }
+    FilePause { transfer }
+    FileResume { transfer }
+    FileRate { bytes_per_second }
     FileDone { transfer }
     UnitRequest { transfer, root, unit_log2, first, count, flags }
     FileValues<'a> { transfer, first, values }
@@ -335,7 +338,7 @@ directions! {
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit
-        FileEnd FileCancel FileQueued FileDone UnitRequest FileValues
+        FileEnd FileCancel FileQueued FileDone FilePause FileResume FileRate UnitRequest FileValues
     }
 }
 

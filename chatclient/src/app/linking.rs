@@ -301,6 +301,7 @@ impl App {
         let (peer, device, purpose, path, errand) = (peer.clone(), *device, *purpose, *path, errand.take());
         self.voice.show(&Notice::PeerConnected { peer: peer.clone(), device, path }, errand.as_ref());
         self.find_again(id, &peer);
+        self.revive(id, &peer);
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}

@@ -8,7 +8,7 @@ use crate::downloads::{
 };
 use crate::notice::{Code, TransferState};
 use bytes::Bytes;
-use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPathRef};
+use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -148,7 +148,7 @@ impl App {
                 );
                 self.voice.info(text);
                 self.transfers.keep(id, kept);
-                self.fail_download(id, ErrorCode::Changed.into());
+                self.fail_download(id, ErrorCode::Changed.into(), None);
             }
             Err(failure) => self.give_up_download(id, &failure),
         }
@@ -190,11 +190,13 @@ impl App {
             return self.on_part_started(at, size);
         }
         let id = download.fact.id;
-        let name = download.fact.name.clone();
+        let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
         download.heard_at = Instant::now();
         download.fact.size = Some(size);
         download.fact.position = None;
-        download.fact.state = TransferState::Active;
+        if !(download.paused || download.paused_there) {
+            download.fact.state = TransferState::Active;
+        }
         if size != download.file.size {
             // What came earlier was looked for, and what is asked for counted, with the size that was listed.
             let message = format!("{} has another size than was listed", name.as_str());
@@ -210,9 +212,15 @@ impl App {
         download.stage = Stage::Coming(at, coming);
         if must_begin {
             let folder = self.folder();
-            self.jobs.submit(Job::Begin { id, folder, name, origin });
+            self.jobs.submit(Job::Begin { id, folder, into, name, origin });
         }
-        self.show_progress(id);
+        self.show_change(id);
+    }
+
+    pub(super) fn on_folder_made(&mut self, made: Result<(), Failure>) {
+        if let Err(failure) = made {
+            self.voice.fail(None, failure.code, failure.message);
+        }
     }
 
     pub(super) fn on_begun(&mut self, id: u64, begun: Result<(Downloads, Box<Incoming>), Failure>) {
@@ -230,6 +238,9 @@ impl App {
     }
 
     pub(super) fn on_file_data(&mut self, at: LinkTransfer, data: Bytes) {
+        if let Some(bucket) = &mut self.pace.down {
+            bucket.take(data.len() as u64, Instant::now());
+        }
         let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
             return self.on_part_data(at, data);
         };
@@ -292,6 +303,20 @@ impl App {
         finished.into_iter().for_each(|(id, finished)| self.on_one_finished(id, finished));
     }
 
+    /// A file whose content came with a list is written, or is not.
+    pub(super) fn on_placed(
+        &mut self,
+        id: u64,
+        root: Hash,
+        mtime: u64,
+        placed: Result<Box<Incoming>, Failure>,
+    ) {
+        match placed {
+            Ok(incoming) => self.finish_download(id, incoming, root, mtime),
+            Err(failure) => self.on_one_finished(id, Err(failure)),
+        }
+    }
+
     fn on_one_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
         let at = self.transfers.downloads.get(&id).and_then(Download::at);
         let outcome = finished.as_ref().map(drop).map_err(|failure| failure.code);
@@ -316,7 +341,7 @@ impl App {
         }
         // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
         if code != ErrorCode::Offline {
-            self.fail_download(id, code.into());
+            self.fail_download(id, code.into(), None);
         }
     }
 
@@ -336,16 +361,18 @@ impl App {
             (Some(incoming), None, None) => coming.incoming = Some(incoming),
             (None, Some(unit), _) if !coming.is_begun => {
                 coming.is_begun = true;
-                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
                 let folder = self.folder();
-                self.jobs.submit(Job::StoreWhole { id, folder, name, origin, unit });
+                self.jobs.submit(Job::StoreWhole { id, folder, into, name, origin, unit });
             }
             // An empty file.
             (None, None, Some(_)) if !coming.is_begun => {
                 coming.is_begun = true;
-                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
                 let folder = self.folder();
-                self.jobs.submit(Job::Begin { id, folder, name, origin });
+                self.jobs.submit(Job::Begin { id, folder, into, name, origin });
             }
             // A worker has it.
             (None, Some(unit), _) => coming.units.push_front(unit),
@@ -398,7 +425,8 @@ impl App {
                 | Stage::Ready
                 | Stage::Asked(_)
                 | Stage::Parts(_)
-                | Stage::Parking,
+                | Stage::Parking
+                | Stage::Placing,
             )
             | None => {
                 self.put_away(id, incoming);
@@ -445,9 +473,14 @@ impl App {
 }
 
 /// Looks for what an earlier transfer left; on a worker.
-pub(super) fn look(folder: Folder, name: &SafeName, origin: &Origin) -> Result<(Downloads, Looked), Failure> {
+pub(super) fn look(
+    folder: Folder,
+    into: &SafeRelPath,
+    name: &SafeName,
+    origin: &Origin,
+) -> Result<(Downloads, Looked), Failure> {
     let downloads = open(folder)?;
-    let looked = match downloads.look_for(SafeRelPathRef::ROOT, name.borrow(), origin)? {
+    let looked = match downloads.look_for(into.borrow(), name.borrow(), origin)? {
         Search::Nothing { damaged } => Looked::Nothing { damaged },
         Search::Part(incoming) => Looked::Part(incoming),
         Search::Changed(kept) => Looked::Changed(kept),
@@ -463,11 +496,12 @@ pub(super) fn recheck(incoming: &mut Incoming) -> Result<usize, Failure> {
 /// Begins a file; on a worker.
 pub(super) fn begin(
     folder: Folder,
+    into: &SafeRelPath,
     name: &SafeName,
     origin: &Origin,
 ) -> Result<(Downloads, Box<Incoming>), Failure> {
     let downloads = open(folder)?;
-    let incoming = Incoming::begin(&downloads, SafeRelPathRef::ROOT, name.borrow(), origin)?;
+    let incoming = Incoming::begin(&downloads, into.borrow(), name.borrow(), origin)?;
     Ok((downloads, Box::new(incoming)))
 }
 
@@ -476,6 +510,29 @@ fn open(folder: Folder) -> Result<Downloads, DownloadError> {
         Folder::Open(downloads) => Ok(downloads),
         Folder::Named(path) => Downloads::open(path),
     }
+}
+
+/// Writes a file whose content is here already; on a worker.
+pub(super) fn place(
+    folder: Folder,
+    into: &SafeRelPath,
+    name: &SafeName,
+    origin: &Origin,
+    root: Hash,
+    content: &Bytes,
+) -> Result<Box<Incoming>, Failure> {
+    let (_, mut incoming) = begin(folder, into, name, origin)?;
+    if !content.is_empty() && incoming.store(0, std::slice::from_ref(content), &root.0)? != root.0 {
+        let message = format!("{} does not hash to what the list said", name.as_str());
+        let _ = incoming.discard();
+        return Err(Failure { code: ErrorCode::VerifyFailed, message });
+    }
+    Ok(incoming)
+}
+
+/// Makes a folder; on a worker.
+pub(super) fn make_folder(folder: Folder, path: &SafeRelPath) -> Result<(), Failure> {
+    Ok(open(folder)?.create_folder(path.borrow())?)
 }
 
 /// Hashes and writes one unit; on a worker.
@@ -488,11 +545,12 @@ pub(super) fn store(incoming: &mut Incoming, unit: &Unit) -> Result<Stored, Fail
 /// Writes a file of one unit; on a worker.
 pub(super) fn store_whole(
     folder: Folder,
+    into: &SafeRelPath,
     name: &SafeName,
     origin: &Origin,
     unit: &Unit,
 ) -> Result<(Downloads, Box<Incoming>, Stored), Failure> {
-    let (downloads, mut incoming) = begin(folder, name, origin)?;
+    let (downloads, mut incoming) = begin(folder, into, name, origin)?;
     let stored = store(&mut incoming, unit);
     match stored {
         Ok(stored) => Ok((downloads, incoming, stored)),

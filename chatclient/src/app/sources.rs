@@ -170,9 +170,10 @@ impl App {
         match found {
             Some(incoming) => self.on_part_file(id, incoming),
             None => {
-                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
                 let folder = self.folder();
-                self.jobs.submit(Job::Begin { id, folder, name, origin });
+                self.jobs.submit(Job::Begin { id, folder, into, name, origin });
             }
         }
     }
@@ -195,8 +196,12 @@ impl App {
     }
 
     /// Asks whoever can for what is missing.
-    fn plan(&mut self, id: u64) {
+    pub(super) fn plan(&mut self, id: u64) {
+        let is_paused = self.transfers.downloads.get(&id).is_some_and(|download| download.paused);
         let Some(pieces) = self.transfers.pieces(id) else { return };
+        if is_paused && !pieces.todo.is_empty() {
+            return self.go_on_with_parts(id);
+        }
         let root = pieces.root;
         let sources = self.sources.of(root).filter(|link| self.links.has_sources(*link)).collect::<Vec<_>>();
         let Some(pieces) = self.transfers.pieces(id) else { return };
@@ -219,7 +224,7 @@ impl App {
         if code == Code::LinkLost && self.may_wait() {
             self.park_download(id);
         } else {
-            self.fail_download(id, code);
+            self.fail_download(id, code, None);
         }
     }
 

@@ -71,6 +71,7 @@ mod error;
 mod event;
 mod link;
 mod lists;
+mod pace;
 mod receive;
 mod send;
 mod state;
@@ -84,8 +85,8 @@ use alloc::string::ToString as _;
 
 pub use config::{Config, Introduction};
 pub use error::{
-    FetchError, ListError, NoHello, ProvideListError, SayError, SendFileError, TransferError, UnitError,
-    ValuesError,
+    FetchError, ListError, NoHello, PaceError, ProvideListError, SayError, SendFileError, TransferError,
+    UnitError, ValuesError,
 };
 pub use event::{Closed, Event};
 pub use lists::{Item, ListId, ListedEntry};
@@ -290,6 +291,11 @@ impl Peer {
             ToPeer::FileCancel(cancel) => self.on_cancel(cancel)?,
             ToPeer::FileQueued(queued) => self.on_queued(queued)?,
             ToPeer::FileDone(done) => self.on_done(done)?,
+            ToPeer::FilePause(pause) => self.on_pause(FrameType::FilePause, pause.transfer, true)?,
+            ToPeer::FileResume(resume) => self.on_pause(FrameType::FileResume, resume.transfer, false)?,
+            ToPeer::FileRate(rate) => {
+                self.events.push_back(Event::RateWanted { bytes_per_second: rate.bytes_per_second })
+            }
             ToPeer::UnitRequest(request) => self.on_unit_request(request)?,
             ToPeer::FileValues(values) => self.on_values(&values)?,
         }
@@ -323,6 +329,9 @@ impl Peer {
             | ToPeer::FileRequest(_)
             | ToPeer::FileCancel(_)
             | ToPeer::FileQueued(_)
+            | ToPeer::FilePause(_)
+            | ToPeer::FileResume(_)
+            | ToPeer::FileRate(_)
             | ToPeer::UnitRequest(_) => false,
         }
     }

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::pace::Pause;
 use super::unit::Units;
 use super::{Event, FetchError, Part, Peer, Resume, TransferError, TransferFault, Violation};
 use crate::wire::{
@@ -36,6 +37,7 @@ struct Download {
     /// Not the rest of the file, but some units.
     part: Option<Part>,
     stage: Stage,
+    pause: Pause,
 }
 
 #[derive(Debug)]
@@ -81,9 +83,14 @@ impl Downloads {
         self.open.contains_key(&transfer)
     }
 
+    /// Who has stopped a transfer.
+    pub(super) fn pause_of(&mut self, transfer: TransferId) -> Option<&mut Pause> {
+        self.open.get_mut(&transfer).map(|download| &mut download.pause)
+    }
+
     /// Whether `transfer` was asked for on this link at all. What still comes for one that has ended crossed our
     /// cancel on the way.
-    fn was_asked(&self, transfer: TransferId) -> bool {
+    pub(super) fn was_asked(&self, transfer: TransferId) -> bool {
         transfer.0 % 2 == self.parity && transfer.0 > 0 && self.next.is_none_or(|next| transfer.0 < next)
     }
 
@@ -133,7 +140,10 @@ impl Peer {
         let transfer = self.next_download()?;
         let Resume { unit_log2, offset, held } = at;
         self.conn.send(&FileRequest { transfer, source, unit_log2, offset, held });
-        self.downloads.open.insert(transfer, Download { source, at, part: None, stage: Stage::Asked });
+        self.downloads.open.insert(
+            transfer,
+            Download { source, at, part: None, stage: Stage::Asked, pause: Pause::default() },
+        );
         Ok(transfer)
     }
 
@@ -155,7 +165,10 @@ impl Peer {
         let flags = if values { UNITS_WITH_VALUES } else { 0 };
         self.conn.send(&UnitRequest { transfer, root, unit_log2, first, count, flags });
         let source = Source::Root(root);
-        self.downloads.open.insert(transfer, Download { source, at, part: Some(part), stage: Stage::Asked });
+        self.downloads.open.insert(
+            transfer,
+            Download { source, at, part: Some(part), stage: Stage::Asked, pause: Pause::default() },
+        );
         Ok(transfer)
     }
 

@@ -13,6 +13,7 @@ use core::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
 
+use super::pace::Pause;
 use super::unit::{EMPTY_ROOT, Units};
 use super::{Event, Part, Peer, Resume, SendFileError, TransferFault, UnitError, ValuesError, Violation};
 use crate::conn::Lane;
@@ -93,6 +94,7 @@ struct Upload {
     /// Not the rest of the file, but some units.
     part: Option<Part>,
     stage: Stage,
+    pause: Pause,
 }
 
 #[derive(Debug)]
@@ -147,12 +149,18 @@ impl Uploads {
 
     /// Whether the other end has used this number. What still comes for a transfer that has ended crossed our
     /// cancel on the way.
-    fn was_wanted(&self, transfer: TransferId) -> bool {
+    pub(super) fn was_wanted(&self, transfer: TransferId) -> bool {
         transfer.0 % 2 == self.parity && transfer.0 > 0 && transfer.0 <= self.last
     }
 
+    /// Who has stopped a transfer.
+    pub(super) fn pause_of(&mut self, transfer: TransferId) -> Option<&mut Pause> {
+        self.open.get_mut(&transfer).map(|upload| &mut upload.pause)
+    }
+
+    /// Those that move. What a stopped one still has to provide must not hold up the others.
     fn sending(&self) -> impl Iterator<Item = &Sending> {
-        self.open.values().filter_map(|upload| match &upload.stage {
+        self.open.values().filter(|upload| upload.pause.moves()).filter_map(|upload| match &upload.stage {
             Stage::Sending(sending) => Some(sending),
             Stage::Wanted | Stage::Sent => None,
         })
@@ -165,7 +173,7 @@ impl Uploads {
             return None;
         }
         let wants = |(transfer, upload): (&TransferId, &Upload)| match &upload.stage {
-            Stage::Sending(sending) if sending.wants_unit() => Some(*transfer),
+            Stage::Sending(sending) if upload.pause.moves() && sending.wants_unit() => Some(*transfer),
             Stage::Sending(_) | Stage::Wanted | Stage::Sent => None,
         };
         let after = self.open.range((Bound::Excluded(self.turn), Bound::Unbounded));
@@ -360,7 +368,8 @@ impl Peer {
             Wanted::Root(_) | Wanted::Units(..) => SafeRelPath::root(),
         };
         let Resume { unit_log2, offset, held } = at;
-        self.uploads.open.insert(transfer, Upload { path, at, part, stage: Stage::Wanted });
+        let pause = Pause::default();
+        self.uploads.open.insert(transfer, Upload { path, at, part, stage: Stage::Wanted, pause });
         self.events.push_back(Event::FileWanted { transfer, wanted, unit_log2, offset, held });
     }
 

@@ -75,6 +75,9 @@ impl State {
             | ToPeer::FileCancel(_)
             | ToPeer::FileQueued(_)
             | ToPeer::FileDone(_)
+            | ToPeer::FilePause(_)
+            | ToPeer::FileResume(_)
+            | ToPeer::FileRate(_)
             | ToPeer::UnitRequest(_)
             | ToPeer::FileValues(_) => self == Self::Open,
         }

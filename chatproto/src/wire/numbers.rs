@@ -66,8 +66,11 @@ table! {
         0x65 FileCancel "file_cancel" "Ends a transfer early, from either side."
         0x66 FileQueued "file_queued" "The transfer waits at this position."
         0x67 FileDone "file_done" "The receiver has the file, verified."
+        0x68 FilePause "file_pause" "The transfer stands still, for one side."
+        0x69 FileResume "file_resume" "The transfer may go on, for one side."
         0x6a UnitRequest "unit_request" "Asks for some units of a file by its root."
         0x6b FileValues "file_values" "The values of a file's units, before the first of them."
+        0x6c FileRate "file_rate" "How fast files may come over this link."
     }
 }
 
@@ -83,8 +86,6 @@ pub const RESERVED_FRAMES: &[(u8, &str)] = &[
     (0x49, "probe of an address"),
     (0x4a, "relay"),
     (0x4b, "relay opened"),
-    (0x68, "pause"),
-    (0x69, "resume"),
     (0x7f, "extension"),
 ];
 
@@ -180,6 +181,7 @@ table! {
         6 Inline "inline" "Lists can carry the content of small files."
         7 Resume "resume" "Transfers resume at a verified unit."
         8 Sources "sources" "Units can be asked for by root."
+        11 Pace "pace" "Transfers can be paused, and kept to a rate."
     }
 }
 

@@ -266,7 +266,11 @@ impl LinkEnd {
                 assert!(self.downloads.is_empty(), "what was open has failed before");
                 self.is_closed = true;
             }
-            Event::FileQueued { .. } | Event::ListRefused { .. } => {}
+            Event::FileQueued { .. }
+            | Event::FilePaused { .. }
+            | Event::FileResumed { .. }
+            | Event::RateWanted { .. }
+            | Event::ListRefused { .. } => {}
         }
     }
 }

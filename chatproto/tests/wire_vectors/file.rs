@@ -1,9 +1,10 @@
 //! The file-list and file-data families.
 
 use chatproto::wire::{
-    Entry, EntryKind, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest,
-    FileUnit, FileValues, Generation, LIST_INLINE, List, ListFolder, ListPage, MAX_UNIT_LOG2, MIN_UNIT_LOG2,
-    RequestId, Rest, SafeNameRef, Source, TransferId, UNITS_WITH_VALUES, UnitRequest,
+    Entry, EntryKind, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued,
+    FileRate, FileRequest, FileResume, FileUnit, FileValues, Generation, LIST_INLINE, List, ListFolder,
+    ListPage, MAX_UNIT_LOG2, MIN_UNIT_LOG2, RequestId, Rest, SafeNameRef, Source, TransferId,
+    UNITS_WITH_VALUES, UnitRequest,
 };
 
 use crate::show::show;
@@ -22,6 +23,9 @@ show! {
     FileCancel { transfer, code }
     FileQueued { transfer, position }
     FileDone { transfer }
+    FilePause { transfer }
+    FileResume { transfer }
+    FileRate { bytes_per_second }
     UnitRequest { transfer, root, unit_log2, first, count, flags }
     FileValues<'_> { transfer, first, values }
 }
@@ -148,6 +152,12 @@ pub(crate) fn transfers() -> Vec<Vector> {
         vector("far away", FileQueued { transfer: TRANSFER, position: u32::MAX }),
         vector("typical", FileDone { transfer: TRANSFER }),
         vector("largest", FileDone { transfer: TransferId(u32::MAX) }),
+        vector("typical", FilePause { transfer: TRANSFER }),
+        vector("largest", FilePause { transfer: TransferId(u32::MAX) }),
+        vector("typical", FileResume { transfer: TRANSFER }),
+        vector("largest", FileResume { transfer: TransferId(u32::MAX) }),
+        vector("one MiB a second", FileRate { bytes_per_second: 1 << 20 }),
+        vector("no limit", FileRate { bytes_per_second: 0 }),
         vector("with all values", units),
         vector(
             "the last units, smallest",
