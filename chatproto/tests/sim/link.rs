@@ -52,6 +52,8 @@ struct Download {
     /// Units that were acknowledged; of a file that is asked for by its hash, in some parts only.
     stored: usize,
     part: Option<peer::Part>,
+    /// How it was asked for, unless that was by its hash.
+    source: Option<Source>,
     values: Vec<Hash>,
 }
 
@@ -147,7 +149,7 @@ impl LinkEnd {
                 for entry in entries {
                     if rng.chance(50) {
                         let unit_log2 = 10 + rng.below(4) as u8;
-                        let download = match entry.root.filter(|_| rng.chance(30)) {
+                        let download = match entry.root.filter(|_| rng.chance(60)) {
                             Some(root) => fetch_part(peer, root, entry.size, unit_log2, rng),
                             None => {
                                 let key = (self.other.unwrap(), entry.name.as_str().to_owned());
@@ -223,6 +225,20 @@ impl LinkEnd {
                     if peer.unit_stored(transfer, unit, value).is_ok() {
                         download.stored = to;
                     }
+                    // Cut off here, and gone on with at once over the same link.
+                    if rng.chance(20)
+                        && let Some(source) = download.source
+                        && peer.cancel(transfer, ErrorCode::Cancelled).is_ok()
+                        && let Some(download) = self.downloads.remove(&transfer)
+                    {
+                        let (name, part) = download.into_part();
+                        let again = fetch_rest(peer, source, Some(&part), part.unit_log2, totals);
+                        owner.parts.insert((self.other.unwrap(), name.clone()), part);
+                        if let Some((transfer, mut download)) = again {
+                            download.name = name;
+                            self.downloads.insert(transfer, download);
+                        }
+                    }
                 }
             }
             Event::FileComplete { transfer, root, .. } => {
@@ -250,10 +266,8 @@ impl LinkEnd {
                 assert_ne!(code, ErrorCode::VerifyFailed);
                 let download = self.downloads.remove(&transfer).expect("it ended before");
                 if download.part.is_none() && download.stored > 0 {
-                    let Download { name, unit_log2, mut bytes, stored, .. } = download;
-                    // A last unit that is not whole comes again.
-                    bytes.truncate(stored >> unit_log2 << unit_log2);
-                    owner.parts.insert((self.other.unwrap(), name), Part { unit_log2, bytes });
+                    let (name, part) = download.into_part();
+                    owner.parts.insert((self.other.unwrap(), name), part);
                 }
                 totals.files_failed += 1;
             }
@@ -292,7 +306,8 @@ fn fetch_rest(
     };
     let transfer = peer.fetch(source, at).ok()?;
     totals.files_resumed += u64::from(at.offset > 0);
-    Some((transfer, Download::new(at.unit_log2, 0, bytes, None)))
+    let download = Download::new(at.unit_log2, 0, bytes, None);
+    Some((transfer, Download { source: Some(source), ..download }))
 }
 
 /// Asks for some units of a file by its hash.
@@ -317,6 +332,13 @@ fn fetch_part(
 impl Download {
     fn new(unit_log2: u8, offset: usize, bytes: Vec<u8>, part: Option<peer::Part>) -> Self {
         let stored = bytes.len();
-        Self { name: String::new(), unit_log2, offset, bytes, stored, part, values: Vec::new() }
+        let (name, source, values) = (String::new(), None, Vec::new());
+        Self { name, unit_log2, offset, bytes, stored, part, source, values }
+    }
+
+    /// What is kept of it. A last unit that is not whole comes again.
+    fn into_part(mut self) -> (String, Part) {
+        self.bytes.truncate(self.stored >> self.unit_log2 << self.unit_log2);
+        (self.name, Part { unit_log2: self.unit_log2, bytes: self.bytes })
     }
 }
