@@ -62,6 +62,7 @@ impl World {
         for user in ["bob", "carol"] {
             list(alice, user);
         }
+        alice.forget();
     }
 
     fn check(&self, done: &Value) {
