@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
-use super::{PASSWORD, PATIENCE, Scratch, Server, program, signal};
+use super::{PASSWORD, PATIENCE, Scratch, Server, command_in, signal};
 
 /// How a client is started; begin with [`Options::new`].
 pub struct Options {
@@ -16,6 +16,7 @@ pub struct Options {
     server: String,
     args: Vec<OsString>,
     json: bool,
+    netns: Option<String>,
 }
 
 impl Options {
@@ -40,7 +41,8 @@ impl Options {
     pub fn bare(user: &str, server: &str, scratch: &Scratch) -> Self {
         let password = scratch.path("password");
         std::fs::write(&password, format!("{PASSWORD}\n")).expect("the password is written");
-        let options = Self { user: user.into(), server: server.into(), args: Vec::new(), json: true };
+        let options =
+            Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, netns: None };
         options
             .arg("--password-file")
             .arg(password)
@@ -85,8 +87,22 @@ impl Options {
         self
     }
 
+    /// Another address for peers than the one in the options so far.
+    pub fn peers_at(mut self, addr: &str) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--peer-listen") {
+            self.args[at + 1] = addr.into();
+        }
+        self
+    }
+
+    /// Runs in a network namespace, if one is named.
+    pub fn in_netns(mut self, netns: Option<&str>) -> Self {
+        self.netns = netns.map(str::to_owned);
+        self
+    }
+
     pub fn start(self) -> Client {
-        let mut child = Command::new(program("chatclient"))
+        let mut child = command_in(self.netns.as_deref(), "chatclient")
             .args(["--server", &self.server, "--user", &self.user])
             .args(&self.args)
             .args(self.json.then_some("--json"))
@@ -160,6 +176,20 @@ impl Client {
         }
     }
 
+    /// The input, for somebody else to type into.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("the input is open")
+    }
+
+    /// The next event, whatever it is.
+    pub fn next(&mut self) -> Value {
+        if !self.seen.is_empty() {
+            return self.seen.remove(0);
+        }
+        let event = self.events.recv_timeout(PATIENCE);
+        event.unwrap_or_else(|_| panic!("{} told nothing more", self.user))
+    }
+
     /// Waits for a message with this text.
     pub fn expect_message(&mut self, from: &str, text: &str) -> Value {
         self.expect("message", |event| event["from"] == from && event["text"] == text)
@@ -205,10 +235,15 @@ impl Client {
     }
 
     /// Ends it the way a user does whose commands did not all succeed.
-    pub fn quit_with_failures(mut self) {
+    pub fn quit_with_failures(self) {
+        self.quit_with(1);
+    }
+
+    /// Ends it the way a user does; the first command that failed did so with this code.
+    pub fn quit_with(mut self, code: i32) {
         self.type_line("/quit");
         let status = self.wait();
-        assert_eq!(status.code(), Some(1), "the client ended with {status}");
+        assert_eq!(status.code(), Some(code), "the client ended with {status}");
     }
 
     /// Ends it the way a crash does.

@@ -40,6 +40,14 @@ pub fn program(name: &str) -> PathBuf {
     dir.join(name)
 }
 
+/// One of our programs, about to start in a network namespace, if one is named.
+pub fn command_in(netns: Option<&str>, name: &str) -> Command {
+    let Some(netns) = netns else { return Command::new(program(name)) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", netns]).arg(program(name));
+    command
+}
+
 /// A directory that is removed at the end, with what a test keeps in it.
 pub struct Scratch(tempfile::TempDir);
 

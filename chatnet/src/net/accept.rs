@@ -139,6 +139,7 @@ impl Net {
         let Ok(tls) = Session::new(security, peer.ip(), self.send_limit()) else { return };
         let deadline = tls.is_some().then(|| Instant::now() + self.config.handshake_timeout);
         let conn = Conn::new(stream, tls, 0, true);
+        conn.limit_unsent(self.config.unsent_limit);
         let open = matches!(conn.phase, Phase::Open);
         let Ok(token) = self.insert(conn, deadline) else { return };
         self.events.push(NetEvent::Accepted { token, listener, peer });
