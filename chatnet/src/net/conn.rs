@@ -147,6 +147,11 @@ impl Conn {
         self.eof_told && self.write_half == WriteHalf::Shut
     }
 
+    /// Whether our direction of the socket has ended.
+    pub(super) fn has_shut_write(&self) -> bool {
+        self.write_half == WriteHalf::Shut
+    }
+
     /// Gives a turn's budgets, once a turn.
     pub(super) fn renew_budgets(&mut self, turn: u64, read: usize, write: usize) {
         if self.budget_turn != turn {

@@ -8,7 +8,7 @@ use std::{
 
 use mio::net::TcpStream;
 
-use super::{Conn, Net, too_many};
+use super::{Net, too_many};
 use crate::{ConnToken, Security, tls::Session};
 
 /// How to dial.
@@ -29,11 +29,11 @@ impl Net {
     /// [`max_connections`](crate::NetConfig::max_connections), or what the system says at once, for instance that
     /// there is no route.
     pub fn connect(&mut self, addr: SocketAddr, options: ConnectOptions) -> io::Result<ConnToken> {
-        if self.conns.len() >= self.config.max_connections {
+        if self.connections() >= self.config.max_connections {
             return Err(too_many());
         }
         let tls = Session::new(&options.security, addr.ip(), self.send_limit()).map_err(io::Error::other)?;
         let stream = TcpStream::connect(addr)?;
-        self.insert(Conn::new(stream, tls, 0, false), Some(Instant::now() + options.timeout))
+        self.admit(stream, tls, false, Some(Instant::now() + options.timeout), addr)
     }
 }

@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
 use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
@@ -90,6 +91,8 @@ struct Server {
     replies: Mailbox<Reply>,
     listener: chatnet::ListenerId,
     started: Instant,
+    /// The hub has more to do, for which no event will come: the next turn must not wait.
+    is_unfinished: bool,
     /// When the loop gives up on clients that do not take their bye.
     stop_at: Option<Instant>,
     /// The log and the hub disagree, or a thread died: nothing more can be promised.
@@ -160,6 +163,7 @@ impl Server {
             replies,
             listener,
             started: Instant::now(),
+            is_unfinished: false,
             stop_at: None,
             fatal: None,
             logs,
@@ -178,13 +182,14 @@ impl Server {
             }
             self.take_answers();
             self.hub.handle_timeout(self.now());
-            self.removals.look(&self.store);
             self.take_reloaded();
             self.run_hub();
+            self.removals.ask(&self.store);
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer));
+                let _ =
+                    question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.net));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -215,7 +220,8 @@ impl Server {
 
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
-        [hub, self.stop_at, self.removals.deadline()].into_iter().flatten().min()
+        let now = self.is_unfinished.then_some(self.started);
+        [hub, self.stop_at, now].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -327,8 +333,9 @@ impl Server {
     }
 
     /// Lets the hub go on until it wants nothing more in this turn, then sends. What was sent makes room for those who
-    /// catch up, which the hub asks the log for: so until both are quiet.
+    /// catch up, which the hub asks the log for: so until both are quiet, or it is the others' turn.
     fn run_hub(&mut self) {
+        self.is_unfinished = true;
         for _ in 0..MAX_ROUNDS {
             let mut is_quiet = true;
             while let Some(event) = self.hub.poll_event() {
@@ -344,6 +351,7 @@ impl Server {
                 self.flush(conn);
             }
             if is_quiet {
+                self.is_unfinished = false;
                 break;
             }
         }
@@ -363,13 +371,10 @@ impl Server {
             Event::LoginResponse { conn, data } => {
                 self.logins.respond(&mut self.hub, &self.store, conn, &data);
             }
-            Event::Closed { conn, user, .. } => {
-                self.logins.forget(conn);
-                user.iter().for_each(|user| self.removals.closed(user));
-            }
+            Event::Closed { conn, .. } => self.logins.forget(conn),
             Event::LoggedIn { user, .. } => {
                 self.meter.logged_in();
-                self.removals.logged_in(&user);
+                self.removals.logged_in(user);
             }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
@@ -389,11 +394,12 @@ impl Server {
             return;
         };
         if let Some(queue) = self.hub.outgoing(conn) {
-            let waiting = queue.len();
+            let waiting = queue.remaining();
             match self.net.write(token, queue) {
                 Write::Done | Write::Blocked | Write::Closed => {}
             }
-            self.meter.sent(waiting - queue.len());
+            self.meter.sent(waiting - queue.remaining());
+            queue.set_in_transit(self.net.in_transit(token));
         }
         if self.hub.is_finished(conn) {
             self.links.remove(token);
