@@ -29,6 +29,7 @@ mod rooms;
 mod sending;
 mod server;
 mod slots;
+mod sources;
 mod start;
 mod transfers;
 mod voice;
@@ -56,9 +57,11 @@ use links::Links;
 use lists::Lists;
 use memory::Memory;
 use pace::Pace;
+use receiving::Batches;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
+use sources::Sources;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use transfers::Transfers;
@@ -125,12 +128,14 @@ struct App {
     lists: Lists,
     /// Files that are looked for again after a link was lost.
     again: Again,
+    sources: Sources,
     share: Option<Share>,
     /// The last remark about what of the share is not shown.
     share_remark: String,
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
+    batches: Batches,
     kept: KeptTransfers,
     gathering: Gathering,
     pace: Pace,

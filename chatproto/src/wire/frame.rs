@@ -4,11 +4,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     Announce, Bye, CaughtUp, ClientHello, Create, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
-    FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FrameError, FrameType, Gap,
-    History, IGNORABLE, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome,
-    ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage,
-    Moderate, Moderated, PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping,
-    Pong, Posted, Presence, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
+    FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FileValues, FrameError,
+    FrameType, Gap, History, IGNORABLE, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay,
+    LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message,
+    MessagePage, Moderate, Moderated, PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest,
+    PeerWithdraw, Ping, Pong, Posted, Presence, RoomList, Rooms, Say, Search, ServerHello, UnitRequest, Who,
+    WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -176,5 +177,6 @@ direction! {
         FileRequest(FileRequest), FileHead(FileHead<'a>), FileData(FileData<'a>), FileUnit(FileUnit), FileEnd(FileEnd),
         FileCancel(FileCancel), FileQueued(FileQueued), FileDone(FileDone),
         FilePause(FilePause), FileResume(FileResume), FileRate(FileRate),
+        UnitRequest(UnitRequest), FileValues(FileValues<'a>),
     }
 }
