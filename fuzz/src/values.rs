@@ -318,6 +318,8 @@ bodies! {
     FileResume { transfer }
     FileRate { bytes_per_second }
     FileDone { transfer }
+    UnitRequest { transfer, root, unit_log2, first, count, flags }
+    FileValues<'a> { transfer, first, values }
 }
 
 /// Makes the drawing of any frame of one direction.
@@ -346,7 +348,7 @@ directions! {
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit
-        FileEnd FileCancel FileQueued FileDone FilePause FileResume FileRate
+        FileEnd FileCancel FileQueued FileDone FilePause FileResume FileRate UnitRequest FileValues
     }
 }
 

@@ -81,7 +81,12 @@ impl App {
             Event::Hello { offer, ticket, user, device, purpose, .. } => {
                 self.on_hello(id, offer, &ticket, &user, device, purpose);
             }
-            Event::Open { .. } => self.on_link_open(id),
+            Event::Open { capabilities, .. } => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.capabilities = capabilities;
+                }
+                self.on_link_open(id);
+            }
             Event::Said { text, .. } => {
                 if let Some(peer) = self.links.get_mut(id).and_then(|link| link.name().cloned()) {
                     self.voice.show(&Notice::PeerMessage { peer, text }, None);
@@ -111,6 +116,7 @@ impl App {
             Event::FileStarted { transfer, size, mtime, .. } => {
                 self.on_file_started((id, transfer), size, mtime);
             }
+            Event::FileValues { transfer, values, .. } => self.on_file_values((id, transfer), values),
             Event::FileData { transfer, data, .. } => self.on_file_data((id, transfer), data),
             Event::FileUnit { transfer, unit, value } => self.on_file_unit((id, transfer), unit, value),
             Event::FileComplete { transfer, root, .. } => self.on_file_complete((id, transfer), root),

@@ -1,8 +1,9 @@
 //! Work that would hold the loop up: name lookup, key stretching, disks. It runs on a few threads, between bounded
 //! queues; whatever must stay in order has one job at a time.
 
-use super::receiving::{self, Looked, Stored, Unit};
+use super::receiving::{self, Looked, Stored, Unit, Whole};
 use super::sending::{self, Listed, Part, What};
+use super::sources;
 use crate::downloads::{Claim, Downloads, Incoming, KeptPart, Origin};
 use crate::share::{Outgoing, Share};
 use bytes::Bytes;
@@ -11,12 +12,13 @@ use chatproto::opaque::{
     ClientLogin, ClientLoginError, ClientPasswordChange, ClientRegistration, OsRng, RegistrationError,
 };
 use chatproto::peer::{ListId, UnitData};
-use chatproto::verify::UnitLog2;
+use chatproto::verify::{Layout, UnitLog2, UnitValue};
 use chatproto::wire::{ErrorCode, Hash, RequestId, SafeName, SafeRelPath, TransferId};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::links::LinkId;
 
@@ -58,6 +60,8 @@ pub(super) enum Job {
     Remember { share: Share, outgoing: Box<Outgoing>, doubted: bool },
     /// Look for the part of a file that came earlier.
     Look { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin },
+    /// See whether values merge to a hash.
+    Prove { id: u64, root: Hash, layout: Layout, values: Vec<Hash> },
     /// Look at some of what was found.
     Recheck { id: u64, incoming: Box<Incoming> },
     /// Begin a file that comes.
@@ -78,8 +82,10 @@ pub(super) enum Job {
     Store { id: u64, incoming: Box<Incoming>, unit: Unit },
     /// Flush some of what came, and claim it in the record.
     Claim { claim: Claim },
-    /// Compare the whole, and give the file its name.
-    Finish { id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64 },
+    /// Write a file of one unit.
+    StoreWhole { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin, unit: Unit },
+    /// Compare files that are there, make them durable and give them their names, all together.
+    Finish { files: Vec<Whole> },
     /// Keep what came for another time.
     Keep { id: u64, incoming: Box<Incoming> },
     /// Remove what came.
@@ -157,9 +163,22 @@ pub(super) enum Done {
         incoming: Box<Incoming>,
         stored: Result<Stored, receiving::Failure>,
     },
-    Finished {
+    Placed {
         id: u64,
-        finished: Result<crate::downloads::Finished, receiving::Failure>,
+        root: Hash,
+        mtime: u64,
+        placed: Result<Box<Incoming>, receiving::Failure>,
+    },
+    StoredWhole {
+        id: u64,
+        stored: Result<(Downloads, Box<Incoming>, Stored), receiving::Failure>,
+    },
+    Finished {
+        finished: Vec<(u64, Result<crate::downloads::Finished, receiving::Failure>)>,
+    },
+    Proved {
+        id: u64,
+        values: Option<Arc<[UnitValue]>>,
     },
     FolderMade(Result<(), receiving::Failure>),
     /// Nobody waits for it.
@@ -253,6 +272,9 @@ fn work(job: Job) -> Done {
         Job::Look { id, folder, into, name, origin } => {
             Done::Looked { id, looked: receiving::look(folder, &into, &name, &origin) }
         }
+        Job::Prove { id, root, layout, values } => {
+            Done::Proved { id, values: sources::prove(root, layout, &values) }
+        }
         Job::Recheck { id, mut incoming } => {
             let left = receiving::recheck(&mut incoming);
             Done::Rechecked { id, incoming, left }
@@ -261,8 +283,8 @@ fn work(job: Job) -> Done {
             Done::Begun { id, begun: receiving::begin(folder, &into, &name, &origin) }
         }
         Job::Place { id, folder, into, name, origin, root, content } => {
-            let finished = receiving::place(folder, &into, &name, &origin, root, &content);
-            Done::Finished { id, finished }
+            let placed = receiving::place(folder, &into, &name, &origin, root, &content);
+            Done::Placed { id, root, mtime: origin.mtime_ms, placed }
         }
         Job::MakeFolder { folder, path } => Done::FolderMade(receiving::make_folder(folder, &path)),
         Job::Store { id, mut incoming, unit } => {
@@ -276,9 +298,10 @@ fn work(job: Job) -> Done {
             }
             Done::Nothing
         }
-        Job::Finish { id, incoming, root, mtime } => {
-            Done::Finished { id, finished: receiving::finish(*incoming, root, mtime) }
+        Job::StoreWhole { id, folder, into, name, origin, unit } => {
+            Done::StoredWhole { id, stored: receiving::store_whole(folder, &into, &name, &origin, &unit) }
         }
+        Job::Finish { files } => Done::Finished { finished: receiving::finish(files) },
         Job::Keep { id, incoming } => Done::Kept { id, kept: incoming.keep().map_err(Into::into) },
         Job::Discard { incoming } => {
             // Its name says that it is unfinished, so nothing is lost when it cannot be removed.

@@ -32,6 +32,7 @@ mod rotation;
 mod sending;
 mod server;
 mod slots;
+mod sources;
 mod start;
 mod transfers;
 mod voice;
@@ -61,9 +62,11 @@ use lists::Lists;
 use memory::Memory;
 use pace::Pace;
 use persons::Persons;
+use receiving::Batches;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
+use sources::Sources;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use transfers::Transfers;
@@ -132,12 +135,14 @@ struct App {
     lists: Lists,
     /// Files that are looked for again after a link was lost.
     again: Again,
+    sources: Sources,
     share: Option<Share>,
     /// The last remark about what of the share is not shown.
     share_remark: String,
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
+    batches: Batches,
     kept: KeptTransfers,
     gathering: Gathering,
     pace: Pace,

@@ -14,8 +14,10 @@ use super::lists::Lists;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::persons::Persons;
+use super::receiving::Batches;
 use super::server::{Server, Trust};
-use super::transfers::Transfers;
+use super::sources::Sources;
+use super::transfers::{MAX_SMALL_ACTIVE, Transfers};
 use super::voice::Voice;
 use crate::cli;
 use crate::notice::Code;
@@ -158,11 +160,13 @@ impl App {
             direct: None,
             lists: Lists::default(),
             again: Again::default(),
+            sources: Sources::default(),
             share,
             share_remark: String::new(),
             downloads: None,
             transfers: Transfers::default(),
             uploads: BTreeMap::new(),
+            batches: Batches::default(),
             kept: KeptTransfers::default(),
             gathering: Gathering::default(),
             pace,
@@ -184,8 +188,10 @@ impl App {
     /// How this end of a link is set up.
     pub(super) fn peer_config(&self) -> peer::Config {
         let mut config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
-        config.capabilities =
-            config.capabilities.with(Capability::Resume).with(Capability::Inline).with(Capability::Pace);
+        config.max_transfers = 2 * MAX_SMALL_ACTIVE;
+        config.capabilities = [Capability::Resume, Capability::Sources, Capability::Inline, Capability::Pace]
+            .into_iter()
+            .fold(config.capabilities, Capabilities::with);
         config
     }
 

@@ -210,6 +210,12 @@ impl Client {
         &self.seen
     }
 
+    /// Forgets what came so far and was not waited for.
+    pub fn forget(&mut self) {
+        self.others();
+        self.seen.clear();
+    }
+
     /// Ends the input, as a script that has said everything does.
     pub fn end_input(&mut self) {
         self.stdin = None;

@@ -5,12 +5,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     AccountReply, Announce, Bye, CaughtUp, ClientHello, Create, DeviceList, Devices, DirectRoom, Error,
     FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest,
-    FileResume, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited, Join, Joined, Leave, Left,
-    LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse,
-    LoginStart, Members, Message, MessagePage, Moderate, Moderated, PasswordFinish, PasswordStart,
-    PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted,
-    Presence, RegisterFinish, RegisterStart, RoomList, Rooms, Say, Search, ServerHello, ServerKey, Who,
-    WireError,
+    FileResume, FileUnit, FileValues, FrameError, FrameType, Gap, History, IGNORABLE, Invited, Join, Joined,
+    Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk,
+    LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated, PasswordFinish,
+    PasswordStart, PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong,
+    Posted, Presence, RegisterFinish, RegisterStart, RoomList, Rooms, Say, Search, ServerHello, ServerKey,
+    UnitRequest, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -181,5 +181,6 @@ direction! {
         FileRequest(FileRequest), FileHead(FileHead<'a>), FileData(FileData<'a>), FileUnit(FileUnit), FileEnd(FileEnd),
         FileCancel(FileCancel), FileQueued(FileQueued), FileDone(FileDone),
         FilePause(FilePause), FileResume(FileResume), FileRate(FileRate),
+        UnitRequest(UnitRequest), FileValues(FileValues<'a>),
     }
 }

@@ -76,6 +76,8 @@ table! {
         0x67 FileDone "file_done" "The receiver has the file, verified."
         0x68 FilePause "file_pause" "The transfer stands still, for one side."
         0x69 FileResume "file_resume" "The transfer may go on, for one side."
+        0x6a UnitRequest "unit_request" "Asks for some units of a file by its root."
+        0x6b FileValues "file_values" "The values of a file's units, before the first of them."
         0x6c FileRate "file_rate" "How fast files may come over this link."
     }
 }
@@ -89,7 +91,6 @@ pub const RESERVED_FRAMES: &[(u8, &str)] = &[
     (0x49, "probe of an address"),
     (0x4a, "relay"),
     (0x4b, "relay opened"),
-    (0x6a, "unit by root"),
     (0x7f, "extension"),
 ];
 

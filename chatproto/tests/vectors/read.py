@@ -82,6 +82,8 @@ FRAMES = """
 67 file_done       peer    transfer:u32
 68 file_pause      peer    transfer:u32
 69 file_resume     peer    transfer:u32
+6a unit_request    peer    transfer:u32 root:bytes32 unit_log2:u8 first:u64 count:u64 flags:u8
+6b file_values     peer    transfer:u32 first:u64 values:rest
 6c file_rate       peer    bytes_per_second:u64
 """
 
