@@ -11,16 +11,19 @@
 //! | [`house`] | the `room`, `ban` and `lockdown` commands |
 //! | `control` | how they reach a running server |
 //! | [`audit`] | the `audit` command |
+//! | [`invites`], [`certificate`] | the `invite` and `rotate` commands |
 //! | [`backup`] | the `backup` and `restore` commands |
 //! | [`metrics`] | counts and times for Prometheus |
 //! | [`logging`] | what the operator sees |
 
 pub mod audit;
 pub mod backup;
+pub mod certificate;
 pub mod cli;
 mod control;
 mod exit;
 pub mod house;
+pub mod invites;
 pub mod logging;
 pub mod metrics;
 pub mod server;

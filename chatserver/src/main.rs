@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chatserver::cli::{Cli, Command};
-use chatserver::{Failure, audit, backup, house, server, settings, users};
+use chatserver::{Failure, audit, backup, certificate, house, invites, server, settings, users};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Some(Command::Room { command }) => house::room(command),
         Some(Command::Ban { command }) => house::ban(command),
         Some(Command::Lockdown { command }) => house::lockdown(command),
+        Some(Command::Invite { command }) => invites::run(command),
+        Some(Command::Rotate(args)) => certificate::rotate(args),
         Some(Command::Audit(args)) => audit::run(args),
     };
     match result {

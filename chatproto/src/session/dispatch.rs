@@ -32,6 +32,9 @@ impl Session {
                 out.emit(Event::Challenge { data: SecretBytes::copied(challenge.data.as_bytes()) });
             }
             ToClient::LoginOk(ok) => self.accepted(ok, now)?,
+            ToClient::AccountReply(reply) => self.account_reply(reply)?,
+            ToClient::DeviceList(list) => self.listed_devices(list)?,
+            ToClient::ServerKey(key) => out.emit(Event::ServerKey { fingerprint: key.fingerprint }),
 
             ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
             ToClient::Message(message) => rooms.message(message, out)?,
@@ -76,7 +79,7 @@ impl Session {
                 Some((code, note)) => return self.fail_login(code, note, now),
                 None => return self.fail_login(ErrorCode::LoginRefused, note, now),
             },
-            CloseReason::Replaced | CloseReason::Removed => Retry::Never,
+            CloseReason::Replaced | CloseReason::Removed | CloseReason::Revoked => Retry::Never,
             CloseReason::Done
             | CloseReason::Direct
             | CloseReason::ShuttingDown
@@ -146,7 +149,9 @@ impl Session {
                 | Ask::Peer(_)
                 | Ask::Create(_)
                 | Ask::Govern
-                | Ask::Inquire => {
+                | Ask::Inquire
+                | Ask::Password { .. }
+                | Ask::Devices => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -191,7 +196,9 @@ impl Session {
                 | Ask::Create(_)
                 | Ask::Moderate(_)
                 | Ask::Govern
-                | Ask::Inquire => {
+                | Ask::Inquire
+                | Ask::Password { .. }
+                | Ask::Devices => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -243,7 +250,9 @@ impl Session {
             | Ask::Create(_)
             | Ask::Moderate(_)
             | Ask::Govern
-            | Ask::Inquire => None,
+            | Ask::Inquire
+            | Ask::Password { .. }
+            | Ask::Devices => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {

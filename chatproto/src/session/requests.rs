@@ -18,6 +18,11 @@ pub(super) enum Ask {
     Moderate(RoomKey),
     Govern,
     Inquire,
+    /// Whether the proof and the new record were sent.
+    Password {
+        is_finished: bool,
+    },
+    Devices,
 }
 
 impl Ask {
@@ -32,6 +37,8 @@ impl Ask {
             Self::Moderate(_) => FrameType::Moderated,
             Self::Govern => FrameType::Governed,
             Self::Inquire => FrameType::Report,
+            Self::Password { .. } => FrameType::AccountReply,
+            Self::Devices => FrameType::DeviceList,
         }
     }
 }
@@ -90,7 +97,22 @@ impl Requests {
             | Ask::Create(_)
             | Ask::Moderate(_)
             | Ask::Govern
-            | Ask::Inquire => None,
+            | Ask::Inquire
+            | Ask::Password { .. }
+            | Ask::Devices => None,
+        }
+    }
+
+    /// Notes that the proof for a change of the password is on its way; `false` when no such request waits for it.
+    pub(super) fn finish_password(&mut self, request: RequestId) -> bool {
+        let waits = self.open.get_mut(&request).filter(|ask| **ask == Ask::Password { is_finished: false });
+        waits.map(|ask| *ask = Ask::Password { is_finished: true }).is_some()
+    }
+
+    /// Forgets a change of the password whose proof was never sent.
+    pub(super) fn forget_password(&mut self, request: RequestId) {
+        if self.open.get(&request) == Some(&Ask::Password { is_finished: false }) {
+            self.open.remove(&request);
         }
     }
 
@@ -118,7 +140,9 @@ fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
         | Ask::Search
         | Ask::Moderate(_)
         | Ask::Govern
-        | Ask::Inquire => Event::Refused { request, refusal },
+        | Ask::Inquire
+        | Ask::Password { .. }
+        | Ask::Devices => Event::Refused { request, refusal },
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },
     }
 }

@@ -15,6 +15,7 @@ mod desk;
 mod host;
 mod house;
 
+mod account;
 mod bounds;
 mod catch_up;
 mod directs;
