@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use chatproto::hub::{ConnId, Hub};
@@ -13,6 +13,7 @@ use chatproto::opaque::{
 };
 use chatproto::wire::{DeviceEntry, DeviceId, ErrorCode, Name, Note};
 
+use super::attempts::Attempts;
 use super::budget::{Budget, advice, origin};
 use super::links::Links;
 use super::removals::Removals;
@@ -21,9 +22,6 @@ use crate::store::{AccountDesk, DeskReply, DeviceRow, Job, Read, RegisterError, 
 
 /// Set in the id of a store read of ours; see `LOGIN_READ` of the logins.
 const ACCOUNT_READ: u64 = 1 << 61;
-
-/// Tries with a password, for each place and account.
-pub(super) type Attempts = Budget<(IpAddr, Name)>;
 
 /// What is under way; the hub bounds it to one thing for each connection.
 pub(super) struct AccountWork {
@@ -146,7 +144,7 @@ impl AccountWork {
         request: Bytes,
     ) {
         self.changes.remove(&conn);
-        let spent = hub.addr(conn).map(|addr| attempts.spend((origin(addr), user.clone()), Instant::now()));
+        let spent = hub.addr(conn).map(|addr| attempts.begin(conn, addr, user.clone()));
         if let Some(Err(wait)) = spent {
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
             hub.account_refuse(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
@@ -270,9 +268,7 @@ impl AccountWork {
                     return;
                 };
                 tracing::info!("{} changed the password", user.as_str());
-                if let Some(addr) = hub.addr(conn) {
-                    attempts.give_back(&(origin(addr), user.clone()));
-                }
+                attempts.right(conn);
                 hub.password_changed(conn);
                 removals.keep(conn, generation);
                 for (other, _) in hub.sessions(&user) {
@@ -350,12 +346,6 @@ impl AccountWork {
         self.last += 1;
         self.last
     }
-}
-
-/// A fresh budget for tries with a password.
-pub(super) fn attempts(policy: &AccountPolicy) -> Attempts {
-    let refill: Duration = policy.attempt_refill();
-    Budget::new(policy.max_attempts(), refill, Instant::now())
 }
 
 fn entry(row: &DeviceRow, online: &[(ConnId, DeviceId)]) -> DeviceEntry {

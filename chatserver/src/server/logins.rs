@@ -2,7 +2,7 @@
 //! password gets a ticket, and with that the store alone says yes or no.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chatproto::hub::{Accept, ConnId, Hub};
@@ -10,8 +10,8 @@ use chatproto::opaque::{OsRng, Password, Record, ServerLogin, ServerSetup, Stret
 use chatproto::ticket;
 use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
-use super::accounts::Attempts;
-use super::budget::{advice, origin};
+use super::attempts::Attempts;
+use super::budget::advice;
 use super::console;
 use super::links::Links;
 use super::seam::ROOM_WRITE;
@@ -103,7 +103,7 @@ impl Logins {
     pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
         if begun.mechanism.as_str() != ticket::MECHANISM
             && let Some(addr) = hub.addr(begun.conn)
-            && let Err(wait) = attempts.spend((origin(addr), begun.user.clone()), Instant::now())
+            && let Err(wait) = attempts.begin(begun.conn, addr, begun.user.clone())
         {
             self.refused += 1;
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
@@ -214,13 +214,12 @@ impl Logins {
         let Challenged { user, device, login, record, is_admin, generation } = challenged;
         match record.filter(|_| login.finish(finalization).is_ok()) {
             Some(record) => {
-                if let Some(addr) = hub.addr(conn) {
-                    attempts.give_back(&(origin(addr), user.clone()));
-                }
+                attempts.right(conn);
                 let proved = Proved { conn, user, is_admin, generation, ticket: Bytes::new() };
                 self.give_ticket(hub, store, proved, device, record);
             }
             None => {
+                attempts.wrong(conn);
                 tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);

@@ -2,6 +2,7 @@
 //! store. It decides nothing that the hub could decide, and waits for nothing but the poll.
 
 mod accounts;
+mod attempts;
 mod budget;
 mod console;
 mod links;
@@ -38,7 +39,8 @@ use crate::store::{
 };
 use crate::users;
 
-use accounts::{AccountWork, Attempts};
+use accounts::AccountWork;
+use attempts::Attempts;
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
@@ -186,7 +188,7 @@ impl Server {
             store,
             links: Links::default(),
             logins: Logins::new(setup.clone(), tickets),
-            attempts: accounts::attempts(&policy),
+            attempts: Attempts::new(&policy),
             accounts: AccountWork::new(setup, policy),
             removals: Removals::default(),
             seam: Seam::new(ring),
@@ -448,6 +450,7 @@ impl Server {
             }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
+                self.attempts.wrong(conn);
                 self.accounts.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(conn, user));
             }
