@@ -5,7 +5,7 @@ use super::rate::Bucket;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
-use chatproto::wire::{DeviceId, LinkKey, Name, Purpose};
+use chatproto::wire::{Capabilities, Capability, DeviceId, LinkKey, Name, Purpose};
 use std::collections::{BTreeMap, HashMap};
 
 /// Names a link for as long as the program runs; newer ones are greater.
@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) key: LinkKey,
     /// Who it is with; unknown until a caller has shown a good ticket.
     pub(super) with: Option<With>,
+    /// What both ends can do, once it stands.
+    pub(super) capabilities: Capabilities,
     /// The socket is not read for now.
     pub(super) paused: bool,
     /// Says that the peer has not confirmed, by their numbers.
@@ -73,7 +75,17 @@ impl Links {
         self.tokens.insert(token, id);
         self.links.insert(
             id,
-            Link { token, peer, key, with, paused: false, says: BTreeMap::new(), rate: None, asked_rate: 0 },
+            Link {
+                token,
+                peer,
+                key,
+                with,
+                capabilities: Capabilities::NONE,
+                paused: false,
+                says: BTreeMap::new(),
+                rate: None,
+                asked_rate: 0,
+            },
         );
         id
     }
@@ -128,6 +140,12 @@ impl Links {
     /// How many callers have not shown a ticket.
     pub(super) fn strangers(&self) -> usize {
         self.links.values().filter(|link| link.with.is_none()).count()
+    }
+
+    /// Whether units can be asked for by their hash over a link.
+    pub(super) fn has_sources(&self, id: LinkId) -> bool {
+        let has = |link: &Link| link.stands() && link.capabilities.has(Capability::Sources);
+        self.links.get(&id).is_some_and(has)
     }
 
     /// Whether a link is there and stands.

@@ -10,6 +10,15 @@
 //!                                              Open
 //! ```
 //!
+//! Before the login, a stranger may make an account where the operator lets them:
+//!
+//! ```text
+//!             register_start           program: challenge            register_finish
+//!   Choosing ───────────────▶ Applying ──────────────────▶ Admitted ────────────────▶ Enrolling
+//!       ▲                                                                                 │
+//!       └──────────────────────────────── program: registered ────────────────────────────┘
+//! ```
+//!
 //! From every state a bye, an error of ours, a deadline or the end of the stream leads out.
 
 use crate::wire::ToServer;
@@ -27,14 +36,29 @@ pub enum State {
     Challenged,
     /// The program works on the client's answer.
     Proving,
+    /// The program works on the start of a registration.
+    Applying,
+    /// Waiting for the record of the new account.
+    Admitted,
+    /// The program makes the account.
+    Enrolling,
     /// Logged in.
     Open,
 }
 
 impl State {
     /// Every state in order.
-    pub const ALL: [Self; 6] =
-        [Self::Hello, Self::Choosing, Self::Starting, Self::Challenged, Self::Proving, Self::Open];
+    pub const ALL: [Self; 9] = [
+        Self::Hello,
+        Self::Choosing,
+        Self::Starting,
+        Self::Challenged,
+        Self::Proving,
+        Self::Applying,
+        Self::Admitted,
+        Self::Enrolling,
+        Self::Open,
+    ];
 
     /// What the state is called in errors and in PROTOCOL.md section 5.
     #[must_use]
@@ -45,6 +69,9 @@ impl State {
             Self::Starting => "answering the login",
             Self::Challenged => "waiting for the login response",
             Self::Proving => "checking the login",
+            Self::Applying => "answering the registration",
+            Self::Admitted => "waiting for the new record",
+            Self::Enrolling => "making the account",
             Self::Open => "logged in",
         }
     }
@@ -57,9 +84,14 @@ impl State {
             ToServer::ClientHello(_) => self == Self::Hello,
             ToServer::LoginStart(_) => self == Self::Choosing,
             ToServer::LoginResponse(_) => self == Self::Challenged,
+            ToServer::RegisterStart(_) => self == Self::Choosing,
+            ToServer::RegisterFinish(_) => self == Self::Admitted,
             // The port is announced with the login, and again when it changes.
             ToServer::Announce(_) => matches!(self, Self::Choosing | Self::Open),
-            ToServer::Say(_)
+            ToServer::PasswordStart(_)
+            | ToServer::PasswordFinish(_)
+            | ToServer::Devices(_)
+            | ToServer::Say(_)
             | ToServer::Join(_)
             | ToServer::Leave(_)
             | ToServer::Rooms(_)

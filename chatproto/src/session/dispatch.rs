@@ -31,6 +31,9 @@ impl Session {
                 out.emit(Event::Challenge { data: SecretBytes::copied(challenge.data.as_bytes()) });
             }
             ToClient::LoginOk(ok) => self.accepted(ok, now)?,
+            ToClient::AccountReply(reply) => self.account_reply(reply)?,
+            ToClient::DeviceList(list) => self.listed_devices(list)?,
+            ToClient::ServerKey(key) => out.emit(Event::ServerKey { fingerprint: key.fingerprint }),
 
             ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
             ToClient::Message(message) => rooms.message(message, out)?,
@@ -73,7 +76,7 @@ impl Session {
                 Some((code, note)) => return self.fail_login(code, note, now),
                 None => return self.fail_login(ErrorCode::LoginRefused, note, now),
             },
-            CloseReason::Replaced | CloseReason::Removed => Retry::Never,
+            CloseReason::Replaced | CloseReason::Removed | CloseReason::Revoked => Retry::Never,
             CloseReason::Done
             | CloseReason::Direct
             | CloseReason::ShuttingDown
@@ -136,7 +139,14 @@ impl Session {
         let room = match request {
             Some(request) => match self.requests.answered(request, FRAME, false)? {
                 Ask::Moderate(asked) => self.rooms.key(room).cloned().unwrap_or(asked),
-                Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) => {
+                Ask::Rooms
+                | Ask::Who(_)
+                | Ask::History(_)
+                | Ask::Search
+                | Ask::Peer(_)
+                | Ask::Create(_)
+                | Ask::Password { .. }
+                | Ask::Devices => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -179,7 +189,9 @@ impl Session {
                 | Ask::Search
                 | Ask::Peer(_)
                 | Ask::Create(_)
-                | Ask::Moderate(_) => {
+                | Ask::Moderate(_)
+                | Ask::Password { .. }
+                | Ask::Devices => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -195,7 +207,14 @@ impl Session {
         let &MessagePage { request, more, .. } = page;
         let asked = match self.requests.answered(request, FrameType::MessagePage, more)? {
             Ask::History(room) => Some(room),
-            Ask::Rooms | Ask::Who(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) | Ask::Moderate(_) => None,
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::Search
+            | Ask::Peer(_)
+            | Ask::Create(_)
+            | Ask::Moderate(_)
+            | Ask::Password { .. }
+            | Ask::Devices => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {

@@ -16,6 +16,11 @@ pub(super) enum Ask {
     Peer(Purpose),
     Create(RoomKey),
     Moderate(RoomKey),
+    /// Whether the proof and the new record were sent.
+    Password {
+        is_finished: bool,
+    },
+    Devices,
 }
 
 impl Ask {
@@ -28,6 +33,8 @@ impl Ask {
             Self::Peer(_) => FrameType::PeerIntroduce,
             Self::Create(_) => FrameType::Joined,
             Self::Moderate(_) => FrameType::Moderated,
+            Self::Password { .. } => FrameType::AccountReply,
+            Self::Devices => FrameType::DeviceList,
         }
     }
 }
@@ -79,9 +86,27 @@ impl Requests {
                 self.open.remove(&request);
                 Some(purpose)
             }
-            Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Create(_) | Ask::Moderate(_) => {
-                None
-            }
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::History(_)
+            | Ask::Search
+            | Ask::Create(_)
+            | Ask::Moderate(_)
+            | Ask::Password { .. }
+            | Ask::Devices => None,
+        }
+    }
+
+    /// Notes that the proof for a change of the password is on its way; `false` when no such request waits for it.
+    pub(super) fn finish_password(&mut self, request: RequestId) -> bool {
+        let waits = self.open.get_mut(&request).filter(|ask| **ask == Ask::Password { is_finished: false });
+        waits.map(|ask| *ask = Ask::Password { is_finished: true }).is_some()
+    }
+
+    /// Forgets a change of the password whose proof was never sent.
+    pub(super) fn forget_password(&mut self, request: RequestId) {
+        if self.open.get(&request) == Some(&Ask::Password { is_finished: false }) {
+            self.open.remove(&request);
         }
     }
 
@@ -103,9 +128,13 @@ impl Requests {
 fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
     match ask {
         Ask::Create(room) => Event::JoinRefused { room: room.clone(), request: Some(request), refusal },
-        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) => {
-            Event::Refused { request, refusal }
-        }
+        Ask::Rooms
+        | Ask::Who(_)
+        | Ask::History(_)
+        | Ask::Search
+        | Ask::Moderate(_)
+        | Ask::Password { .. }
+        | Ask::Devices => Event::Refused { request, refusal },
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },
     }
 }
