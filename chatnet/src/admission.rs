@@ -97,12 +97,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn admission(change: impl FnOnce(&mut NetConfig)) -> (Admission<u32>, Instant) {
-        let mut config = NetConfig::default();
-        config.accepts_per_address = 3;
-        config.accept_refill_per_address = SECOND;
-        config.accepts = 5;
-        config.accept_refill = SECOND / 10;
-        config.max_handshakes_per_address = 100;
+        let mut config = NetConfig {
+            accepts_per_address: 3,
+            accept_refill_per_address: SECOND,
+            accepts: 5,
+            accept_refill: SECOND / 10,
+            max_handshakes_per_address: 100,
+            ..NetConfig::default()
+        };
         change(&mut config);
         let now = Instant::now();
         (Admission::new(&config, now), now)
