@@ -6,7 +6,7 @@ use super::links::{LinkId, With};
 use crate::notice::{Code, LinkPath, Notice};
 use crate::settings::AcceptPolicy;
 use crate::state::KeyCheck;
-use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Security, TlsInfo};
+use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Security, TlsInfo, origin};
 use chatproto::peer::{Introduction as Dialled, Peer};
 use chatproto::session::{Introduction, Refusal};
 use chatproto::wire::{
@@ -22,6 +22,9 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Callers that have not shown a ticket yet. Answers strangers who would use up the connections that peers and the server
 /// need.
 const MAX_STRANGERS: usize = 32;
+
+/// Those of them from one address (of IPv6, from one /64). Answers one stranger who would keep everybody's peers out.
+const MAX_STRANGERS_PER_ADDRESS: usize = 8;
 
 /// Everything that may become a link.
 #[derive(Debug, Default)]
@@ -258,12 +261,23 @@ impl App {
     /// Somebody connected, and has proved to have some key. Who it is, the hello will say.
     pub(super) fn on_called(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
         match proved_key(tls) {
-            Some(key) if self.links.strangers() < MAX_STRANGERS => {
+            Some(key) if self.has_room_for(token) => {
                 let machine = Peer::listen(self.peer_config(), self.clock.now());
                 self.links.insert(token, machine, key, None);
             }
             Some(_) | None => self.net.abort(token),
         }
+    }
+
+    fn has_room_for(&self, caller: ConnToken) -> bool {
+        let origin_of = |token| self.net.peer_addr(token).map(|addr| origin(addr.ip())).ok();
+        let Some(here) = origin_of(caller) else { return false };
+        let (mut all, mut neighbours) = (0, 0);
+        for stranger in self.links.strangers() {
+            all += 1;
+            neighbours += usize::from(origin_of(stranger) == Some(here));
+        }
+        all < MAX_STRANGERS && neighbours < MAX_STRANGERS_PER_ADDRESS
     }
 
     /// A caller shows a ticket.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use chatnet::{Budget, origin};
 use chatproto::hub::{ConnId, Hub};
 use chatproto::opaque::{
     OsRng, PasswordChangeError, Record, ServerPasswordChange, ServerSetup, Stretch, accept_registration,
@@ -13,8 +14,7 @@ use chatproto::opaque::{
 };
 use chatproto::wire::{DeviceEntry, DeviceId, ErrorCode, Name, Note};
 
-use super::attempts::Attempts;
-use super::budget::{Budget, advice, origin};
+use super::attempts::{Attempts, advice};
 use super::links::Links;
 use super::removals::Removals;
 use crate::settings::{AccountPolicy, Registration};
@@ -91,7 +91,7 @@ impl AccountWork {
     pub(super) fn apply(&mut self, hub: &mut Hub, conn: ConnId, user: Name, invite: &Note, request: &[u8]) {
         let now = Instant::now();
         let by_origin = match hub.addr(conn) {
-            Some(addr) => self.by_origin.spend(origin(addr), now),
+            Some(addr) => self.by_origin.spend(origin(addr.ip()), now),
             None => Ok(()),
         };
         if let Err(wait) = by_origin.and_then(|()| self.in_total.spend((), now)) {
@@ -144,7 +144,7 @@ impl AccountWork {
         request: Bytes,
     ) {
         self.changes.remove(&conn);
-        let spent = hub.addr(conn).map(|addr| attempts.begin(conn, addr, user.clone()));
+        let spent = hub.addr(conn).map(|addr| attempts.begin(conn, addr, &user, Instant::now()));
         if let Some(Err(wait)) = spent {
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
             hub.account_refuse(conn, ErrorCode::TooManyAttempts, advice(wait), &note);

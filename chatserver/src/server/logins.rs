@@ -2,7 +2,7 @@
 //! password gets a ticket, and with that the store alone says yes or no.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatproto::hub::{Accept, ConnId, Hub};
@@ -10,8 +10,7 @@ use chatproto::opaque::{OsRng, Password, Record, ServerLogin, ServerSetup, Stret
 use chatproto::ticket;
 use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
-use super::attempts::Attempts;
-use super::budget::advice;
+use super::attempts::{Attempts, advice};
 use super::console;
 use super::links::Links;
 use super::seam::ROOM_WRITE;
@@ -103,7 +102,7 @@ impl Logins {
     pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
         if begun.mechanism.as_str() != ticket::MECHANISM
             && let Some(addr) = hub.addr(begun.conn)
-            && let Err(wait) = attempts.begin(begun.conn, addr, begun.user.clone())
+            && let Err(wait) = attempts.begin(begun.conn, addr, &begun.user, Instant::now())
         {
             self.refused += 1;
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
@@ -219,7 +218,7 @@ impl Logins {
                 self.give_ticket(hub, store, proved, device, record);
             }
             None => {
-                attempts.wrong(conn);
+                attempts.wrong(conn, Instant::now());
                 tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);

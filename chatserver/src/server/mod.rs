@@ -3,7 +3,6 @@
 
 mod accounts;
 mod attempts;
-mod budget;
 mod console;
 mod links;
 mod logins;
@@ -188,7 +187,7 @@ impl Server {
             store,
             links: Links::default(),
             logins: Logins::new(setup.clone(), tickets),
-            attempts: Attempts::new(&policy),
+            attempts: Attempts::new(&policy, Instant::now()),
             accounts: AccountWork::new(setup, policy),
             removals: Removals::default(),
             seam: Seam::new(ring),
@@ -450,7 +449,7 @@ impl Server {
             }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
-                self.attempts.wrong(conn);
+                self.attempts.wrong(conn, Instant::now());
                 self.accounts.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(conn, user));
             }
