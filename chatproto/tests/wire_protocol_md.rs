@@ -17,7 +17,7 @@ use chatproto::wire::{
     Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType,
     HEADER_LEN, MAX_ADDRESSES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME, MAX_HELLO_FRAME, MAX_INLINE,
     MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose, RESERVED_FRAMES,
-    RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer, VERSION,
+    RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer, VERSION, Way,
 };
 
 /// The lines of the document under the heading that begins with `heading`, up to the next one.
@@ -55,7 +55,7 @@ fn number(cell: &str) -> u64 {
 #[test]
 fn the_numbers_of_appendix_a_are_those_of_the_code() {
     let document = document();
-    let tables: [(&str, &[Row]); 11] = [
+    let tables: [(&str, &[Row]); 12] = [
         ("### A.1 ", FrameType::TABLE),
         ("### A.3 ", ErrorCode::TABLE),
         ("### A.4 ", CloseReason::TABLE),
@@ -67,6 +67,7 @@ fn the_numbers_of_appendix_a_are_those_of_the_code() {
         ("### A.10 ", Anchor::TABLE),
         ("### A.11 ", EntryKind::TABLE),
         ("### A.12 ", Action::TABLE),
+        ("### A.13 ", Way::TABLE),
     ];
     for (heading, code) in tables {
         let rows = table(&section(&document, heading));

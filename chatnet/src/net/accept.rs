@@ -11,7 +11,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Alarm, Conn, FIRST_LISTENER, MAX_LISTENERS, Net, Phase};
+use super::{Alarm, Conn, FIRST_LISTENER, MAX_LISTENERS, Net, Phase, shared};
 use crate::{AcceptPause, ListenerId, NetEvent, Security, tls::Session};
 
 /// One listening socket.
@@ -39,7 +39,22 @@ impl Net {
     /// # Errors
     /// When the system refuses, for instance because the port is in use, or with `QuotaExceeded` beyond 62 listeners.
     pub fn listen(&mut self, addr: SocketAddr, security: Security) -> io::Result<(ListenerId, SocketAddr)> {
-        let mut socket = TcpListener::bind(addr)?;
+        self.add_listener(TcpListener::bind(addr)?, security)
+    }
+
+    /// As [`listen`](Self::listen), on a port that [`connect_from`](Self::connect_from) can dial from.
+    ///
+    /// # Errors
+    /// As `listen`.
+    pub fn listen_shared(&mut self, addr: SocketAddr, security: Security) -> io::Result<(ListenerId, SocketAddr)> {
+        self.add_listener(shared::listen(addr)?, security)
+    }
+
+    fn add_listener(
+        &mut self,
+        mut socket: TcpListener,
+        security: Security,
+    ) -> io::Result<(ListenerId, SocketAddr)> {
         let local = socket.local_addr()?;
         let entry = self.listeners.vacant_entry();
         let id = ListenerId(entry.key());
@@ -138,7 +153,8 @@ impl Net {
         }
         let Ok(tls) = Session::new(security, peer.ip(), self.send_limit()) else { return };
         let deadline = tls.is_some().then(|| Instant::now() + self.config.handshake_timeout);
-        let conn = Conn::new(stream, tls, 0, true);
+        let mut conn = Conn::new(stream, tls, 0, true);
+        conn.may_be_plain = matches!(security, Security::TlsOrPlain(_));
         let open = matches!(conn.phase, Phase::Open);
         let Ok(token) = self.insert(conn, deadline) else { return };
         self.events.push(NetEvent::Accepted { token, listener, peer });

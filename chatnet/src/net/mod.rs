@@ -3,6 +3,7 @@
 mod accept;
 mod conn;
 mod dial;
+mod shared;
 mod step;
 mod verbs;
 

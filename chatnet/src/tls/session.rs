@@ -36,7 +36,7 @@ impl Session {
     ) -> Result<Option<Box<Self>>, CloseReason> {
         let mut connection = match security {
             Security::Plain => return Ok(None),
-            Security::TlsServer(ServerTls(config)) => {
+            Security::TlsServer(ServerTls(config)) | Security::TlsOrPlain(ServerTls(config)) => {
                 ServerConnection::new(config.clone()).map(Connection::Server)
             }
             Security::TlsClient(ClientTls(config)) => {
@@ -71,6 +71,14 @@ impl Session {
         // Also when it is no TLS: what comes out is an alert that tells the other side.
         let outcome = self.process();
         if foreign { Err(CloseReason::NotTls) } else { outcome.map(|()| Received::Some) }
+    }
+
+    /// Takes what was read from the socket before the session existed.
+    pub(crate) fn feed(&mut self, mut early: &[u8]) -> Result<(), CloseReason> {
+        while !early.is_empty() {
+            self.read_handshake(&mut early)?;
+        }
+        Ok(())
     }
 
     /// What the complete handshake established.

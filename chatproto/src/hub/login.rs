@@ -80,9 +80,13 @@ impl Hub {
         }
         let about = match client.state {
             State::Starting => FrameType::LoginStart,
-            State::Hello | State::Choosing | State::Challenged | State::Proving | State::Open => {
-                FrameType::LoginResponse
-            }
+            State::Hello
+            | State::Choosing
+            | State::Challenged
+            | State::Proving
+            | State::Open
+            | State::Side
+            | State::Relaying => FrameType::LoginResponse,
         };
         client.conn.send_error(code, about.number(), 0, note);
         self.close(id, CloseReason::LoginRefused, note);

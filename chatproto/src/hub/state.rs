@@ -10,6 +10,9 @@
 //!                                              Open
 //! ```
 //!
+//!   Hello or Side ── relay ──▶ Relaying ── the other end's relay ──▶ (the program joins the two)
+//!   Hello or Side ── probe ──▶ bye
+//!
 //! From every state a bye, an error of ours, a deadline or the end of the stream leads out.
 
 use crate::wire::ToServer;
@@ -29,12 +32,24 @@ pub enum State {
     Proving,
     /// Logged in.
     Open,
+    /// Came in plaintext where logins need TLS: for probes and relays only.
+    Side,
+    /// One end of a relay: waiting for the other.
+    Relaying,
 }
 
 impl State {
     /// Every state in order.
-    pub const ALL: [Self; 6] =
-        [Self::Hello, Self::Choosing, Self::Starting, Self::Challenged, Self::Proving, Self::Open];
+    pub const ALL: [Self; 8] = [
+        Self::Hello,
+        Self::Choosing,
+        Self::Starting,
+        Self::Challenged,
+        Self::Proving,
+        Self::Open,
+        Self::Side,
+        Self::Relaying,
+    ];
 
     /// What the state is called in errors and in PROTOCOL.md section 5.
     #[must_use]
@@ -46,6 +61,8 @@ impl State {
             Self::Challenged => "waiting for the login response",
             Self::Proving => "checking the login",
             Self::Open => "logged in",
+            Self::Side => "waiting for a probe or a relay",
+            Self::Relaying => "waiting for the other end",
         }
     }
 
@@ -55,6 +72,7 @@ impl State {
         match frame {
             ToServer::Ping(_) | ToServer::Pong(_) | ToServer::Bye(_) | ToServer::Error(_) => true,
             ToServer::ClientHello(_) => self == Self::Hello,
+            ToServer::Probe(_) | ToServer::Relay(_) => matches!(self, Self::Hello | Self::Side),
             ToServer::LoginStart(_) => self == Self::Choosing,
             ToServer::LoginResponse(_) => self == Self::Challenged,
             // The port is announced with the login, and again when it changes.
@@ -70,7 +88,11 @@ impl State {
             | ToServer::Moderate(_)
             | ToServer::PeerRequest(_)
             | ToServer::PeerAnswer(_)
-            | ToServer::PeerWithdraw(_) => self == Self::Open,
+            | ToServer::PeerWithdraw(_)
+            | ToServer::PeerOutcome(_)
+            | ToServer::PeerTry(_)
+            | ToServer::PeerFailed(_)
+            | ToServer::Reach(_) => self == Self::Open,
         }
     }
 }

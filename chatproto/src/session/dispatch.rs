@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::driver::Retry;
 use super::event::SecretBytes;
+use super::introductions::Terms;
 use super::requests::Ask;
 use super::{
     ChatMessage, Event, Introduction, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session, State,
@@ -11,13 +12,14 @@ use super::{
 };
 use crate::Instant;
 use crate::wire::{
-    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage,
-    Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, RequestId, RoomList, ToClient,
+    Bye, Capability, CloseReason, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage,
+    Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, RequestId, RoomList, ToClient,
 };
+use crate::reach::Signal;
 
 impl Session {
     pub(super) fn handle_frame(&mut self, frame: &ToClient<'_>, now: Instant) -> Result<(), Violation> {
-        let Self { rooms, says, out, offers, .. } = self;
+        let Self { rooms, says, out, offers, introductions, .. } = self;
         match frame {
             ToClient::Ping(ping) => out.send(&Pong { nonce: ping.nonce }),
             // Whatever arrives counts as a sign of life; a pong has nothing else to say.
@@ -56,6 +58,20 @@ impl Session {
             ToClient::PeerOffer(offer) => offers.offered(offer, now, out),
             ToClient::PeerIntroduce(introduce) => self.introduced(introduce, now)?,
             ToClient::PeerClosed(closed) => self.peer_closed(closed),
+            ToClient::PeerTry(ask) => introductions.signal(ask.offer, Signal::Try(ask.way), now, out),
+            ToClient::PeerOutcome(outcome) => {
+                let signal = Signal::Outcome(outcome.way, outcome.code);
+                introductions.signal(outcome.offer, signal, now, out);
+            }
+            ToClient::PeerFailed(failed) => introductions.signal(failed.offer, Signal::Failed(failed.code), now, out),
+            ToClient::PeerMeet(meet) => introductions.meet(meet, now, out),
+            // It belongs on a connection of its own, and was refused before.
+            ToClient::RelayOpened(_) => {}
+            ToClient::Reached(reached) => {
+                self.requests.answered(reached.request, FrameType::Reached, false)?;
+                let &Reached { request, address, code } = reached;
+                out.emit(Event::Reached { request, address, code });
+            }
         }
         self.rooms.tell_back(&mut self.out);
         Ok(())
@@ -136,7 +152,13 @@ impl Session {
         let room = match request {
             Some(request) => match self.requests.answered(request, FRAME, false)? {
                 Ask::Moderate(asked) => self.rooms.key(room).cloned().unwrap_or(asked),
-                Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) => {
+                Ask::Rooms
+                | Ask::Who(_)
+                | Ask::History(_)
+                | Ask::Search
+                | Ask::Peer(_)
+                | Ask::Create(_)
+                | Ask::Reach => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -179,7 +201,8 @@ impl Session {
                 | Ask::Search
                 | Ask::Peer(_)
                 | Ask::Create(_)
-                | Ask::Moderate(_) => {
+                | Ask::Moderate(_)
+                | Ask::Reach => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -195,7 +218,13 @@ impl Session {
         let &MessagePage { request, more, .. } = page;
         let asked = match self.requests.answered(request, FrameType::MessagePage, more)? {
             Ask::History(room) => Some(room),
-            Ask::Rooms | Ask::Who(_) | Ask::Search | Ask::Peer(_) | Ask::Create(_) | Ask::Moderate(_) => None,
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::Search
+            | Ask::Peer(_)
+            | Ask::Create(_)
+            | Ask::Moderate(_)
+            | Ask::Reach => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {
@@ -222,12 +251,14 @@ impl Session {
             return Ok(());
         }
         let introduction = Introduction::from_wire(frame, now);
-        let displaced = match frame.role {
-            DialRole::Await => self.introductions.keep(introduction.clone()),
-            DialRole::Dial => None,
+        let terms = Terms {
+            negotiates: self.capabilities.has(Capability::Ways),
+            policy: self.config.policy,
+            bounds: self.config.bounds,
+            observed: self.observed,
         };
-        self.out.events.extend(displaced);
-        self.out.emit(Event::Introduced(introduction));
+        self.out.emit(Event::Introduced(introduction.clone()));
+        self.introductions.begin(introduction, &terms, now, &mut self.out);
         Ok(())
     }
 

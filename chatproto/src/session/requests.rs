@@ -16,6 +16,7 @@ pub(super) enum Ask {
     Peer(Purpose),
     Create(RoomKey),
     Moderate(RoomKey),
+    Reach,
 }
 
 impl Ask {
@@ -28,6 +29,7 @@ impl Ask {
             Self::Peer(_) => FrameType::PeerIntroduce,
             Self::Create(_) => FrameType::Joined,
             Self::Moderate(_) => FrameType::Moderated,
+            Self::Reach => FrameType::Reached,
         }
     }
 }
@@ -79,9 +81,13 @@ impl Requests {
                 self.open.remove(&request);
                 Some(purpose)
             }
-            Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Create(_) | Ask::Moderate(_) => {
-                None
-            }
+            Ask::Rooms
+            | Ask::Who(_)
+            | Ask::History(_)
+            | Ask::Search
+            | Ask::Create(_)
+            | Ask::Moderate(_)
+            | Ask::Reach => None,
         }
     }
 
@@ -103,7 +109,7 @@ impl Requests {
 fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
     match ask {
         Ask::Create(room) => Event::JoinRefused { room: room.clone(), request: Some(request), refusal },
-        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) => {
+        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) | Ask::Reach => {
             Event::Refused { request, refusal }
         }
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },

@@ -7,8 +7,8 @@ use super::{
     FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited,
     Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage,
     LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated,
-    PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Ping, Pong, Posted,
-    Presence, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
+    PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest, PeerTry,
+    PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, Relay, RelayOpened, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -152,6 +152,7 @@ direction! {
         Say(Say<'a>), Join(Join<'a>), Leave(Leave), Rooms(Rooms), Who(Who<'a>), History(History<'a>), Search(Search<'a>),
         Create(Create<'a>), Moderate(Moderate<'a>),
         Announce(Announce<'a>), PeerRequest(PeerRequest<'a>), PeerAnswer(PeerAnswer), PeerWithdraw(PeerWithdraw),
+        PeerOutcome(PeerOutcome), PeerTry(PeerTry), Probe(Probe), Relay(Relay), PeerFailed(PeerFailed), Reach(Reach),
     }
 }
 
@@ -164,6 +165,8 @@ direction! {
         RoomList(RoomList<'a>), Members(Members<'a>), MessagePage(MessagePage<'a>), DirectRoom(DirectRoom<'a>),
         CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>),
         PeerOffer(PeerOffer<'a>), PeerIntroduce(PeerIntroduce<'a>), PeerClosed(PeerClosed),
+        PeerOutcome(PeerOutcome), PeerTry(PeerTry), RelayOpened(RelayOpened), PeerMeet(PeerMeet), PeerFailed(PeerFailed),
+        Reached(Reached),
     }
 }
 

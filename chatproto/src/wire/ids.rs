@@ -119,6 +119,28 @@ impl<'a> Wire<'a> for LinkTicket {
     }
 }
 
+/// The secret of one end of an introduction, for further connections to the server; prints as `***`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SideToken(pub [u8; 32]);
+
+impl fmt::Debug for SideToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SideToken(***)")
+    }
+}
+
+impl<'a> Wire<'a> for SideToken {
+    fn decode(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, WireError> {
+        Wire::decode(reader, field).map(Self)
+    }
+    fn encode(&self, out: &mut impl BufMut) {
+        self.0.encode(out);
+    }
+    fn encoded_len(&self) -> usize {
+        32
+    }
+}
+
 /// A set of [`Capability`] bits. Unknown bits are carried and never agreed on.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Capabilities(u64);

@@ -18,6 +18,7 @@ mod bounds;
 mod catch_up;
 mod directs;
 mod introductions;
+mod ways;
 mod login;
 mod operate;
 mod paging;
