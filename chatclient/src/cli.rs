@@ -17,7 +17,7 @@ use chatproto::opaque::{Password, PasswordError};
 use chatproto::wire::{Name, WireError};
 use clap::Parser;
 
-use crate::settings::{AcceptPolicy, Plaintext, Settings};
+use crate::settings::{AcceptPolicy, Plaintext, RelayPolicy, Settings};
 use crate::state::{self, StateError};
 use crate::ui::Format;
 
@@ -60,6 +60,10 @@ pub struct Args {
     /// What happens when a peer asks for files, or to talk directly.
     #[arg(long, value_enum, default_value_t = AcceptPolicy::Ask)]
     pub accept: AcceptPolicy,
+
+    /// What links through the server's relay are wanted for; with `only`, peers learn no address of this client.
+    #[arg(long, value_enum, default_value_t = RelayPolicy::Last)]
+    pub relay: RelayPolicy,
 
     /// The certificate that the server must show.
     #[arg(long, value_name = "sha256:HEX", conflicts_with = "insecure_plaintext")]
@@ -170,9 +174,10 @@ impl Args {
             share: self.share,
             downloads: self.downloads,
             peer_listen: match self.peer_listen {
-                PeerListen::At(addr) => Some(addr),
+                PeerListen::At(addr) => Some(addr).filter(|_| self.relay != RelayPolicy::Only),
                 PeerListen::None => None,
             },
+            relay: self.relay,
             accept: self.accept,
             stay: self.stay,
         })

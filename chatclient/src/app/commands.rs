@@ -54,7 +54,7 @@ impl App {
     /// the way back to the server, or a link and its list.
     fn must_wait(&self, command: &Command) -> bool {
         let link = |peer: Option<&Name>| {
-            self.linking.is_busy(peer) || self.links.is_opening(peer) || self.lists.is_busy(peer)
+            self.linking.is_busy(peer) || self.reaching.is_busy(peer) || self.links.is_opening(peer) || self.lists.is_busy(peer)
         };
         match command {
             Command::Help
@@ -72,6 +72,7 @@ impl App {
                 !self.server.told_ready || link(Some(user))
             }
             Command::Rooms
+            | Command::Reach
             | Command::Who { .. }
             | Command::History { .. }
             | Command::Search { .. }
@@ -98,7 +99,9 @@ impl App {
             | State::Proving
             | State::Ready
             | State::Away => {
-                self.linking.is_busy(None) || self.links.is_opening(None) || self.server.returning.is_some()
+                self.linking.is_busy(None)
+                    || self.reaching.is_busy(None)
+                    || self.links.is_opening(None) || self.server.returning.is_some()
             }
         }
     }
@@ -153,6 +156,10 @@ impl App {
             Command::Accept { id } => self.answer_by_user(&errand, id, true),
             Command::Deny { id } => self.answer_by_user(&errand, id, false),
             Command::Peers => self.show_peers(&errand),
+            Command::Reach => {
+                let asked = self.server.session.test_reach();
+                self.ask(errand, asked, Answer::Reach);
+            }
             Command::Hangup { user } => self.hang_up(&errand, &user),
             Command::Direct { user } => self.ask_peer(errand, user, Purpose::Direct),
             Command::Server => self.come_back(errand),
@@ -264,7 +271,7 @@ impl App {
             let path = link.stands().then_some(with.path);
             peers.push(Peer { peer: with.peer.clone(), state, device: Some(with.device), path, id: None });
         }
-        peers.extend(self.linking.connecting().map(|peer| none(peer, PeerState::Connecting)));
+        peers.extend(self.reaching.people().map(|peer| none(peer, PeerState::Connecting)));
         peers.extend(self.linking.asked.values().map(|asked| none(&asked.peer, PeerState::Asked)));
         for (id, offer) in self.linking.offers.iter().filter(|(_, offer)| offer.waits) {
             peers.push(Peer { id: Some(id.0), ..none(&offer.from, PeerState::Waiting) });

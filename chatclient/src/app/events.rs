@@ -59,7 +59,9 @@ impl App {
             Event::PeerOfferClosed { offer, refusal } => self.on_peer_offer_closed(offer, &refusal),
             Event::PeerRequestClosed { request, refusal } => self.on_peer_request_closed(request, &refusal),
             Event::Introduced(introduction) => self.on_introduced(introduction),
-            Event::IntroductionExpired { offer, peer } => self.on_introduction_expired(offer, peer),
+            Event::Reach { offer, action } => self.on_reach(offer, action),
+            Event::LinkFailed { offer, peer, verdict, .. } => self.on_link_failed(offer, peer, &verdict),
+            Event::Reached { request, address, code } => self.on_reach_tested(request, address, code),
         }
     }
 
@@ -108,6 +110,10 @@ impl App {
         self.lists.forget(id);
         let Some(link) = self.links.get_mut(id) else { return };
         let says = std::mem::take(&mut link.says);
+        if let Some((offer, way)) = link.seeking.take() {
+            // It never stood: maybe another way does.
+            return self.server.session.way_failed(offer, way, ErrorCode::LinkBroken, self.clock.now());
+        }
         let Some(with) = link.with.clone() else { return };
         let (word, text) = end_of_link(reason);
         for errand in says.into_values() {

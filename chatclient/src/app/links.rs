@@ -4,7 +4,7 @@ use super::errand::Errand;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
-use chatproto::wire::{DeviceId, LinkKey, Name, Purpose};
+use chatproto::wire::{DeviceId, LinkKey, Name, OfferId, Purpose, Way};
 use std::collections::{BTreeMap, HashMap};
 
 /// Names a link for as long as the program runs; newer ones are greater.
@@ -20,6 +20,10 @@ pub(super) struct Link {
     pub(super) key: LinkKey,
     /// Who it is with; unknown until a caller has shown a good ticket.
     pub(super) with: Option<With>,
+    /// The introduction that it is to fulfil, and by which way, until it stands.
+    pub(super) seeking: Option<(OfferId, Way)>,
+    /// How it came about, where that is known before the other side says hello.
+    pub(super) known_path: Option<LinkPath>,
     /// The socket is not read for now.
     pub(super) paused: bool,
     /// Says that the peer has not confirmed, by their numbers.
@@ -58,7 +62,17 @@ impl Links {
         self.last += 1;
         let id = LinkId(self.last);
         self.tokens.insert(token, id);
-        self.links.insert(id, Link { token, peer, key, with, paused: false, says: BTreeMap::new() });
+        let link = Link {
+            token,
+            peer,
+            key,
+            with,
+            seeking: None,
+            known_path: None,
+            paused: false,
+            says: BTreeMap::new(),
+        };
+        self.links.insert(id, link);
         id
     }
 

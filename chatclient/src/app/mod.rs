@@ -17,6 +17,7 @@ mod links;
 mod lists;
 mod memory;
 mod pump;
+mod reaching;
 mod receiving;
 mod rooms;
 mod sending;
@@ -44,6 +45,7 @@ use linking::Linking;
 use links::Links;
 use lists::Lists;
 use memory::Memory;
+use reaching::Reaching;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
@@ -108,6 +110,7 @@ struct App {
     questions: BTreeMap<RequestId, Question>,
 
     linking: Linking,
+    reaching: Reaching,
     links: Links,
     direct: Option<Direct>,
     lists: Lists,
@@ -152,7 +155,9 @@ impl App {
                 let tls = tls.as_deref();
                 if self.server.token == Some(token) {
                     self.on_server_connected(token, tls);
-                } else if !self.on_dialled(token, tls) {
+                } else if self.reaching.has(token) {
+                    self.on_reached(token, tls);
+                } else {
                     self.on_called(token, tls);
                 }
             }
@@ -165,7 +170,7 @@ impl App {
                 } else if let Some(link) = self.links.by_token(token) {
                     self.on_link_gone(link);
                 } else {
-                    self.on_dial_failed(token, &reason);
+                    self.on_unreached(token, &reason);
                 }
             }
             NetEvent::Signal(signal) => self.on_signal(signal),

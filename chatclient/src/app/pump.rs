@@ -61,7 +61,7 @@ impl App {
         // Past it, it has been acted on or does not apply.
         let drained = drained.filter(|at| *at > Instant::now());
         let stalled = self.transfers.next_stall();
-        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).chain(stalled).min()
+        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).chain(stalled).chain(self.reaching.deadline()).min()
     }
 
     /// Lets the machines do what is due.
@@ -74,6 +74,7 @@ impl App {
             }
         }
         self.end_stalled();
+        self.meet_peers();
     }
 
     /// Reads a socket as far as its machine wants.
@@ -82,6 +83,8 @@ impl App {
             self.read_server(token);
         } else if let Some(id) = self.links.by_token(token) {
             self.read_link(id, token);
+        } else if self.reaching.has(token) {
+            self.read_reached(token);
         } else {
             self.net.pause_read(token);
         }

@@ -10,7 +10,7 @@ use chatproto::wire::{Change, DeviceId, ErrorCode, Name, Note, RequestId};
 /// A question to the server whose answer comes in pages.
 #[derive(Debug)]
 pub(super) struct Question {
-    errand: Errand,
+    pub(super) errand: Errand,
     answer: Answer,
 }
 
@@ -23,6 +23,8 @@ pub(super) enum Answer {
     Found(Vec<Message>),
     /// Of a room, or of what somebody may do there: one frame.
     Change,
+    /// Whether peers can reach this client.
+    Reach,
 }
 
 impl Question {
@@ -191,7 +193,7 @@ impl App {
             Answer::History(history) => Notice::History { history },
             Answer::Found(search) => Notice::Search { search },
             // It is answered by what was changed.
-            Answer::Change => return,
+            Answer::Change | Answer::Reach => return,
         };
         self.voice.show(&notice, Some(&errand));
     }

@@ -323,6 +323,12 @@ impl Negotiation {
         self.is_cut = true;
     }
 
+    /// This side ends it. Whether the other side can be told.
+    pub fn abandon(&mut self) -> bool {
+        self.phase = Phase::Over;
+        self.begin.negotiates && !self.is_cut
+    }
+
     /// The following side does its part.
     fn follow(&mut self, way: Way, now: Instant) {
         if matches!(self.phase, Phase::Trying(..)) {

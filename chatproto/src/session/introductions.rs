@@ -153,6 +153,15 @@ impl Introductions {
         self.open.remove(&offer);
     }
 
+    /// This side wants no link any more, and says so.
+    pub(super) fn abandon(&mut self, offer: OfferId, code: ErrorCode, out: &mut Outbox) {
+        if let Some(mut open) = self.open.remove(&offer)
+            && open.negotiation.abandon()
+        {
+            out.send(&PeerFailed { offer, code });
+        }
+    }
+
     /// The server can pass nothing on any more.
     pub(super) fn cut(&mut self) {
         self.open.values_mut().for_each(|open| open.negotiation.cut());

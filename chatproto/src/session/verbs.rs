@@ -267,6 +267,12 @@ impl Session {
         self.introductions.linking(offer, way)
     }
 
+    /// This side wants no link under this offer, for instance because the device's key is not the one it knows. The other
+    /// side is told; no event follows.
+    pub fn abandon_link(&mut self, offer: OfferId, code: ErrorCode) {
+        self.introductions.abandon(offer, code, &mut self.out);
+    }
+
     /// The link that this side opened stands: the introduction is used up.
     pub fn linked(&mut self, offer: OfferId) {
         self.introductions.linked(offer);

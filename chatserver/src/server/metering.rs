@@ -6,6 +6,7 @@ use std::time::Duration;
 use chatproto::hub::Hub;
 
 use super::logins::Logins;
+use super::relays::Relays;
 use crate::metrics::{Histogram, Page};
 use crate::store::{LogWriter, Outcome};
 
@@ -53,7 +54,7 @@ impl Meter {
     }
 
     /// Everything as it is now.
-    pub(super) fn page(&self, hub: &Hub, logins: &Logins, log: &LogWriter) -> String {
+    pub(super) fn page(&self, hub: &Hub, logins: &Logins, log: &LogWriter, relays: &Relays) -> String {
         let mut page = Page::default();
         let (connections, logged_in) = hub.connections();
         page.gauge("chatserver_connections", "Connections past their TLS handshake.", connections);
@@ -73,6 +74,9 @@ impl Meter {
         page.counter("chatserver_deliveries_total", help, hub.deliveries());
         page.counter("chatserver_received_bytes_total", "Bytes of frames received.", self.bytes_in);
         page.counter("chatserver_sent_bytes_total", "Bytes of frames sent.", self.bytes_out);
+        page.gauge("chatserver_relays", "Links that pass through the server as ciphertext.", hub.relays());
+        let help = "Bytes of relayed links, counted once.";
+        page.counter("chatserver_relayed_bytes_total", help, relays.bytes());
         let help = "Time of one commit of the log with its flush.";
         page.histogram("chatserver_log_commit_seconds", help, log.commit_times());
         let help = "Time that the loop was busy between two waits.";

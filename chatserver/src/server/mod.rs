@@ -5,6 +5,8 @@ mod console;
 mod links;
 mod logins;
 mod metering;
+mod reach;
+mod relays;
 mod reload;
 mod removals;
 mod seam;
@@ -17,7 +19,7 @@ use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signa
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
 use chatproto::ticket;
-use chatproto::wire::{Capabilities, Capability, Note, ServerId};
+use chatproto::wire::{Capabilities, Capability, Name, Note, OfferId, ServerId};
 
 use crate::cli::RunArgs;
 use crate::exit::Failure;
@@ -31,6 +33,9 @@ use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
 use reload::Reload;
+use reach::Tests;
+pub(crate) use relays::RelayConfig;
+use relays::Relays;
 use removals::Removals;
 use seam::Seam;
 
@@ -79,6 +84,8 @@ struct Server {
     links: Links,
     logins: Logins,
     removals: Removals,
+    relays: Relays,
+    tests: Tests,
     seam: Seam,
     reload: Reload,
     meter: Meter,
@@ -87,6 +94,8 @@ struct Server {
     outcomes: Mailbox<Vec<Outcome>>,
     replies: Mailbox<Reply>,
     listener: chatnet::ListenerId,
+    /// Logins come with TLS; what comes without may be a probe or a relay.
+    takes_side_doors: bool,
     started: Instant,
     /// When the loop gives up on clients that do not take their bye.
     stop_at: Option<Instant>,
@@ -106,14 +115,16 @@ impl Server {
 
         let mut net =
             Net::new(settings.network()).map_err(|error| Failure::new("cannot start the loop", error))?;
-        let (security, fingerprint) = if settings.insecure_plaintext {
-            (Security::Plain, None)
+        let (security, fingerprint, identity) = if settings.insecure_plaintext {
+            let identity = Identity::generate(["localhost"])
+                .map_err(|error| Failure::new("certificate", error))?;
+            (Security::Plain, None, identity)
         } else {
             let path = settings.data.join(IDENTITY_FILE);
             let identity = Identity::load_or_create(&path, ["localhost"])
                 .map_err(|error| Failure::new("certificate", error))?;
             let tls = ServerTls::new(&identity).map_err(|error| Failure::new("certificate", error))?;
-            (Security::TlsServer(tls), Some(identity.fingerprint()))
+            (Security::TlsOrPlain(tls), Some(identity.fingerprint()), identity)
         };
         let (listener, addr) = net
             .listen(settings.listen, security)
@@ -139,6 +150,8 @@ impl Server {
             endpoint.start(ask)?;
         }
         let tickets = settings.tickets();
+        let relay = settings.relay();
+        let takes_side_doors = fingerprint.is_some();
         let reload = Reload::new(args, settings, net.waker());
         Ok(Self {
             net,
@@ -147,6 +160,8 @@ impl Server {
             links: Links::default(),
             logins: Logins::new(setup, tickets),
             removals: Removals::default(),
+            relays: Relays::new(relay),
+            tests: Tests::new(identity),
             seam: Seam::default(),
             reload,
             meter: Meter::default(),
@@ -154,6 +169,7 @@ impl Server {
             outcomes,
             replies,
             listener,
+            takes_side_doors,
             started: Instant::now(),
             stop_at: None,
             fatal: None,
@@ -174,12 +190,13 @@ impl Server {
             self.take_answers();
             self.hub.handle_timeout(self.now());
             self.removals.look(&self.store);
+            self.relays.tick(&mut self.net, &mut self.hub);
             self.take_reloaded();
             self.run_hub();
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer));
+                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.relays));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -209,20 +226,26 @@ impl Server {
 
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
-        [hub, self.stop_at, self.removals.deadline()].into_iter().flatten().min()
+        [hub, self.stop_at, self.removals.deadline(), self.relays.deadline()].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
         let now = self.now();
         match event {
             NetEvent::Accepted { .. } | NetEvent::Woken => {}
+            NetEvent::Connected { token, tls } if self.tests.is_test(token) => {
+                self.tests.connected(&mut self.net, &mut self.hub, token, tls.as_deref());
+            }
             NetEvent::Connected { token, tls } => match self.net.peer_addr(token) {
                 Ok(addr) => {
-                    let conn = self.hub.accept(addr, now);
+                    let is_aside = self.takes_side_doors && tls.is_none();
+                    let conn = if is_aside { self.hub.accept_side(addr, now) } else { self.hub.accept(addr, now) };
                     self.links.insert(token, conn, tls.map(|tls| tls.channel_binding));
                 }
                 Err(_) => self.net.abort(token),
             },
+            NetEvent::Readable { token } if self.relays.has(token) => self.relays.readable(&mut self.net, token),
+            NetEvent::Writable { token } if self.relays.has(token) => self.relays.writable(&mut self.net, token),
             NetEvent::Readable { token } => self.read(token),
             NetEvent::Writable { token } => {
                 if let Some(conn) = self.links.conn(token) {
@@ -231,6 +254,8 @@ impl Server {
             }
             NetEvent::Closed { token, reason } => match self.links.remove(token) {
                 Some(conn) => self.hub.handle_eof(conn, now),
+                None if self.relays.has(token) => self.relays.closed(&mut self.net, token),
+                None if self.tests.is_test(token) => self.tests.failed(&mut self.hub, token, &reason),
                 None => console::connection_failed(&reason),
             },
             NetEvent::AcceptPaused { cause, .. } => console::accept_paused(&cause),
@@ -254,7 +279,7 @@ impl Server {
         self.hub.set_limits(config);
         self.net.set_config(fresh.settings.network());
         let fingerprint = fresh.tls.map(|(tls, fingerprint)| {
-            self.net.set_security(self.listener, Security::TlsServer(tls));
+            self.net.set_security(self.listener, Security::TlsOrPlain(tls));
             fingerprint
         });
         console::reloaded(fingerprint, &self.reload.note(fresh.settings));
@@ -359,6 +384,10 @@ impl Server {
                 self.meter.logged_in();
                 self.removals.logged_in(&user);
             }
+            Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
+            Event::TestReach { conn, request, address, link_key } => {
+                self.tests.begin(&mut self.net, &mut self.hub, conn, request, address, link_key);
+            }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
             | Event::Moderated { .. }
@@ -368,6 +397,21 @@ impl Server {
             | Event::Search { .. }
             | Event::FindUser { .. }) => self.seam.ask(&mut self.hub, &self.store, asked),
         }
+    }
+
+    /// The hub hands two connections over: from here on their bytes are no frames.
+    fn join_relay(&mut self, offer: OfferId, ends: [ConnId; 2], from: &Name, to: &Name) {
+        let tokens = ends.map(|conn| self.links.token(conn));
+        for token in tokens.into_iter().flatten() {
+            self.links.remove(token);
+        }
+        let [Some(first), Some(second)] = tokens else {
+            // One is gone in this very turn.
+            tokens.into_iter().flatten().for_each(|token| self.net.abort(token));
+            return self.hub.relay_ended();
+        };
+        let names = [from.as_str().to_owned(), to.as_str().to_owned()];
+        self.relays.begin(&mut self.net, offer, [first, second], names);
     }
 
     fn flush(&mut self, conn: ConnId) {
@@ -398,7 +442,14 @@ fn hub_config(server: ServerId, settings: &Settings) -> Result<Config, Failure> 
         if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
     let mechanisms = Note::new(&mechanisms).map_err(text)?;
     let mut config = settings.hub(server, agent, mechanisms)?;
-    config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Moderation);
+    config.capabilities = Capabilities::NONE
+        .with(Capability::Search)
+        .with(Capability::Moderation)
+        .with(Capability::Probe)
+        .with(Capability::Ways);
+    if config.max_relays > 0 {
+        config.capabilities = config.capabilities.with(Capability::Relay);
+    }
     if tickets {
         config.capabilities = config.capabilities.with(Capability::Tickets);
     }

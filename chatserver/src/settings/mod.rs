@@ -26,9 +26,10 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{DataArg, DurabilityArg, LogFormat, RunArgs};
 use crate::exit::Failure;
 use crate::logging;
+use crate::server::RelayConfig;
 use crate::store::{Durability, MAX_TICKETS, StoreConfig};
 
-use sections::{Connection, Hub, Log, Network};
+use sections::{Connection, Hub, Log, Network, Relay};
 use values::{Endpoint, Time};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -40,7 +41,7 @@ const DEFAULT_ROOM: &str = "lobby";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// What can be changed only by starting the server again: keys, and whole sections.
-const AT_START_ONLY: [&str; 15] = [
+const AT_START_ONLY: [&str; 16] = [
     "listen",
     "data",
     "durability",
@@ -55,6 +56,7 @@ const AT_START_ONLY: [&str; 15] = [
     "hub.page_bytes",
     "hub.recent_bytes",
     "network.max_poll_events",
+    "relay",
     "store",
 ];
 
@@ -76,6 +78,7 @@ pub struct Settings {
     pub(crate) log_format: LogFormat,
     hub: Hub,
     connection: Connection,
+    relay: Relay,
     network: Network,
     store: Log,
 }
@@ -190,6 +193,14 @@ impl Settings {
     pub(crate) fn apply(&self, config: &mut hub::Config) {
         self.hub.apply(config);
         self.connection.apply(&mut config.limits);
+        config.max_relays = self.relay().max_relays;
+    }
+
+    /// The relay's settings.
+    pub(crate) fn relay(&self) -> RelayConfig {
+        let mut config = RelayConfig::default();
+        self.relay.apply(&mut config);
+        config
     }
 
     /// A hub's settings for a server with this identity.
@@ -269,6 +280,7 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             hub: Hub::default(),
             connection: Connection::default(),
+            relay: Relay::default(),
             network: Network::default(),
             store: Log::default(),
         }

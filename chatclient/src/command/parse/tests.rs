@@ -74,6 +74,7 @@ fn every_command_is_read() {
         ("/op bob", order(Action::Op, Some("bob"), 0, "")),
         ("/deop bob", order(Action::Deop, Some("bob"), 0, "")),
         ("/peers", Command::Peers),
+        ("/reach", Command::Reach),
         ("/hangup bob", Command::Hangup { user: bob() }),
         ("/direct bob", Command::Direct { user: bob() }),
         ("/server", Command::Server),
