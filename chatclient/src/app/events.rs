@@ -110,6 +110,7 @@ impl App {
         self.lists.forget(id);
         let Some(link) = self.links.get_mut(id) else { return };
         let says = std::mem::take(&mut link.says);
+        let (is_surplus, link_again) = (link.is_surplus, link.again.is_some());
         if let Some((offer, way)) = link.seeking.take() {
             // It never stood: maybe another way does.
             return self.server.session.way_failed(offer, way, ErrorCode::LinkBroken, self.clock.now());
@@ -120,12 +121,17 @@ impl App {
             let message = format!("{} may not have heard it: {text}", with.peer.as_str());
             self.voice.fail(Some(&errand), Code::LinkLost, message);
         }
-        if with.told {
+        if is_surplus || (link_again && !with.told) {
+            // Of an attempt to find a lost link again nobody needs to hear.
+        } else if with.told {
             self.voice.show(&Notice::PeerClosed { peer: with.peer.clone(), reason: word }, None);
         } else {
             self.fail_link(with.peer.clone(), with.errand.as_ref(), verdict(reason), text);
         }
-        self.end_direct_with(&with.peer);
+        if !is_surplus {
+            let is_lost = matches!(reason, Closed::Eof { .. } | Closed::Timeout(_));
+            self.end_direct_with(&with.peer, is_lost);
+        }
     }
 }
 

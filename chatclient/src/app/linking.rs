@@ -2,13 +2,13 @@
 
 use super::App;
 use super::errand::Errand;
-use super::links::{LinkId, With};
+use super::links::{LinkId, Origin, With};
 use crate::notice::{Code, LinkPath, Notice};
 use crate::settings::AcceptPolicy;
 use crate::state::KeyCheck;
 use chatnet::{ConnToken, TlsInfo};
 use chatproto::peer::Peer;
-use chatproto::session::{Introduction, Refusal};
+use chatproto::session::{Introduction, Refusal, State};
 use chatproto::wire::{
     DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId,
 };
@@ -157,7 +157,10 @@ impl App {
         match proved_key(tls) {
             Some(key) if self.links.strangers() < MAX_STRANGERS => {
                 let machine = Peer::listen(self.peer_config(), self.clock.now());
-                self.links.insert(token, machine, key, None);
+                let id = self.links.insert(token, machine, key, None);
+                if let (Some(link), Some(tls)) = (self.links.get_mut(id), tls) {
+                    link.binding = tls.channel_binding;
+                }
             }
             Some(_) | None => self.net.abort(token),
         }
@@ -174,6 +177,9 @@ impl App {
         claimed: Purpose,
     ) {
         let now = self.clock.now();
+        if self.admit_again(id, offer, ticket, user, device, claimed) {
+            return;
+        }
         let Some(link) = self.links.get_mut(id) else { return };
         match self.server.session.admit(offer, ticket, link.key, user, device, now) {
             Ok((Introduction { purpose, .. }, _)) if purpose != claimed => {
@@ -183,11 +189,12 @@ impl App {
                     "a caller wants another link than the one introduced"
                 );
             }
-            Ok((Introduction { peer, device, purpose, request, .. }, _)) => {
+            Ok((Introduction { peer, device, purpose, request, addresses, .. }, _)) => {
                 let errand = self.reaching.end(offer);
                 let called = if request.is_some() { LinkPath::Reverse } else { LinkPath::Direct };
                 let path = link.known_path.unwrap_or(called);
                 link.seeking = None;
+                link.origin = Some(Origin { offer, leads: request.is_some(), addresses });
                 link.with = Some(With { peer, device, purpose, path, errand, told: false });
                 // It waits for exactly this.
                 let _ = link.peer.admit(now);
@@ -212,12 +219,21 @@ impl App {
         else {
             return;
         };
-        *told = true;
         let (peer, device, purpose, path, errand) = (peer.clone(), *device, *purpose, *path, errand.take());
+        *told = true;
+        self.keep_for_redial(id);
+        let again = self.links.get_mut(id).and_then(|link| link.again);
+        if let Some(offer) = again
+            && !self.found_again(id, offer, &peer)
+        {
+            return;
+        }
         self.voice.show(&Notice::PeerConnected { peer: peer.clone(), device, path }, errand.as_ref());
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}
+            // Who has gone back to the server stays there.
+            (Purpose::Direct, _) if again.is_some() && self.server.session.state() == State::Ready => {}
             (Purpose::Direct, errand) => self.go_direct(peer, errand),
         }
     }

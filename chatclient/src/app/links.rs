@@ -6,6 +6,7 @@ use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
 use chatproto::wire::{DeviceId, LinkKey, Name, OfferId, Purpose, Way};
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 
 /// Names a link for as long as the program runs; newer ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,10 +25,28 @@ pub(super) struct Link {
     pub(super) seeking: Option<(OfferId, Way)>,
     /// How it came about, where that is known before the other side says hello.
     pub(super) known_path: Option<LinkPath>,
+    /// What ties the two ends of this TLS connection, and nobody else.
+    pub(super) binding: [u8; 32],
+    /// This end connected.
+    pub(super) was_dialled: bool,
+    /// The introduction that led here, until the link stands.
+    pub(super) origin: Option<Origin>,
+    /// It is a link that was lost, found again.
+    pub(super) again: Option<OfferId>,
+    /// Another link with the same peer is preferred: its end means nothing.
+    pub(super) is_surplus: bool,
     /// The socket is not read for now.
     pub(super) paused: bool,
     /// Says that the peer has not confirmed, by their numbers.
     pub(super) says: BTreeMap<u64, Errand>,
+}
+
+/// What of an introduction is of use after the link stands.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) offer: OfferId,
+    pub(super) leads: bool,
+    pub(super) addresses: Vec<SocketAddr>,
 }
 
 /// Who a link is with, and how it came about.
@@ -69,6 +88,11 @@ impl Links {
             with,
             seeking: None,
             known_path: None,
+            binding: [0; 32],
+            was_dialled: false,
+            origin: None,
+            again: None,
+            is_surplus: false,
             paused: false,
             says: BTreeMap::new(),
         };

@@ -18,6 +18,7 @@ mod lists;
 mod memory;
 mod pump;
 mod reaching;
+mod redial;
 mod receiving;
 mod rooms;
 mod sending;
@@ -46,6 +47,7 @@ use links::Links;
 use lists::Lists;
 use memory::Memory;
 use reaching::Reaching;
+use redial::Redial;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
@@ -111,6 +113,7 @@ struct App {
 
     linking: Linking,
     reaching: Reaching,
+    redial: Redial,
     links: Links,
     direct: Option<Direct>,
     lists: Lists,
@@ -157,6 +160,8 @@ impl App {
                     self.on_server_connected(token, tls);
                 } else if self.reaching.has(token) {
                     self.on_reached(token, tls);
+                } else if self.redial.has(token) {
+                    self.on_redialled(token, tls);
                 } else {
                     self.on_called(token, tls);
                 }
@@ -169,6 +174,8 @@ impl App {
                     self.on_server_closed(&reason);
                 } else if let Some(link) = self.links.by_token(token) {
                     self.on_link_gone(link);
+                } else if self.redial.has(token) {
+                    self.on_not_redialled(token);
                 } else {
                     self.on_unreached(token, &reason);
                 }
@@ -225,6 +232,7 @@ impl App {
         self.ending = Some(Instant::now() + END_TIMEOUT);
         let now = self.clock.now();
         self.held.clear();
+        self.forget_redial(None);
         let downloads = self.transfers.downloads.keys().copied().collect::<Vec<_>>();
         downloads.into_iter().for_each(|id| self.drop_download(id));
         for id in self.links.ids() {

@@ -29,7 +29,7 @@ impl App {
                 break;
             }
         }
-        if self.must_return() {
+        if self.must_return() && !self.redial.is_searching() {
             self.direct = None;
             self.server.session.come_back(self.clock.now());
             self.settle();
@@ -61,7 +61,7 @@ impl App {
         // Past it, it has been acted on or does not apply.
         let drained = drained.filter(|at| *at > Instant::now());
         let stalled = self.transfers.next_stall();
-        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).chain(stalled).chain(self.reaching.deadline()).min()
+        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).chain(stalled).chain(self.reaching.deadline()).chain(self.redial.deadline()).min()
     }
 
     /// Lets the machines do what is due.
@@ -75,6 +75,7 @@ impl App {
         }
         self.end_stalled();
         self.meet_peers();
+        self.redial_peers();
     }
 
     /// Reads a socket as far as its machine wants.

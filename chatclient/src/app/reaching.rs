@@ -6,7 +6,7 @@
 use super::App;
 use super::errand::Errand;
 use super::linking::proved_key;
-use super::links::With;
+use super::links::{Origin, With};
 use crate::notice::{Code, LinkPath, Notice};
 use bytes::{Buf as _, Bytes};
 use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Read, Security, ServerTls, TlsInfo};
@@ -315,7 +315,8 @@ impl App {
     fn become_link(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
         let Some(Socket { offer, way, .. }) = self.reaching.sockets.remove(&token) else { return };
         let Some(seeking) = self.reaching.seeking.get(&offer) else { return self.net.abort(token) };
-        let Introduction { purpose, peer, device, link_key, ticket, request, .. } = seeking.introduction.clone();
+        let Introduction { purpose, peer, device, link_key, ticket, request, addresses, .. } =
+            seeking.introduction.clone();
         let errand = seeking.errand.clone();
         // TLS has compared the key where it could; were it another one, the link must not go on.
         if proved_key(tls) != Some(link_key) {
@@ -346,6 +347,9 @@ impl App {
         };
         if let Some(link) = self.links.get_mut(id) {
             link.seeking = Some((offer, way));
+            link.binding = tls.map_or([0; 32], |tls| tls.channel_binding);
+            link.was_dialled = matches!(way, Way::Direct | Way::Reverse);
+            link.origin = Some(Origin { offer, leads, addresses });
             link.known_path = Some(path);
         }
     }

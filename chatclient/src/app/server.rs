@@ -345,6 +345,11 @@ impl App {
     pub(super) fn on_ready(&mut self, default_room: Name, resumed: bool, ticket: &[u8], lifetime: Duration) {
         self.server.by_ticket = false;
         self.server.was_in = true;
+        if self.redial.is_searching() {
+            // Who is back needs no link for it; the other side may still come.
+            self.forget_redial(None);
+            self.direct = None;
+        }
         if let Some(shown) = self.server.shown {
             self.pin(shown);
             if let Ok(ticket) = ticket.try_into() {

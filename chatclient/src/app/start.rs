@@ -9,6 +9,7 @@ use super::links::Links;
 use super::lists::Lists;
 use super::memory::Memory;
 use super::reaching::Reaching;
+use super::redial::Redial;
 use super::server::{Server, Trust};
 use super::transfers::Transfers;
 use super::voice::Voice;
@@ -136,6 +137,7 @@ impl App {
             questions: BTreeMap::new(),
             linking: Linking::default(),
             reaching: Reaching::default(),
+            redial: Redial::default(),
             links: Links::default(),
             direct: None,
             lists: Lists::default(),

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
-use super::{PASSWORD, PATIENCE, Scratch, Server, program, signal};
+use super::{PASSWORD, PATIENCE, Scratch, Server, signal, within};
 
 /// How a client is started; begin with [`Options::new`].
 pub struct Options {
@@ -16,6 +16,8 @@ pub struct Options {
     server: String,
     args: Vec<OsString>,
     json: bool,
+    /// The network namespace to run in; that of the test, for `None`.
+    namespace: Option<String>,
 }
 
 impl Options {
@@ -40,7 +42,7 @@ impl Options {
     pub fn bare(user: &str, server: &str, scratch: &Scratch) -> Self {
         let password = scratch.path("password");
         std::fs::write(&password, format!("{PASSWORD}\n")).expect("the password is written");
-        let options = Self { user: user.into(), server: server.into(), args: Vec::new(), json: true };
+        let options = Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, namespace: None };
         options
             .arg("--password-file")
             .arg(password)
@@ -85,8 +87,23 @@ impl Options {
         self
     }
 
+    /// Runs it in a network namespace.
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Replaces the value of a flag that has one.
+    pub fn set(mut self, flag: &str, value: &str) -> Self {
+        match self.args.iter().position(|arg| arg == flag) {
+            Some(at) => self.args[at + 1] = value.into(),
+            None => self = self.args([flag, value]),
+        }
+        self
+    }
+
     pub fn start(self) -> Client {
-        let mut child = Command::new(program("chatclient"))
+        let mut child = within(self.namespace.as_deref(), "chatclient")
             .args(["--server", &self.server, "--user", &self.user])
             .args(&self.args)
             .args(self.json.then_some("--json"))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{PASSWORD, PATIENCE, program, signal};
+use super::{PASSWORD, PATIENCE, program, signal, within};
 
 pub struct Server {
     child: Child,
@@ -24,7 +24,12 @@ impl Server {
     }
 
     pub fn start_with(data: &Path, listen: &str, args: &[&str]) -> Self {
-        let mut child = Command::new(program("chatserver"))
+        Self::start_within(None, data, listen, args)
+    }
+
+    /// Starts it in a network namespace; that of the test, for `None`.
+    pub fn start_within(namespace: Option<&str>, data: &Path, listen: &str, args: &[&str]) -> Self {
+        let mut child = within(namespace, "chatserver")
             .args(["--listen", listen, "--data"])
             .arg(data)
             .args(args)

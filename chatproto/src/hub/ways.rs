@@ -46,8 +46,6 @@ pub(super) struct Meetings {
 #[derive(Debug)]
 struct Meeting {
     ends: [End; 2],
-    /// What is being tried.
-    way: Option<Way>,
     expires: Instant,
     passed: u8,
 }
@@ -57,8 +55,8 @@ struct End {
     conn: ConnId,
     user: Name,
     token: SideToken,
-    /// Where its probe for the present way came from.
-    probe: Option<SocketAddr>,
+    /// Where its last probe came from, and for which way. It may come before the word that asks for it.
+    probe: Option<(Way, SocketAddr)>,
     /// Its connection for the relay.
     relay: Option<ConnId>,
 }
@@ -132,7 +130,7 @@ impl Hub {
         let end = |conn, user: &Name, token| End { conn, user: user.clone(), token, probe: None, relay: None };
         let ends = [end(asker, from, first), end(answerer, to, second)];
         self.meetings.expiries.insert((expires, offer));
-        self.meetings.open.insert(offer, Box::new(Meeting { ends, way: None, expires, passed: 0 }));
+        self.meetings.open.insert(offer, Box::new(Meeting { ends, expires, passed: 0 }));
         tokens
     }
 
@@ -154,12 +152,7 @@ impl Hub {
             // Only one side leads; what the other asks for has no meaning.
             return;
         }
-        meeting.way = Some(way);
-        let ends = [meeting.ends[0].conn, meeting.ends[1].conn];
-        for end in &mut meeting.ends {
-            end.probe = None;
-            end.relay = None;
-        }
+        let ends = meeting.ends.each_ref().map(|end| end.conn);
         let refusal = if way != Way::Relay {
             None
         } else if !self.can_relay(ends) {
@@ -207,15 +200,13 @@ impl Hub {
             return self.close(id, CloseReason::BadTicket, "the token is unknown or expired");
         };
         self.close(id, CloseReason::Done, "");
-        let Some(meeting) = self.meetings.open.get_mut(&offer).filter(|meeting| meeting.way == Some(probe.way)) else {
-            return;
-        };
+        let Some(meeting) = self.meetings.open.get_mut(&offer) else { return };
         if let Some(end) = meeting.ends.get_mut(end) {
-            end.probe = Some(SocketAddr::new(addr.ip().to_canonical(), addr.port()));
+            end.probe = Some((probe.way, SocketAddr::new(addr.ip().to_canonical(), addr.port())));
         }
         let [first, second] = &meeting.ends;
-        let (Some(of_first), Some(of_second)) = (first.probe, second.probe) else { return };
-        if of_first.is_ipv4() != of_second.is_ipv4() {
+        let (Some((way, of_first)), Some((other_way, of_second))) = (first.probe, second.probe) else { return };
+        if way != other_way || of_first.is_ipv4() != of_second.is_ipv4() {
             return;
         }
         let to = [(first.conn, of_second), (second.conn, of_first)];
@@ -230,10 +221,11 @@ impl Hub {
         let Some((offer, end)) = self.meetings.owner(&relay.token) else {
             return self.refuse_side(id, ErrorCode::BadTicket, "the token is unknown or expired");
         };
-        let Some(meeting) = self.meetings.open.get_mut(&offer).filter(|meeting| meeting.way == Some(Way::Relay))
-        else {
-            return self.refuse_side(id, ErrorCode::BadTicket, "no relay was agreed on");
-        };
+        let Some(meeting) = self.meetings.open.get(&offer) else { return };
+        if !self.can_relay(meeting.ends.each_ref().map(|end| end.conn)) {
+            return self.refuse_side(id, ErrorCode::NoRelay, "this server relays no links");
+        }
+        let Some(meeting) = self.meetings.open.get_mut(&offer) else { return };
         if let Some(end) = meeting.ends.get_mut(end)
             && let Some(older) = end.relay.replace(id)
         {

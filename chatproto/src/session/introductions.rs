@@ -3,7 +3,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::hint::black_box;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -206,7 +205,7 @@ impl Introductions {
         if now >= waiting.expires {
             return Err(AdmitError::Expired);
         }
-        if !same_secret(&waiting.ticket.0, &ticket.0) {
+        if !waiting.ticket.is_same(ticket) {
             return Err(AdmitError::Ticket);
         }
         if waiting.link_key != link_key {
@@ -245,12 +244,6 @@ impl Open {
 
 /// Longest pause that the server can ask for before a simultaneous open. A way has its own deadline besides.
 const MAX_MEET_AFTER: Duration = Duration::from_secs(2);
-
-/// Compares in a time that does not depend on where the first difference is.
-fn same_secret(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    let difference = left.iter().zip(right).fold(0, |sum, (left, right)| black_box(sum | (left ^ right)));
-    difference == 0
-}
 
 #[cfg(test)]
 mod tests {

@@ -101,6 +101,15 @@ byte_id! {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LinkTicket(pub [u8; 32]);
 
+impl LinkTicket {
+    /// Compares in a time that does not depend on where the first difference is.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.fold(0, |sum, (left, right)| core::hint::black_box(sum | (left ^ right))) == 0
+    }
+}
+
 impl fmt::Debug for LinkTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LinkTicket(***)")
