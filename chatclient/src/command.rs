@@ -96,6 +96,11 @@ pub enum Command {
         /// Its id.
         id: u64,
     },
+    /// Removes what was kept of a transfer that has ended early.
+    Discard {
+        /// Its id.
+        id: u64,
+    },
     /// Says yes to somebody who asks.
     Accept {
         /// The id of the request.

@@ -441,6 +441,8 @@ pub enum TransferState {
     Queued,
     /// Bytes are moving.
     Active,
+    /// The link was lost. What came is kept, and it goes on once there is a link again.
+    Waiting,
     /// All there, verified, at its place.
     Done,
     /// Ended without the file.

@@ -91,6 +91,8 @@ fn a_transfer_can_be_cancelled_from_either_side() {
     bob.type_line("/cancel 2");
     let cancelled = alice.expect("transfer", |event| event["id"] == "2" && event["state"] == "cancelled");
     assert_eq!(cancelled["error"], "cancelled");
+    // What came is kept, if a unit did, until the user does not want it any more; then there is nothing to discard.
+    alice.type_line("/discard 2");
     // Nothing of it stays, under whatever name, once the client has cleaned up and ended.
     alice.quit_with_failures();
     let left = std::fs::read_dir(scratch.path("alice-downloads")).expect("a folder").count();

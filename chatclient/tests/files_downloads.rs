@@ -3,7 +3,8 @@
 
 mod files_support;
 
-use chatclient::downloads::{DownloadError, Downloads, Incoming};
+use bytes::Bytes;
+use chatclient::downloads::{DownloadError, Downloads, Incoming, Origin, Search};
 use chatclient::share::{Outgoing, Share};
 use chatproto::verify::UnitLog2;
 use chatproto::wire::SafeRelPathRef;
@@ -29,8 +30,27 @@ fn files(folder: &Path) -> BTreeSet<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+fn origin(path: &str, size: u64) -> Origin {
+    Origin { peer: "bob".to_owned(), path: path.to_owned(), size, mtime_ms: 7, unit: UNIT, root: None }
+}
+
 fn incoming(downloads: &Downloads, size: usize) -> Incoming {
-    Incoming::begin(downloads, ROOT, name("file.bin").borrow(), size as u64, UNIT).unwrap()
+    Incoming::begin(downloads, ROOT, name("file.bin").borrow(), &origin("file.bin", size as u64)).unwrap()
+}
+
+/// What a unit hashes to.
+fn value(incoming: &Incoming, unit: u64, bytes: &[u8]) -> [u8; 32] {
+    let mut hasher = incoming.layout().hasher(unit).unwrap();
+    assert_eq!(hasher.update(bytes), bytes.len());
+    hasher.finish().unwrap()
+}
+
+/// Stores a unit whose bytes are what they should be.
+fn store(incoming: &mut Incoming, unit: u64, bytes: &[u8]) -> Result<(), DownloadError> {
+    let value = value(incoming, unit, bytes);
+    let stored = incoming.store(unit, &[Bytes::copy_from_slice(bytes)], &value)?;
+    assert_eq!(stored, value);
+    Ok(())
 }
 
 /// Sends a file of the share through to the downloads, in data frames of 700 bytes that end with each unit.
@@ -45,12 +65,11 @@ fn transfer(
     let (size, mtime_ms) = (shared.size(), shared.mtime_ms());
     let mut outgoing = Outgoing::new(shared, unit);
     let (folder, name) = (file.borrow().parent().unwrap(), file.borrow().file_name().unwrap());
-    let mut incoming = Incoming::begin(downloads, folder, name, size, unit).unwrap();
+    let origin = Origin { unit, ..origin(file.as_str(), size) };
+    let mut incoming = Incoming::begin(downloads, folder, name, &origin).unwrap();
     while let Some(sent) = outgoing.next_unit().unwrap() {
-        for data in sent.bytes.chunks(700) {
-            incoming.data(incoming.received(), data).unwrap();
-        }
-        assert_eq!(incoming.unit_end().unwrap(), sent.value);
+        let pieces: Vec<Bytes> = sent.bytes.chunks(700).map(Bytes::copy_from_slice).collect();
+        assert_eq!(incoming.store(sent.index, &pieces, &sent.value).unwrap(), sent.value);
     }
     incoming.finish(&outgoing.root().unwrap(), mtime_ms).unwrap()
 }
@@ -195,8 +214,8 @@ fn an_interrupted_file_is_kept_and_a_cancelled_one_is_not() {
     drop(partial);
     assert_eq!(fs::read(&kept).unwrap(), b"12345");
 
-    let mut cancelled = incoming(&downloads, 10);
-    cancelled.data(0, b"12345").unwrap();
+    let mut cancelled = incoming(&downloads, 3000);
+    store(&mut cancelled, 0, &[1; 1024]).unwrap();
     cancelled.discard().unwrap();
     assert_eq!(files(temp.path()).len(), 1);
     assert!(kept.exists());
@@ -206,28 +225,39 @@ fn an_interrupted_file_is_kept_and_a_cancelled_one_is_not() {
 fn bytes_that_do_not_fit_are_refused() {
     let (temp, downloads) = downloads();
     let unit = UNIT.len() as usize;
-    let refused = |offset, bytes: &[u8]| incoming(&downloads, unit + 10).data(offset, bytes).unwrap_err();
-    assert!(matches!(refused(1, b"x"), DownloadError::OutOfOrder { expected: 0, found: 1, .. }));
-    assert!(matches!(refused(0, &vec![0; unit + 11]), DownloadError::PastEnd { .. }));
+    let refused = |number, bytes: &[u8]| {
+        let pieces = [Bytes::copy_from_slice(bytes)];
+        incoming(&downloads, unit + 10).store(number, &pieces, &[0; 32]).unwrap_err()
+    };
     assert!(matches!(refused(0, &vec![0; unit + 1]), DownloadError::CrossesUnit { .. }));
+    assert!(matches!(refused(0, &vec![0; unit - 1]), DownloadError::UnitIncomplete { missing: 1, .. }));
+    assert!(matches!(refused(1, &vec![0; unit]), DownloadError::CrossesUnit { .. }));
+    assert!(matches!(refused(2, b"x"), DownloadError::NoUnitLeft { .. }));
     let partial = downloads.begin(ROOT, name("x").borrow(), 1).unwrap();
     assert!(matches!(partial.write_at(u64::MAX, b"xx"), Err(DownloadError::PastEnd { .. })));
-
-    let mut file = incoming(&downloads, unit + 10);
-    file.data(0, &vec![0; unit - 1]).unwrap();
-    assert!(matches!(file.unit_end(), Err(DownloadError::UnitIncomplete { missing: 1, .. })));
     let mut empty = incoming(&downloads, 0);
-    assert!(matches!(empty.data(0, b"x"), Err(DownloadError::PastEnd { .. })));
-    assert!(matches!(empty.unit_end(), Err(DownloadError::NoUnitLeft { .. })));
+    assert!(matches!(empty.store(0, &[], &[0; 32]), Err(DownloadError::NoUnitLeft { .. })));
     assert!(!temp.path().join("file.bin").exists());
+}
+
+#[test]
+fn a_unit_with_another_value_is_not_written() {
+    let (_temp, downloads) = downloads();
+    let mut file = incoming(&downloads, 3000);
+    let good = value(&file, 0, &[1; 1024]);
+    let found = file.store(0, &[Bytes::from(vec![2; 1024])], &good).unwrap();
+    assert_ne!(found, good);
+    assert_eq!(file.received(), 0);
+    assert_eq!(fs::metadata(file.partial().temporary_path()).unwrap().len(), 0);
+    store(&mut file, 0, &[1; 1024]).unwrap();
+    assert_eq!((file.received(), file.prefix().0), (1024, 1));
 }
 
 #[test]
 fn an_incomplete_file_does_not_get_its_name() {
     let (temp, downloads) = downloads();
     let mut file = incoming(&downloads, 2000);
-    file.data(0, &[0; 1024]).unwrap();
-    file.unit_end().unwrap();
+    store(&mut file, 0, &[0; 1024]).unwrap();
     let error = file.finish(&[0; 32], 0).unwrap_err();
     assert!(matches!(error, DownloadError::Incomplete { received: 1024, size: 2000, .. }), "{error:?}");
 
@@ -241,8 +271,7 @@ fn an_incomplete_file_does_not_get_its_name() {
 fn a_file_with_another_hash_is_removed() {
     let (temp, downloads) = downloads();
     let mut file = incoming(&downloads, 4);
-    file.data(0, b"evil").unwrap();
-    file.unit_end().unwrap();
+    store(&mut file, 0, b"evil").unwrap();
     let error = file.finish(blake3::hash(b"good").as_bytes(), 0).unwrap_err();
     assert!(matches!(error, DownloadError::RootMismatch { .. }), "{error:?}");
     assert!(error.to_string().contains(blake3::hash(b"evil").to_hex().as_str()), "{error}");
@@ -265,17 +294,26 @@ fn a_disk_that_runs_full_is_named_as_such() {
         let mut file = incoming(&downloads, 100 * 1024);
         // There was room at the beginning, and then somebody else took it.
         fs::write(folder.join("other"), vec![0; 220 * 1024]).unwrap();
-        let error = loop {
-            if let Err(error) = file.data(file.received(), &[0; 1024]) {
-                break error;
-            }
-            file.unit_end().unwrap();
-        };
+        let error = (0..).find_map(|unit| store(&mut file, unit, &[0; 1024]).err()).unwrap();
         assert!(matches!(error, DownloadError::DiskFull { .. }), "{error:?}");
         assert!(error.to_string().contains("the disk is full"), "{error}");
         assert!(!folder.join("file.bin").exists());
 
-        let error = downloads.begin(ROOT, name("x").borrow(), 200 * 1024).unwrap_err();
+        // What came is kept all the same, but for the unit that made room for the record.
+        let received = file.received();
+        let kept = file.keep().unwrap().unwrap();
+        assert!(kept.bytes() > 0 && kept.bytes() <= received, "{} of {received}", kept.bytes());
+        fs::remove_file(folder.join("other")).unwrap();
+        let wanted = origin("file.bin", 100 * 1024);
+        let Search::Part(mut part) = downloads.look_for(ROOT, name("file.bin").borrow(), &wanted).unwrap()
+        else {
+            panic!("the part is not found");
+        };
+        assert_eq!(part.recheck(u64::MAX).unwrap(), 0);
+        assert_eq!(part.received(), kept.bytes());
+        drop(part);
+
+        let error = downloads.begin(ROOT, name("x").borrow(), 250 * 1024).unwrap_err();
         assert!(matches!(error, DownloadError::NoRoom { .. }), "{error:?}");
     });
 }

@@ -60,6 +60,7 @@ impl App {
             Command::Help
             | Command::Quit
             | Command::Cancel { .. }
+            | Command::Discard { .. }
             | Command::Accept { .. }
             | Command::Deny { .. }
             | Command::Transfers
@@ -153,6 +154,7 @@ impl App {
             Command::PeerSay { user, text } => self.say_on_link(errand, &user, &text),
             Command::Transfers => self.show_transfers(&errand),
             Command::Cancel { id } => self.cancel_transfer(&errand, id),
+            Command::Discard { id } => self.discard_transfer(errand, id),
             Command::Accept { id } => self.answer_by_user(&errand, id, true),
             Command::Deny { id } => self.answer_by_user(&errand, id, false),
             Command::Peers => self.show_peers(&errand),

@@ -88,15 +88,15 @@ impl App {
             Event::ListRefused { request, code } => self.on_list_refused(id, request, code),
             Event::ListWanted { id: list, path } => self.on_list_wanted(id, list, path),
             Event::FileQueued { transfer, position } => self.on_file_queued((id, transfer), position),
-            Event::FileStarted { transfer, size, mtime, unit_log2, .. } => {
-                self.on_file_started((id, transfer), size, mtime, unit_log2);
+            Event::FileStarted { transfer, size, mtime, .. } => {
+                self.on_file_started((id, transfer), size, mtime);
             }
-            Event::FileData { transfer, offset, data } => self.on_file_data((id, transfer), offset, data),
-            Event::FileUnit { transfer, unit, .. } => self.on_file_unit((id, transfer), unit),
+            Event::FileData { transfer, data, .. } => self.on_file_data((id, transfer), data),
+            Event::FileUnit { transfer, unit, value } => self.on_file_unit((id, transfer), unit, value),
             Event::FileComplete { transfer, root, .. } => self.on_file_complete((id, transfer), root),
             Event::FileFailed { transfer, code, .. } => self.on_file_failed((id, transfer), code),
-            Event::FileWanted { transfer, wanted, unit_log2, offset, .. } => {
-                self.on_file_wanted((id, transfer), wanted, unit_log2, offset);
+            Event::FileWanted { transfer, wanted, unit_log2, offset, held } => {
+                self.on_file_wanted((id, transfer), wanted, unit_log2, offset, held);
             }
             Event::UnitWanted { transfer, .. } => self.on_unit_wanted((id, transfer)),
             Event::FileSent { transfer } => self.on_upload_over((id, transfer), None),
@@ -106,7 +106,8 @@ impl App {
     }
 
     fn on_link_closed(&mut self, id: LinkId, reason: &Closed) {
-        self.fail_downloads_of(id);
+        self.park_downloads_of(id);
+        self.again.forget(id);
         self.lists.forget(id);
         let Some(link) = self.links.get_mut(id) else { return };
         let says = std::mem::take(&mut link.says);

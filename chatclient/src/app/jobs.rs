@@ -1,10 +1,10 @@
 //! Work that would hold the loop up: name lookup, key stretching, disks. It runs on a few threads, between bounded
 //! queues; whatever must stay in order has one job at a time.
 
-use super::receiving::{self, Stored};
-use super::sending::{self, Listed};
-use crate::downloads::{Downloads, Incoming};
-use crate::share::{Outgoing, Seen, Share};
+use super::receiving::{self, Looked, Stored, Unit};
+use super::sending::{self, Listed, Part, What};
+use crate::downloads::{Claim, Downloads, Incoming, KeptPart, Origin};
+use crate::share::{Outgoing, Share};
 use bytes::Bytes;
 use chatnet::{PoolFull, Waker, WorkerPool};
 use chatproto::opaque::{ClientLogin, ClientLoginError, OsRng};
@@ -37,17 +37,31 @@ pub(super) enum Job {
     /// Look into a shared folder.
     List { link: LinkId, id: ListId, share: Share, path: SafeRelPath },
     /// Open a shared file.
-    Open { at: LinkTransfer, share: Share, path: SafeRelPath, seen: Seen, unit: UnitLog2 },
+    Open { at: LinkTransfer, share: Share, what: What, unit: UnitLog2 },
+    /// Look at some of the values that must be known before a shared file is sent.
+    Hash { at: LinkTransfer, outgoing: Box<Outgoing>, part: Part },
     /// Read and hash the next unit of a shared file.
     Read { at: LinkTransfer, outgoing: Box<Outgoing> },
+    /// Keep what was computed of a shared file, or stop believing what was known.
+    Remember { share: Share, outgoing: Box<Outgoing>, doubted: bool },
+    /// Look for the part of a file that came earlier.
+    Look { id: u64, folder: Folder, name: SafeName, origin: Origin },
+    /// Look at some of what was found.
+    Recheck { id: u64, incoming: Box<Incoming> },
     /// Begin a file that comes.
-    Begin { id: u64, folder: Folder, name: SafeName, size: u64, unit: UnitLog2 },
-    /// Write and hash one unit of a file that comes.
-    Store { id: u64, incoming: Box<Incoming>, unit: u64, offset: u64, pieces: Vec<Bytes> },
+    Begin { id: u64, folder: Folder, name: SafeName, origin: Origin },
+    /// Hash and write one unit of a file that comes.
+    Store { id: u64, incoming: Box<Incoming>, unit: Unit },
+    /// Flush some of what came, and claim it in the record.
+    Claim { claim: Claim },
     /// Compare the whole, and give the file its name.
     Finish { id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64 },
+    /// Keep what came for another time.
+    Keep { id: u64, incoming: Box<Incoming> },
     /// Remove what came.
     Discard { incoming: Box<Incoming> },
+    /// Remove what was kept.
+    Forget { id: u64, kept: KeptPart },
 }
 
 /// The download folder: named, or open already.
@@ -61,14 +75,62 @@ pub(super) enum Folder {
 #[derive(Debug)]
 pub(super) enum Done {
     Resolved(io::Result<Vec<SocketAddr>>),
-    LoginFinished { attempt: u64, proof: Result<Vec<u8>, ClientLoginError> },
-    Listed { link: LinkId, id: ListId, listed: Result<Listed, ErrorCode> },
-    Opened { at: LinkTransfer, opened: Result<Box<Outgoing>, ErrorCode> },
-    Read { at: LinkTransfer, outgoing: Box<Outgoing>, read: Result<UnitData, ErrorCode> },
-    Begun { id: u64, begun: Result<(Downloads, Box<Incoming>), receiving::Failure> },
-    Stored { id: u64, incoming: Box<Incoming>, stored: Result<Stored, receiving::Failure> },
-    Finished { id: u64, finished: Result<crate::downloads::Finished, receiving::Failure> },
-    Discarded,
+    LoginFinished {
+        attempt: u64,
+        proof: Result<Vec<u8>, ClientLoginError>,
+    },
+    Listed {
+        link: LinkId,
+        id: ListId,
+        listed: Result<Listed, ErrorCode>,
+    },
+    Opened {
+        at: LinkTransfer,
+        opened: Result<Box<Outgoing>, ErrorCode>,
+    },
+    Read {
+        at: LinkTransfer,
+        outgoing: Box<Outgoing>,
+        read: Result<UnitData, ErrorCode>,
+    },
+    Hashed {
+        at: LinkTransfer,
+        outgoing: Box<Outgoing>,
+        part: Part,
+        left: Result<u64, ErrorCode>,
+    },
+    Looked {
+        id: u64,
+        looked: Result<(Downloads, Looked), receiving::Failure>,
+    },
+    Rechecked {
+        id: u64,
+        incoming: Box<Incoming>,
+        left: Result<usize, receiving::Failure>,
+    },
+    Kept {
+        id: u64,
+        kept: Result<Option<KeptPart>, receiving::Failure>,
+    },
+    Forgotten {
+        id: u64,
+        forgotten: Result<bool, receiving::Failure>,
+    },
+    Begun {
+        id: u64,
+        begun: Result<(Downloads, Box<Incoming>), receiving::Failure>,
+    },
+    Stored {
+        id: u64,
+        incoming: Box<Incoming>,
+        stored: Result<Stored, receiving::Failure>,
+    },
+    Finished {
+        id: u64,
+        finished: Result<crate::downloads::Finished, receiving::Failure>,
+    },
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// The workers, and the jobs that their queue has no room for.
@@ -130,27 +192,55 @@ fn work(job: Job) -> Done {
         Job::List { link, id, share, path } => {
             Done::Listed { link, id, listed: sending::list(&share, &path) }
         }
-        Job::Open { at, share, path, seen, unit } => {
-            Done::Opened { at, opened: sending::open(&share, &path, seen, unit) }
+        Job::Open { at, share, what, unit } => {
+            Done::Opened { at, opened: sending::open(&share, &what, unit) }
+        }
+        Job::Hash { at, mut outgoing, part } => {
+            let left = sending::hash(&mut outgoing, &part);
+            Done::Hashed { at, outgoing, part, left }
         }
         Job::Read { at, mut outgoing } => {
             let read = sending::read(&mut outgoing);
             Done::Read { at, outgoing, read }
         }
-        Job::Begin { id, folder, name, size, unit } => {
-            Done::Begun { id, begun: receiving::begin(folder, &name, size, unit) }
+        Job::Remember { share, outgoing, doubted: true } => {
+            outgoing.doubt(share.hashes());
+            Done::Nothing
         }
-        Job::Store { id, mut incoming, unit, offset, pieces } => {
-            let stored = receiving::store(&mut incoming, unit, offset, &pieces);
+        Job::Remember { share, outgoing, doubted: false } => {
+            outgoing.remember(share.hashes());
+            Done::Nothing
+        }
+        Job::Look { id, folder, name, origin } => {
+            Done::Looked { id, looked: receiving::look(folder, &name, &origin) }
+        }
+        Job::Recheck { id, mut incoming } => {
+            let left = receiving::recheck(&mut incoming);
+            Done::Rechecked { id, incoming, left }
+        }
+        Job::Begin { id, folder, name, origin } => {
+            Done::Begun { id, begun: receiving::begin(folder, &name, &origin) }
+        }
+        Job::Store { id, mut incoming, unit } => {
+            let stored = receiving::store(&mut incoming, &unit);
             Done::Stored { id, incoming, stored }
+        }
+        Job::Claim { claim } => {
+            if let Err(error) = claim.write() {
+                // It costs these units after a crash, and nothing else.
+                tracing::warn!(%error, "what came is not claimed");
+            }
+            Done::Nothing
         }
         Job::Finish { id, incoming, root, mtime } => {
             Done::Finished { id, finished: receiving::finish(*incoming, root, mtime) }
         }
+        Job::Keep { id, incoming } => Done::Kept { id, kept: incoming.keep().map_err(Into::into) },
         Job::Discard { incoming } => {
             // Its name says that it is unfinished, so nothing is lost when it cannot be removed.
             let _ = incoming.discard();
-            Done::Discarded
+            Done::Nothing
         }
+        Job::Forget { id, kept } => Done::Forgotten { id, forgotten: kept.discard().map_err(Into::into) },
     }
 }

@@ -229,6 +229,7 @@ impl App {
             return;
         }
         self.voice.show(&Notice::PeerConnected { peer: peer.clone(), device, path }, errand.as_ref());
+        self.find_again(id, &peer);
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}

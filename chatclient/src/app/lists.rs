@@ -3,9 +3,10 @@
 use super::App;
 use super::errand::Errand;
 use super::links::LinkId;
+use super::transfers::RemoteFile;
 use crate::notice::{Code, FileEntry, FileKind, Notice};
 use chatproto::peer::ListedEntry;
-use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeName, SafeRelPath, Source};
+use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeRelPath};
 use std::collections::BTreeMap;
 
 /// What was shown, and what was asked.
@@ -24,7 +25,7 @@ struct Shown {
     link: LinkId,
     generation: Generation,
     path: SafeRelPath,
-    entries: BTreeMap<u32, (EntryKind, SafeName)>,
+    entries: BTreeMap<u32, ListedEntry>,
 }
 
 #[derive(Debug)]
@@ -94,10 +95,15 @@ impl App {
         let mut wanted = Vec::new();
         for number in numbers {
             let found = match shown.entries.get(number) {
-                Some((EntryKind::File, name)) => {
-                    Ok((name.clone(), Source::Number { generation: shown.generation, number: *number }))
+                Some(entry) if entry.kind == EntryKind::File => {
+                    match RemoteFile::listed(&peer, &shown.path, shown.generation, entry) {
+                        Some(file) => Ok(file),
+                        None => {
+                            Err((ErrorCode::NoSuchPath, format!("the path of number {number} is too long")))
+                        }
+                    }
                 }
-                Some((EntryKind::Folder, _)) => Err((
+                Some(_) => Err((
                     ErrorCode::NotAFile,
                     format!("number {number} is a folder; /ls shows what is in it"),
                 )),
@@ -107,7 +113,7 @@ impl App {
         }
         for found in wanted {
             match found {
-                Ok((name, source)) => self.fetch(errand, link, peer.clone(), name, source),
+                Ok(file) => self.fetch(errand, link, file),
                 Err((code, text)) => self.voice.fail(Some(errand), code, text),
             }
         }
@@ -155,9 +161,11 @@ impl App {
     }
 
     pub(super) fn on_list_page(&mut self, link: LinkId, request: RequestId, found: Page) {
-        let Some(question) = self.lists.open.remove(&(link, request)) else { return };
+        let Some(question) = self.lists.open.remove(&(link, request)) else {
+            return self.on_page_again(link, request, &found);
+        };
         let Page { generation, path, page, pages, total, entries } = found;
-        let seen = entries.iter().map(|entry| (entry.number, (entry.kind, entry.name.clone())));
+        let seen = entries.iter().map(|entry| (entry.number, entry.clone()));
         let shown = self.lists.shown.get_mut(&question.peer);
         match shown.filter(|shown| shown.link == link && shown.generation == generation) {
             Some(shown) => shown.entries.extend(seen),
@@ -183,7 +191,9 @@ impl App {
     }
 
     pub(super) fn on_list_refused(&mut self, link: LinkId, request: RequestId, code: ErrorCode) {
-        let Some(question) = self.lists.open.remove(&(link, request)) else { return };
+        let Some(question) = self.lists.open.remove(&(link, request)) else {
+            return self.on_refused_again(link, request, code);
+        };
         let (peer, path) = (question.peer.as_str(), question.path.as_str());
         let text = format!("{peer} does not list /{path}: {}", super::facts::sentence(code));
         // That is how a link's end is said of its requests.

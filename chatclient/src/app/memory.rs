@@ -1,5 +1,6 @@
 //! What outlives this run: who this device is, what was seen, and what was said and is not acknowledged.
 
+use crate::share::KnownHashes;
 use crate::state::{
     self, Device, Journal, KeyCheck, KnownPeers, SayTarget, StateDir, StateError, TICKET_BYTES, Ticket,
 };
@@ -69,6 +70,11 @@ impl Memory {
     /// The key of this device on direct links, made at the first call ever.
     pub(super) fn identity(&self) -> Result<Identity, IdentityError> {
         Identity::load_or_create(&self.dir.file_path(IDENTITY_FILE), ["chatproto peer"])
+    }
+
+    /// The hashes of shared files; to be asked for once.
+    pub(super) fn hashes(&self) -> Result<KnownHashes, StateError> {
+        self.dir.hashes().map(|(file, remembered)| KnownHashes::restored(file, remembered))
     }
 
     pub(super) fn known_server(&self) -> Result<Option<Fingerprint>, StateError> {

@@ -4,6 +4,7 @@
 //! [`Peer`](chatproto::peer::Peer) for each link) decide what the protocol says; the files beside this one connect their
 //! events with sockets, disks and the user, each one idea of it. What blocks is a job for the workers.
 
+mod again;
 mod clock;
 mod commands;
 mod direct;
@@ -35,6 +36,7 @@ use crate::settings::Settings;
 use crate::share::Share;
 use crate::state::StateError;
 use crate::ui::{Input, Ui};
+use again::Again;
 use chatnet::{Identity, Mailbox, Net, NetEvent, Signal};
 use chatproto::session::{RoomKey, State};
 use chatproto::wire::{CloseReason, ErrorCode, Name, Note, RequestId};
@@ -117,6 +119,8 @@ struct App {
     links: Links,
     direct: Option<Direct>,
     lists: Lists,
+    /// Files that are looked for again after a link was lost.
+    again: Again,
     share: Option<Share>,
     /// The last remark about what of the share is not shown.
     share_remark: String,
@@ -206,6 +210,7 @@ impl App {
 
     fn end_of_input(&mut self) {
         self.input_ended = Some(Instant::now());
+        self.fail_parked();
     }
 
     /// Starts to read what the user types, unless the terminal may still have to ask for the password.
@@ -234,7 +239,7 @@ impl App {
         self.held.clear();
         self.forget_redial(None);
         let downloads = self.transfers.downloads.keys().copied().collect::<Vec<_>>();
-        downloads.into_iter().for_each(|id| self.drop_download(id));
+        downloads.into_iter().for_each(|id| self.interrupt_download(id));
         for id in self.links.ids() {
             if let Some(link) = self.links.get_mut(id) {
                 link.peer.close(CloseReason::Done, now);

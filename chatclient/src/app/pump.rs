@@ -202,7 +202,12 @@ impl App {
                 Done::Begun { id, begun } => self.on_begun(id, begun),
                 Done::Stored { id, incoming, stored } => self.on_stored(id, incoming, stored),
                 Done::Finished { id, finished } => self.on_finished(id, finished),
-                Done::Discarded => {}
+                Done::Hashed { at, outgoing, part, left } => self.on_hashed(at, outgoing, part, left),
+                Done::Looked { id, looked } => self.on_looked(id, looked),
+                Done::Rechecked { id, incoming, left } => self.on_rechecked(id, incoming, left),
+                Done::Kept { id, kept } => self.on_kept(id, kept),
+                Done::Forgotten { id, forgotten } => self.on_forgotten(id, forgotten),
+                Done::Nothing => {}
             }
         }
         if self.jobs.is_broken() && self.ending.is_none() {

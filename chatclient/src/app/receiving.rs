@@ -2,14 +2,17 @@
 
 use super::App;
 use super::jobs::{Folder, Job, LinkTransfer};
-use super::transfers::{Download, Stage};
-use crate::downloads::{DownloadError, Downloads, Finished, Incoming};
-use crate::notice::{Code, TransferState};
+use super::transfers::{Download, Ending, Stage};
+use crate::downloads::{Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search};
+use crate::notice::TransferState;
 use bytes::Bytes;
-use chatproto::verify::UnitLog2;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPathRef};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Instant;
+
+/// Bytes of a part that a worker reads back in one go; between two of them other jobs have their turn.
+const RECHECK_STEP: u64 = 64 * 1024 * 1024;
 
 /// A file while its bytes come. The link's window bounds what waits here.
 #[derive(Debug)]
@@ -17,8 +20,7 @@ pub(super) struct Coming {
     /// None while a worker has it.
     pub(super) incoming: Option<Box<Incoming>>,
     mtime: u64,
-    /// Where the unit that comes begins, and what came of it.
-    offset: u64,
+    /// What came of the unit that comes.
     pieces: Vec<Bytes>,
     /// Units that wait for the worker.
     units: VecDeque<Unit>,
@@ -26,19 +28,30 @@ pub(super) struct Coming {
     complete: Option<Hash>,
 }
 
+/// A unit whose bytes are all there.
 #[derive(Debug)]
-struct Unit {
+pub(super) struct Unit {
     unit: u64,
-    offset: u64,
     pieces: Vec<Bytes>,
+    /// What the sender says that they hash to.
+    value: Hash,
 }
 
-/// A unit that was written.
+/// A unit that was hashed, and written if it was what it should be.
 #[derive(Debug)]
 pub(super) struct Stored {
     unit: u64,
     value: Hash,
     received: u64,
+    claim: Option<Claim>,
+}
+
+/// What an earlier transfer left of a file.
+#[derive(Debug)]
+pub(super) enum Looked {
+    Nothing { damaged: Vec<PathBuf> },
+    Part(Box<Incoming>),
+    Changed(KeptPart),
 }
 
 /// Why a file cannot be received, for the peer and for the user.
@@ -49,6 +62,75 @@ pub(super) struct Failure {
 }
 
 impl App {
+    /// The download folder, for a worker.
+    pub(super) fn folder(&self) -> Folder {
+        match &self.downloads {
+            Some(open) => Folder::Open(open.clone()),
+            None => Folder::Named(self.settings.downloads.clone()),
+        }
+    }
+
+    /// It is known what an earlier transfer left of a file.
+    pub(super) fn on_looked(&mut self, id: u64, looked: Result<(Downloads, Looked), Failure>) {
+        let looked = looked.map(|(downloads, looked)| {
+            self.downloads.get_or_insert(downloads);
+            looked
+        });
+        let Some(download) = self.transfers.downloads.get_mut(&id) else {
+            self.transfers.keeping.remove(&id);
+            if let Ok(Looked::Part(incoming)) = looked {
+                self.put_away(id, incoming);
+            }
+            return;
+        };
+        match looked {
+            Ok(Looked::Nothing { damaged }) => {
+                for path in damaged {
+                    let text = format!(
+                        "the record of {} is damaged: it is left where it is, and the file begins anew",
+                        path.display()
+                    );
+                    self.voice.info(text);
+                }
+                self.found_part(id, None);
+            }
+            Ok(Looked::Part(incoming)) => self.recheck(id, incoming),
+            Ok(Looked::Changed(kept)) => {
+                let name = download.fact.name.as_str();
+                let text = format!(
+                    "{name} has changed since {} bytes of it came; they are kept until /discard {id}, then /get begins anew",
+                    kept.bytes()
+                );
+                self.voice.info(text);
+                self.transfers.keep(id, kept);
+                self.fail_download(id, ErrorCode::Changed.into());
+            }
+            Err(failure) => self.give_up_download(id, &failure),
+        }
+    }
+
+    fn recheck(&mut self, id: u64, incoming: Box<Incoming>) {
+        self.jobs.submit(Job::Recheck { id, incoming });
+    }
+
+    pub(super) fn on_rechecked(&mut self, id: u64, incoming: Box<Incoming>, left: Result<usize, Failure>) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else {
+            return self.put_away(id, incoming);
+        };
+        download.fact.bytes = incoming.received();
+        match left {
+            Ok(0) => self.found_part(id, Some(incoming)),
+            Ok(_) => {
+                self.show_progress(id);
+                self.recheck(id, incoming);
+            }
+            Err(failure) => {
+                self.put_away(id, incoming);
+                self.give_up_download(id, &failure);
+            }
+        }
+    }
+
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
         download.fact.position = Some(position);
@@ -57,7 +139,7 @@ impl App {
         self.show_progress(id);
     }
 
-    pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64, unit_log2: u8) {
+    pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64) {
         let Some(download) = self.transfers.of(at) else { return };
         let id = download.fact.id;
         let name = download.fact.name.clone();
@@ -65,16 +147,21 @@ impl App {
         download.fact.size = Some(size);
         download.fact.position = None;
         download.fact.state = TransferState::Active;
+        if size != download.file.size {
+            // What came earlier was looked for, and what is asked for counted, with the size that was listed.
+            let message = format!("{} has another size than was listed", name.as_str());
+            return self.give_up_download(id, &Failure { code: ErrorCode::Changed, message });
+        }
+        let incoming = download.found.take();
+        let is_begun = incoming.is_some();
         let (pieces, units) = (Vec::new(), VecDeque::new());
-        let coming = Coming { incoming: None, mtime, offset: 0, pieces, units, complete: None };
+        let coming = Coming { incoming, mtime, pieces, units, complete: None };
+        let origin = download.file.origin();
         download.stage = Stage::Coming(at, coming);
-        // The machine has compared it with what was asked for.
-        let unit = UnitLog2::new(unit_log2).unwrap_or_default();
-        let folder = match &self.downloads {
-            Some(open) => Folder::Open(open.clone()),
-            None => Folder::Named(self.settings.downloads.clone()),
-        };
-        self.jobs.submit(Job::Begin { id, folder, name, size, unit });
+        if !is_begun {
+            let folder = self.folder();
+            self.jobs.submit(Job::Begin { id, folder, name, origin });
+        }
         self.show_progress(id);
     }
 
@@ -89,22 +176,19 @@ impl App {
         }
     }
 
-    pub(super) fn on_file_data(&mut self, at: LinkTransfer, offset: u64, data: Bytes) {
+    pub(super) fn on_file_data(&mut self, at: LinkTransfer, data: Bytes) {
         let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
             return;
         };
         *heard_at = Instant::now();
-        if coming.pieces.is_empty() {
-            coming.offset = offset;
-        }
         coming.pieces.push(data);
     }
 
-    pub(super) fn on_file_unit(&mut self, at: LinkTransfer, unit: u64) {
+    pub(super) fn on_file_unit(&mut self, at: LinkTransfer, unit: u64, value: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
         let Stage::Coming(_, coming) = &mut download.stage else { return };
         let pieces = std::mem::take(&mut coming.pieces);
-        coming.units.push_back(Unit { unit, offset: coming.offset, pieces });
+        coming.units.push_back(Unit { unit, pieces, value });
         let id = download.fact.id;
         self.go_on(id);
     }
@@ -119,6 +203,9 @@ impl App {
                 download.fact.bytes = stored.received;
                 download.heard_at = Instant::now();
                 let at = download.at();
+                if let Some(claim) = stored.claim {
+                    self.jobs.submit(Job::Claim { claim });
+                }
                 if let Some((link, transfer)) = at
                     && let Some(link) = self.links.get_mut(link)
                 {
@@ -157,9 +244,10 @@ impl App {
 
     pub(super) fn on_file_failed(&mut self, at: LinkTransfer, code: ErrorCode) {
         let Some(id) = self.transfers.of(at).map(|download| download.fact.id) else { return };
-        // That is how a link's end is said of its transfers.
-        let code = if code == ErrorCode::Offline { Code::LinkLost } else { code.into() };
-        self.fail_download(id, code);
+        // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
+        if code != ErrorCode::Offline {
+            self.fail_download(id, code.into());
+        }
     }
 
     /// Gives the worker the next thing to do for a file.
@@ -171,56 +259,104 @@ impl App {
         }
         let Some(incoming) = coming.incoming.take() else { return };
         let job = match (coming.units.pop_front(), coming.complete) {
-            (Some(Unit { unit, offset, pieces }), _) => Job::Store { id, incoming, unit, offset, pieces },
+            (Some(unit), _) => Job::Store { id, incoming, unit },
             (None, Some(root)) => Job::Finish { id, incoming, root, mtime: coming.mtime },
             (None, None) => return coming.incoming = Some(incoming),
         };
         self.jobs.submit(job);
     }
 
-    /// Takes a file back from a worker; when nobody wants it any more, it is removed.
+    /// Takes a file back from a worker; when nobody waits for it any more, it is put away.
     fn take_back(&mut self, id: u64, incoming: Box<Incoming>) -> bool {
         match self.transfers.downloads.get_mut(&id).map(|download| &mut download.stage) {
             Some(Stage::Coming(_, coming)) => {
                 coming.incoming = Some(incoming);
                 true
             }
-            Some(Stage::Waiting | Stage::Asked(_)) | None => {
-                self.jobs.submit(Job::Discard { incoming });
+            Some(Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking)
+            | None => {
+                self.put_away(id, incoming);
                 false
             }
         }
     }
+
+    /// Keeps what came, unless the user does not want it.
+    pub(super) fn put_away(&mut self, id: u64, incoming: Box<Incoming>) {
+        match self.transfers.ending(id) {
+            Ending::Keep => self.jobs.submit(Job::Keep { id, incoming }),
+            Ending::Discard => self.jobs.submit(Job::Discard { incoming }),
+        }
+    }
+
+    /// What came is kept.
+    pub(super) fn on_kept(&mut self, id: u64, kept: Result<Option<KeptPart>, Failure>) {
+        let kept = kept.unwrap_or_else(|failure| {
+            self.voice.info(failure.message);
+            None
+        });
+        if self.transfers.downloads.contains_key(&id) {
+            return self.on_parked(id);
+        }
+        self.transfers.keeping.remove(&id);
+        if self.transfers.discarding.contains_key(&id) {
+            return match kept {
+                Some(kept) => self.jobs.submit(Job::Forget { id, kept }),
+                None => self.on_forgotten(id, Ok(true)),
+            };
+        }
+        if let Some(kept) = kept {
+            if self.ending.is_none() {
+                let text = format!(
+                    "{} bytes of transfer {id} are kept: /get goes on with them, /discard {id} removes them",
+                    kept.bytes()
+                );
+                self.voice.info(text);
+            }
+            self.transfers.keep(id, kept);
+        }
+    }
+}
+
+/// Looks for what an earlier transfer left; on a worker.
+pub(super) fn look(folder: Folder, name: &SafeName, origin: &Origin) -> Result<(Downloads, Looked), Failure> {
+    let downloads = open(folder)?;
+    let looked = match downloads.look_for(SafeRelPathRef::ROOT, name.borrow(), origin)? {
+        Search::Nothing { damaged } => Looked::Nothing { damaged },
+        Search::Part(incoming) => Looked::Part(incoming),
+        Search::Changed(kept) => Looked::Changed(kept),
+    };
+    Ok((downloads, looked))
+}
+
+/// Reads some of a part back; on a worker.
+pub(super) fn recheck(incoming: &mut Incoming) -> Result<usize, Failure> {
+    Ok(incoming.recheck(RECHECK_STEP)?)
 }
 
 /// Begins a file; on a worker.
 pub(super) fn begin(
     folder: Folder,
     name: &SafeName,
-    size: u64,
-    unit: UnitLog2,
+    origin: &Origin,
 ) -> Result<(Downloads, Box<Incoming>), Failure> {
-    let downloads = match folder {
-        Folder::Open(downloads) => downloads,
-        Folder::Named(path) => Downloads::open(path)?,
-    };
-    let incoming = Incoming::begin(&downloads, SafeRelPathRef::ROOT, name.borrow(), size, unit)?;
+    let downloads = open(folder)?;
+    let incoming = Incoming::begin(&downloads, SafeRelPathRef::ROOT, name.borrow(), origin)?;
     Ok((downloads, Box::new(incoming)))
 }
 
-/// Writes and hashes one unit; on a worker.
-pub(super) fn store(
-    incoming: &mut Incoming,
-    unit: u64,
-    mut offset: u64,
-    pieces: &[Bytes],
-) -> Result<Stored, Failure> {
-    for piece in pieces {
-        incoming.data(offset, piece)?;
-        offset = incoming.received();
+fn open(folder: Folder) -> Result<Downloads, DownloadError> {
+    match folder {
+        Folder::Open(downloads) => Ok(downloads),
+        Folder::Named(path) => Downloads::open(path),
     }
-    let value = Hash(incoming.unit_end()?);
-    Ok(Stored { unit, value, received: incoming.received() })
+}
+
+/// Hashes and writes one unit; on a worker.
+pub(super) fn store(incoming: &mut Incoming, unit: &Unit) -> Result<Stored, Failure> {
+    let Unit { unit, pieces, value } = unit;
+    let value = Hash(incoming.store(*unit, pieces, &value.0)?);
+    Ok(Stored { unit: *unit, value, received: incoming.received(), claim: incoming.claim_due() })
 }
 
 /// Compares the whole and gives the file its name; on a worker.
@@ -233,7 +369,6 @@ impl From<DownloadError> for Failure {
         let code = match &error {
             DownloadError::RootMismatch { .. } => ErrorCode::VerifyFailed,
             DownloadError::PastEnd { .. }
-            | DownloadError::OutOfOrder { .. }
             | DownloadError::CrossesUnit { .. }
             | DownloadError::UnitIncomplete { .. }
             | DownloadError::NoUnitLeft { .. }

@@ -9,12 +9,19 @@ use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
 use chatproto::verify::UnitLog2;
 use chatproto::wire::{ErrorCode, Hash, SafeRelPath};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Most entries of a folder that are served, as the link's own limit has it.
 const MAX_ENTRIES: usize = 10_000;
 
 /// Names that are left out of a list and told to the user; of the others, how many there are.
 const MAX_REMARKED: usize = 3;
+
+/// Bytes of a file that a worker hashes in one go before it is sent; between two of them other jobs have their turn.
+const HASH_STEP: u64 = 64 * 1024 * 1024;
+
+/// While a file is hashed before it is sent, the peer hears so often that it has not been forgotten.
+const HASHING_NEWS: Duration = Duration::from_secs(2);
 
 /// Files on their way to peers. The links bound how many there are.
 pub(super) type Uploads = BTreeMap<LinkTransfer, Upload>;
@@ -27,6 +34,26 @@ pub(super) struct Upload {
     outgoing: Option<Box<Outgoing>>,
     /// Units wanted and not yet being read.
     wanted: u64,
+    /// The units that the peer wants.
+    part: Part,
+    /// When the peer was told last that the file is still being hashed.
+    told_at: Instant,
+}
+
+/// Which file a peer wants.
+#[derive(Debug)]
+pub(super) enum What {
+    /// One that it saw in a list.
+    Listed(SafeRelPath, Seen),
+}
+
+/// Which units of a file a peer wants.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// All.
+    Whole,
+    /// Those after the ones that it has, of whose values this is the digest.
+    After { unit: u64, held: Hash },
 }
 
 /// A folder as a peer may see it.
@@ -71,12 +98,22 @@ impl App {
         };
     }
 
-    pub(super) fn on_file_wanted(&mut self, at: LinkTransfer, wanted: Wanted, unit_log2: u8, offset: u64) {
+    pub(super) fn on_file_wanted(
+        &mut self,
+        at: LinkTransfer,
+        wanted: Wanted,
+        unit_log2: u8,
+        offset: u64,
+        held: Option<Hash>,
+    ) {
+        let part = match held {
+            Some(held) => Part::After { unit: offset >> unit_log2, held },
+            None => Part::Whole,
+        };
         let request = match (wanted, UnitLog2::new(unit_log2), self.share.clone()) {
             (_, _, None) => Err(ErrorCode::NoShare),
-            // Neither was offered in the hello: files are sent by their numbers and from their beginning.
+            // It was not offered in the hello.
             (Wanted::Root(_), _, _) | (_, Err(_), _) => Err(ErrorCode::NotSupported),
-            (Wanted::Listed { .. }, _, _) if offset > 0 => Err(ErrorCode::NotSupported),
             (Wanted::Listed { path, size, mtime, .. }, Ok(unit), Some(share)) => {
                 Ok((path, Seen { size, mtime_ms: mtime }, unit, share))
             }
@@ -99,8 +136,9 @@ impl App {
                     position: None,
                     error: None,
                 };
-                self.uploads.insert(at, Upload { fact, outgoing: None, wanted: 0 });
-                self.jobs.submit(Job::Open { at, share, path, seen, unit });
+                let upload = Upload { fact, outgoing: None, wanted: 0, part, told_at: Instant::now() };
+                self.uploads.insert(at, upload);
+                self.jobs.submit(Job::Open { at, share, what: What::Listed(path, seen), unit });
             }
             (Ok(_), None) => {}
             (Err(code), _) => self.refuse_file(at, code),
@@ -109,22 +147,68 @@ impl App {
 
     pub(super) fn on_opened(&mut self, at: LinkTransfer, opened: Result<Box<Outgoing>, ErrorCode>) {
         // The peer may have lost interest, or the link may have ended.
-        let Some(upload) = self.uploads.get_mut(&at) else { return };
-        match opened {
-            Ok(outgoing) => {
-                let file = outgoing.file();
-                let info = FileInfo { size: file.size(), mtime: file.mtime_ms(), root: None };
-                upload.outgoing = Some(outgoing);
-                let Some(link) = self.links.get_mut(at.0) else { return };
-                if link.peer.send_file(at.1, info).is_ok() {
-                    upload.fact.state = TransferState::Active;
-                    self.voice.show(&Notice::Upload(upload.fact()), None);
+        let Some(upload) = self.uploads.get(&at) else { return };
+        match (opened, upload.part) {
+            (Ok(outgoing), Part::Whole) => self.begin_sending(at, outgoing),
+            (Ok(outgoing), part @ Part::After { .. }) => {
+                self.jobs.submit(Job::Hash { at, outgoing, part });
+            }
+            (Err(code), _) => self.give_up_upload(at, code),
+        }
+    }
+
+    /// Some of what must be known before the file is sent is known.
+    pub(super) fn on_hashed(
+        &mut self,
+        at: LinkTransfer,
+        outgoing: Box<Outgoing>,
+        part: Part,
+        left: Result<u64, ErrorCode>,
+    ) {
+        let Some(upload) = self.uploads.get_mut(&at) else { return self.remember_hashes(outgoing, false) };
+        match left {
+            Ok(0) => self.begin_sending(at, outgoing),
+            Ok(_) => {
+                if upload.told_at.elapsed() >= HASHING_NEWS
+                    && let Some(link) = self.links.get_mut(at.0)
+                {
+                    upload.told_at = Instant::now();
+                    // It has ended already when this fails.
+                    let _ = link.peer.queue_file(at.1, 1);
                 }
+                self.jobs.submit(Job::Hash { at, outgoing, part });
             }
             Err(code) => {
-                self.uploads.remove(&at);
-                self.refuse_file(at, code);
+                self.remember_hashes(outgoing, false);
+                self.give_up_upload(at, code);
             }
+        }
+    }
+
+    fn begin_sending(&mut self, at: LinkTransfer, outgoing: Box<Outgoing>) {
+        let Some(upload) = self.uploads.get_mut(&at) else { return };
+        let file = outgoing.file();
+        let info = FileInfo { size: file.size(), mtime: file.mtime_ms(), root: outgoing.root().map(Hash) };
+        if let Part::After { unit, .. } = upload.part {
+            upload.fact.bytes = (unit << outgoing.layout().unit().get()).min(info.size);
+        }
+        upload.outgoing = Some(outgoing);
+        let Some(link) = self.links.get_mut(at.0) else { return };
+        if link.peer.send_file(at.1, info).is_ok() {
+            upload.fact.state = TransferState::Active;
+            self.voice.show(&Notice::Upload(upload.fact()), None);
+        }
+    }
+
+    fn give_up_upload(&mut self, at: LinkTransfer, code: ErrorCode) {
+        self.uploads.remove(&at);
+        self.refuse_file(at, code);
+    }
+
+    /// Keeps what was computed of a file that is not read any more.
+    fn remember_hashes(&mut self, outgoing: Box<Outgoing>, doubted: bool) {
+        if let Some(share) = self.share.clone() {
+            self.jobs.submit(Job::Remember { share, outgoing, doubted });
         }
     }
 
@@ -141,7 +225,7 @@ impl App {
         outgoing: Box<Outgoing>,
         read: Result<UnitData, ErrorCode>,
     ) {
-        let Some(upload) = self.uploads.get_mut(&at) else { return };
+        let Some(upload) = self.uploads.get_mut(&at) else { return self.remember_hashes(outgoing, false) };
         upload.outgoing = Some(outgoing);
         let Some(link) = self.links.get_mut(at.0) else { return };
         let provided = read.and_then(|data| {
@@ -165,6 +249,9 @@ impl App {
     /// The peer has the file, or will not get it.
     pub(super) fn on_upload_over(&mut self, at: LinkTransfer, failed: Option<ErrorCode>) {
         let Some(mut upload) = self.uploads.remove(&at) else { return };
+        if let Some(outgoing) = upload.outgoing.take() {
+            self.remember_hashes(outgoing, failed == Some(ErrorCode::VerifyFailed));
+        }
         let fact = &mut upload.fact;
         // That is how a link's end is said of its transfers.
         fact.error = failed.map(|code| if code == ErrorCode::Offline { Code::LinkLost } else { code.into() });
@@ -206,8 +293,8 @@ pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Listed, ErrorCod
 }
 
 fn item(entry: share::Listed) -> Item {
-    let share::Listed { kind, name, size, mtime_ms } = entry;
-    Item { kind, name, size, mtime: mtime_ms, root: None }
+    let share::Listed { kind, name, size, mtime_ms, root } = entry;
+    Item { kind, name, size, mtime: mtime_ms, root: root.map(Hash) }
 }
 
 fn skipped_remark(path: &SafeRelPath, skipped: &[Skipped], total: usize) -> String {
@@ -219,14 +306,12 @@ fn skipped_remark(path: &SafeRelPath, skipped: &[Skipped], total: usize) -> Stri
     format!("not shown to peers in /{}: {named}{more}", path.as_str())
 }
 
-/// Opens a shared file that was listed; on a worker.
-pub(super) fn open(
-    share: &Share,
-    path: &SafeRelPath,
-    seen: Seen,
-    unit: UnitLog2,
-) -> Result<Box<Outgoing>, ErrorCode> {
-    match share.open_file(path.borrow(), Some(seen)) {
+/// Opens a shared file; on a worker.
+pub(super) fn open(share: &Share, what: &What, unit: UnitLog2) -> Result<Box<Outgoing>, ErrorCode> {
+    let opened = match what {
+        What::Listed(path, seen) => share.open_file(path.borrow(), Some(*seen)),
+    };
+    match opened {
         Ok(file) => Ok(Box::new(Outgoing::new(file, unit))),
         // It was there when it was listed.
         Err(ShareError::NotFound { .. } | ShareError::NotAFile { .. } | ShareError::NotAFolder { .. }) => {
@@ -234,6 +319,16 @@ pub(super) fn open(
         }
         Err(error) => Err(code_of(&error)),
     }
+}
+
+/// Looks at some of the units that must be known before the file is sent, and tells how many are left; on a worker.
+pub(super) fn hash(outgoing: &mut Outgoing, part: &Part) -> Result<u64, ErrorCode> {
+    let Part::After { unit, held } = part else { return Ok(0) };
+    let left = outgoing.hash_up_to(*unit, HASH_STEP).map_err(|error| code_of(&error))?;
+    if left == 0 {
+        outgoing.go_on_at(*unit, &held.0).map_err(|error| code_of(&error))?;
+    }
+    Ok(left)
 }
 
 /// Reads and hashes the next unit; on a worker.

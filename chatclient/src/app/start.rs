@@ -1,6 +1,7 @@
 //! Everything that must be there before the first connection, each with its own failure.
 
 use super::App;
+use super::again::Again;
 use super::clock::Clock;
 use super::errand::Errands;
 use super::jobs::Jobs;
@@ -74,6 +75,10 @@ impl App {
         }
         let identity = memory.identity().map_err(|error| Failure::new(Code::State, error))?;
         let share = settings.share.as_ref().map(Share::open).transpose()?;
+        let share = match share {
+            Some(share) => Some(share.with_hashes(memory.hashes()?)),
+            None => None,
+        };
         let mut net = Net::new(NetConfig {
             max_connections: MAX_CONNECTIONS,
             max_handshakes: MAX_HANDSHAKES,
@@ -141,6 +146,7 @@ impl App {
             links: Links::default(),
             direct: None,
             lists: Lists::default(),
+            again: Again::default(),
             share,
             share_remark: String::new(),
             downloads: None,
@@ -162,7 +168,8 @@ impl App {
 
     /// How this end of a link is set up.
     pub(super) fn peer_config(&self) -> peer::Config {
-        peer::Config::new(self.settings.user.clone(), self.memory.device(), agent())
+        let config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
+        peer::Config { capabilities: Capabilities::NONE.with(Capability::Resume), ..config }
     }
 
     /// Tells the server under which private address neighbours find this machine: the one that it is talked to from.

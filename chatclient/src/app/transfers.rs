@@ -5,11 +5,12 @@ use super::errand::Errand;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::receiving::{self, Coming};
+use crate::downloads::{Incoming, KeptPart, Origin};
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
-use chatproto::peer::FetchError;
-use chatproto::peer::Resume;
-use chatproto::wire::{ErrorCode, Name, SafeName, Source};
-use std::collections::BTreeMap;
+use chatproto::peer::{FetchError, ListedEntry, Resume};
+use chatproto::verify::UnitLog2;
+use chatproto::wire::{ErrorCode, Generation, Hash, Name, SafeName, SafeRelPath, Source};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Files that come over one link at a time; the others wait here. More would only make each of them slower.
@@ -24,14 +25,35 @@ const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 /// A peer that sends nothing of a file for so long does not send it any more.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Parts of files that ended early and that `/discard` can still name. Of more, those of the newest transfers; the others
+/// lie on the disk all the same, and `/get` goes on with them.
+const MAX_KEPT: usize = 1_000;
+
+/// A file that a peer shows.
+#[derive(Debug, Clone)]
+pub(super) struct RemoteFile {
+    pub(super) peer: Name,
+    /// Where it lies in the share of the peer.
+    pub(super) path: SafeRelPath,
+    pub(super) name: SafeName,
+    pub(super) size: u64,
+    pub(super) mtime: u64,
+    pub(super) root: Option<Hash>,
+    /// How to ask for it on the link where it was shown.
+    pub(super) source: Source,
+}
+
 /// A file that this client fetches.
 #[derive(Debug)]
 pub(super) struct Download {
     pub(super) errand: Errand,
-    pub(super) link: LinkId,
-    source: Source,
+    /// None while there is no link with the peer.
+    pub(super) link: Option<LinkId>,
+    pub(super) file: RemoteFile,
     pub(super) fact: Transfer,
     pub(super) stage: Stage,
+    /// What an earlier transfer left of it, read back already.
+    pub(super) found: Option<Box<Incoming>>,
     /// When something of it came last.
     pub(super) heard_at: Instant,
     shown_at: Option<Instant>,
@@ -40,12 +62,25 @@ pub(super) struct Download {
 /// How far a download is.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Others on the same link come first.
+    /// Others on the same link come first, or there is no link.
     Waiting,
+    /// A worker looks for what an earlier transfer left.
+    Looking,
+    /// That is known.
+    Ready,
     /// The peer was asked.
     Asked(LinkTransfer),
     /// Bytes come.
     Coming(LinkTransfer, Coming),
+    /// The link was lost; what came is being put away.
+    Parking,
+}
+
+/// What is to become of the bytes of a transfer that ends early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Keep,
+    Discard,
 }
 
 /// All downloads that have not ended, and the numbers of transfers.
@@ -54,6 +89,14 @@ pub(super) struct Transfers {
     pub(super) downloads: BTreeMap<u64, Download>,
     /// The downloads that the peers know, by the peers' numbers.
     asked: BTreeMap<LinkTransfer, u64>,
+    /// Downloads that have ended while a worker had their bytes, and whose bytes nobody wants.
+    unwanted: BTreeSet<u64>,
+    /// Downloads that have ended early and whose bytes are being put away.
+    pub(super) keeping: BTreeSet<u64>,
+    /// What is left of downloads that have ended early.
+    kept: BTreeMap<u64, KeptPart>,
+    /// Commands that wait for one of them to be removed.
+    pub(super) discarding: BTreeMap<u64, Errand>,
     last: u64,
 }
 
@@ -90,22 +133,94 @@ impl Transfers {
         Some(download)
     }
 
+    /// What is to become of bytes that come back from a worker.
+    pub(super) fn ending(&mut self, id: u64) -> Ending {
+        if self.unwanted.remove(&id) { Ending::Discard } else { Ending::Keep }
+    }
+
+    /// Remembers what is left of a download that has ended.
+    pub(super) fn keep(&mut self, id: u64, kept: KeptPart) {
+        self.keeping.remove(&id);
+        self.kept.insert(id, kept);
+        if self.kept.len() > MAX_KEPT {
+            self.kept.pop_first();
+        }
+    }
+
+    /// Downloads that have begun in some way.
     fn active_on(&self, link: LinkId) -> usize {
-        self.asked.keys().filter(|(on, _)| *on == link).count()
+        let on_link = self.downloads.values().filter(|download| download.link == Some(link));
+        on_link.filter(|download| !matches!(download.stage, Stage::Waiting)).count()
     }
 
     fn next_waiting(&self, link: LinkId) -> Option<u64> {
-        let waits = |download: &&Download| download.link == link && download.at().is_none();
+        let waits =
+            |download: &&Download| download.link == Some(link) && matches!(download.stage, Stage::Waiting);
         self.downloads.values().find(waits).map(|download| download.fact.id)
+    }
+}
+
+impl RemoteFile {
+    /// An entry of a list; `None` when its path is longer than a path may be.
+    pub(super) fn listed(
+        peer: &Name,
+        folder: &SafeRelPath,
+        generation: Generation,
+        entry: &ListedEntry,
+    ) -> Option<Self> {
+        Some(Self {
+            peer: peer.clone(),
+            path: folder.borrow().join(entry.name.borrow()).ok()?,
+            name: entry.name.clone(),
+            size: entry.size,
+            mtime: entry.mtime,
+            root: entry.root,
+            source: Source::Number { generation, number: entry.number },
+        })
+    }
+
+    /// What it is known by on the disk.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            peer: self.peer.as_str().to_owned(),
+            path: self.path.as_str().to_owned(),
+            size: self.size,
+            mtime_ms: self.mtime,
+            unit: UnitLog2::DEFAULT,
+            root: self.root.map(|root| root.0),
+        }
+    }
+
+    /// The folder that it lies in.
+    pub(super) fn folder(&self) -> Option<SafeRelPath> {
+        self.path.borrow().parent().map(|folder| folder.to_owned())
+    }
+
+    /// Whether what is shown now is what was shown before.
+    pub(super) fn is_same_as(&self, now: &Self) -> bool {
+        match (self.root, now.root) {
+            (Some(before), Some(now)) => before == now,
+            (None, _) | (_, None) => self.size == now.size && self.mtime == now.mtime,
+        }
+    }
+
+    /// Whether there can be a part of it.
+    fn has_parts(&self) -> bool {
+        self.size > u64::from(UnitLog2::DEFAULT.len())
     }
 }
 
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting => None,
+            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parking => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
         }
+    }
+
+    /// Whether it waits for a link with somebody.
+    pub(super) fn waits_for(&self, peer: &Name) -> bool {
+        self.link.is_none() && self.file.peer == *peer
     }
 
     fn notice(&self) -> Notice {
@@ -115,14 +230,7 @@ impl Download {
 
 impl App {
     /// Fetches one file of a list that was shown.
-    pub(super) fn fetch(
-        &mut self,
-        errand: &Errand,
-        link: LinkId,
-        peer: Name,
-        name: SafeName,
-        source: Source,
-    ) {
+    pub(super) fn fetch(&mut self, errand: &Errand, link: LinkId, file: RemoteFile) {
         if self.transfers.downloads.len() >= MAX_WAITING {
             let text = format!("{MAX_WAITING} files wait to be fetched already");
             return self.voice.fail(Some(errand), ErrorCode::TooManyTransfers, text);
@@ -130,9 +238,9 @@ impl App {
         let id = self.transfers.next_id();
         let fact = Transfer {
             id,
-            peer,
+            peer: file.peer.clone(),
             direction: Direction::In,
-            name,
+            name: file.name.clone(),
             size: None,
             bytes: 0,
             state: TransferState::Queued,
@@ -144,10 +252,11 @@ impl App {
         let errand = errand.clone();
         let download = Download {
             errand,
-            link,
-            source,
+            link: Some(link),
+            file,
             fact,
             stage: Stage::Waiting,
+            found: None,
             heard_at: Instant::now(),
             shown_at: None,
         };
@@ -156,31 +265,72 @@ impl App {
         self.start_downloads(link);
     }
 
-    /// Asks for waiting files as far as there is room.
+    /// Begins waiting files as far as there is room.
     pub(super) fn start_downloads(&mut self, link: LinkId) {
         while self.transfers.active_on(link) < MAX_ACTIVE
             && let Some(id) = self.transfers.next_waiting(link)
         {
             let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-            let asked = match self.links.get_mut(link) {
-                Some(link) => link.peer.fetch(download.source, Resume::default()),
-                None => return self.fail_download(id, Code::LinkLost),
-            };
-            match asked {
-                Ok(transfer) => {
-                    download.stage = Stage::Asked((link, transfer));
-                    download.heard_at = Instant::now();
-                    self.transfers.asked.insert((link, transfer), id);
+            if download.file.has_parts() && download.found.is_none() {
+                download.stage = Stage::Looking;
+                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let folder = self.folder();
+                self.jobs.submit(Job::Look { id, folder, name, origin });
+            } else {
+                download.stage = Stage::Ready;
+                if !self.ask_for(id) {
+                    return;
                 }
-                Err(FetchError::TooMany { .. }) => return,
-                Err(
-                    FetchError::NotOpen(_)
-                    | FetchError::Resume(_)
-                    | FetchError::NoResume
-                    | FetchError::UsedUp,
-                ) => {
-                    self.fail_download(id, Code::LinkLost);
-                }
+            }
+        }
+    }
+
+    /// It is known what there is of a file; the rest is asked for.
+    pub(super) fn found_part(&mut self, id: u64, found: Option<Box<Incoming>>) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        match (download.link, &download.stage) {
+            (Some(_), Stage::Looking) => {
+                download.found = found;
+                download.stage = Stage::Ready;
+                self.ask_for(id);
+            }
+            // The link was lost meanwhile.
+            (None | Some(_), _) => match found {
+                Some(incoming) => self.put_away(id, incoming),
+                None => self.on_parked(id),
+            },
+        }
+    }
+
+    /// `false` when nothing can be asked for on this link now.
+    fn ask_for(&mut self, id: u64) -> bool {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return true };
+        let at = download.found.as_ref().map_or_else(Resume::default, |found| resume_at(found));
+        let link = download.link.and_then(|id| Some((id, self.links.get_mut(id)?)));
+        let Some((link_id, link)) = link else {
+            self.fail_download(id, Code::LinkLost);
+            return true;
+        };
+        let mut asked = link.peer.fetch(download.file.source, at);
+        if asked == Err(FetchError::NoResume) {
+            // What is there is compared with what comes.
+            asked = link.peer.fetch(download.file.source, Resume::default());
+        }
+        match asked {
+            Ok(transfer) => {
+                download.stage = Stage::Asked((link_id, transfer));
+                download.heard_at = Instant::now();
+                self.transfers.asked.insert((link_id, transfer), id);
+                true
+            }
+            // When the link has less to do, or when its end, which follows, has parked it, it is asked for.
+            Err(FetchError::TooMany { .. } | FetchError::NotOpen(_)) => {
+                download.stage = Stage::Waiting;
+                false
+            }
+            Err(FetchError::Resume(_) | FetchError::NoResume | FetchError::UsedUp) => {
+                self.fail_download(id, Code::LinkLost);
+                true
             }
         }
     }
@@ -202,18 +352,15 @@ impl App {
         fact.state = TransferState::Done;
         fact.bytes = finished.size;
         fact.path = Some(finished.path);
-        fact.blake3 = Some(chatproto::wire::Hash(finished.root));
+        fact.blake3 = Some(Hash(finished.root));
         self.voice.show(&download.notice(), Some(&download.errand));
-        self.start_downloads(download.link);
+        self.start_next(download.link);
     }
 
-    /// Ends a download that will not arrive, and removes what came.
+    /// Ends a download that will not arrive. What came is kept.
     pub(super) fn fail_download(&mut self, id: u64, code: Code) {
         let Some(mut download) = self.transfers.remove(id) else { return };
-        if let Stage::Coming(_, Coming { incoming: Some(incoming), .. }) = download.stage {
-            self.jobs.submit(Job::Discard { incoming });
-        }
-        download.stage = Stage::Waiting;
+        self.release(&mut download, Ending::Keep);
         let cancelled = code == Code::Wire(ErrorCode::Cancelled);
         download.fact.state = if cancelled { TransferState::Cancelled } else { TransferState::Failed };
         download.fact.error = Some(code);
@@ -223,7 +370,37 @@ impl App {
         self.voice.note(code);
         let link = download.link;
         drop(download);
-        self.start_downloads(link);
+        self.start_next(link);
+    }
+
+    fn start_next(&mut self, link: Option<LinkId>) {
+        if let Some(link) = link {
+            self.start_downloads(link);
+        }
+    }
+
+    /// Puts the bytes of a download away that has ended; what a worker has of it, when it comes back.
+    fn release(&mut self, download: &mut Download, ending: Ending) {
+        let id = download.fact.id;
+        let stage = std::mem::replace(&mut download.stage, Stage::Waiting);
+        let (incoming, is_out) = match stage {
+            Stage::Coming(_, Coming { incoming, .. }) => {
+                let is_out = incoming.is_none();
+                (incoming, is_out)
+            }
+            Stage::Looking | Stage::Parking => (None, true),
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) => (download.found.take(), false),
+        };
+        match (incoming, ending) {
+            (Some(incoming), Ending::Keep) => {
+                self.transfers.keeping.insert(id);
+                self.jobs.submit(Job::Keep { id, incoming });
+            }
+            (None, Ending::Keep) if is_out => drop(self.transfers.keeping.insert(id)),
+            (Some(incoming), Ending::Discard) => self.jobs.submit(Job::Discard { incoming }),
+            (None, Ending::Discard) if is_out => drop(self.transfers.unwanted.insert(id)),
+            (None, Ending::Keep | Ending::Discard) => {}
+        }
     }
 
     /// Gives a download up because of something here, and tells the peer.
@@ -268,16 +445,53 @@ impl App {
         self.voice.show(&Notice::Transfers { transfers }, Some(errand));
     }
 
-    /// Ends a download because the user wished so: nothing has failed.
+    /// Ends a download because the user wished so: nothing has failed, and what came goes.
     pub(super) fn drop_download(&mut self, id: u64) {
+        self.stop_download(id, Ending::Discard);
+    }
+
+    /// Ends a download because the program ends. What came is kept.
+    pub(super) fn interrupt_download(&mut self, id: u64) {
+        self.stop_download(id, Ending::Keep);
+    }
+
+    fn stop_download(&mut self, id: u64, ending: Ending) {
         let Some(mut download) = self.transfers.remove(id) else { return };
-        if let Stage::Coming(_, Coming { incoming: Some(incoming), .. }) = download.stage {
-            self.jobs.submit(Job::Discard { incoming });
-        }
-        download.stage = Stage::Waiting;
+        self.release(&mut download, ending);
         download.fact.state = TransferState::Cancelled;
         self.voice.show(&download.notice(), Some(&download.errand));
-        self.start_downloads(download.link);
+        self.start_next(download.link);
+    }
+
+    /// `/discard`.
+    pub(super) fn discard_transfer(&mut self, errand: Errand, id: u64) {
+        match self.transfers.kept.remove(&id) {
+            Some(kept) => {
+                self.transfers.discarding.insert(id, errand);
+                self.jobs.submit(Job::Forget { id, kept });
+            }
+            // It goes as soon as it is there.
+            None if self.transfers.keeping.contains(&id) => {
+                self.transfers.discarding.insert(id, errand);
+            }
+            None => {
+                let text = format!("nothing is kept of transfer {id}");
+                self.voice.fail(Some(&errand), Code::NoSuchTransfer, text);
+            }
+        }
+    }
+
+    /// What was kept of a transfer is gone, or is in use.
+    pub(super) fn on_forgotten(&mut self, id: u64, forgotten: Result<bool, receiving::Failure>) {
+        let Some(errand) = self.transfers.discarding.remove(&id) else { return };
+        match forgotten {
+            Ok(true) => self.voice.info(format!("what was kept of transfer {id} is removed")),
+            Ok(false) => {
+                let text = format!("another transfer goes on with what was kept of transfer {id}");
+                self.voice.fail(Some(&errand), ErrorCode::Busy, text);
+            }
+            Err(failure) => self.voice.fail(Some(&errand), failure.code, failure.message),
+        }
     }
 
     fn cancel_on_link(&mut self, id: u64, code: ErrorCode) {
@@ -290,10 +504,73 @@ impl App {
         }
     }
 
-    /// Every download over a link that has ended.
-    pub(super) fn fail_downloads_of(&mut self, link: LinkId) {
-        let of_link = |(id, download): (&u64, &Download)| (download.link == link).then_some(*id);
+    /// Every download over a link that has ended waits for another one, unless none can come.
+    pub(super) fn park_downloads_of(&mut self, link: LinkId) {
+        let of_link = |(id, download): (&u64, &Download)| (download.link == Some(link)).then_some(*id);
         let ids = self.transfers.downloads.iter().filter_map(of_link).collect::<Vec<_>>();
+        let is_last_chance = self.input_ended.is_some() && !self.settings.stay;
+        for id in ids {
+            if is_last_chance || self.ending.is_some() {
+                self.fail_download(id, Code::LinkLost);
+            } else {
+                self.park_download(id);
+            }
+        }
+    }
+
+    fn park_download(&mut self, id: u64) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        download.link = None;
+        download.fact.state = TransferState::Waiting;
+        download.fact.position = None;
+        if let Some(at) = download.at() {
+            self.transfers.asked.remove(&at);
+        }
+        self.voice.show(&download.notice(), Some(&download.errand));
+        let stage = std::mem::replace(&mut download.stage, Stage::Parking);
+        let incoming = match stage {
+            Stage::Coming(_, Coming { incoming, .. }) => incoming,
+            // Nothing has begun.
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) if download.found.is_none() => {
+                download.stage = Stage::Waiting;
+                return;
+            }
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) => download.found.take(),
+            Stage::Looking | Stage::Parking => None,
+        };
+        // What a worker has comes back later.
+        if let Some(incoming) = incoming {
+            self.jobs.submit(Job::Keep { id, incoming });
+        }
+    }
+
+    /// What came of a parked download is put away.
+    pub(super) fn on_parked(&mut self, id: u64) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        if matches!(download.stage, Stage::Parking) {
+            download.stage = Stage::Waiting;
+            let link = download.link;
+            self.start_next(link);
+        }
+    }
+
+    /// No link can come any more for what is parked.
+    pub(super) fn fail_parked(&mut self) {
+        if self.settings.stay {
+            return;
+        }
+        let parked = |(id, download): (&u64, &Download)| download.link.is_none().then_some(*id);
+        let ids = self.transfers.downloads.iter().filter_map(parked).collect::<Vec<_>>();
         ids.into_iter().for_each(|id| self.fail_download(id, Code::LinkLost));
+    }
+}
+
+/// Where to go on with a part of a file.
+fn resume_at(found: &Incoming) -> Resume {
+    let (units, held) = found.prefix();
+    let unit_log2 = found.layout().unit().get();
+    match units {
+        0 => Resume::whole(unit_log2),
+        units => Resume { unit_log2, offset: units << unit_log2, held: Some(Hash(held)) },
     }
 }

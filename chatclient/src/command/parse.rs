@@ -125,6 +125,7 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/peer", "/peer USER TEXT", "say it over the direct link"),
     help("/transfers", "/transfers", "show the transfers"),
     help("/cancel", "/cancel ID", "end a transfer"),
+    help("/discard", "/discard ID", "remove what was kept of a transfer that ended early"),
     help("/accept", "/accept ID", "say yes to somebody who asks"),
     help("/deny", "/deny ID", "say no"),
     help("/peers", "/peers", "show the direct links"),
@@ -199,6 +200,7 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         }
         "/transfers" => words.nothing_more(Command::Transfers)?,
         "/cancel" => Command::Cancel { id: words.id()? },
+        "/discard" => Command::Discard { id: words.id()? },
         "/accept" => Command::Accept { id: words.id()? },
         "/deny" => Command::Deny { id: words.id()? },
         "/peers" => words.nothing_more(Command::Peers)?,

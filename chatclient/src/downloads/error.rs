@@ -56,16 +56,6 @@ pub enum DownloadError {
         /// The announced size.
         size: u64,
     },
-    /// Bytes for another place than the next one.
-    #[error("bytes for offset {found} of {path:?} came where those for {expected} were due")]
-    OutOfOrder {
-        /// The file.
-        path: PathBuf,
-        /// The place that was due.
-        expected: u64,
-        /// The place that came.
-        found: u64,
-    },
     /// Bytes that belong to two units.
     #[error("bytes at offset {offset} of {path:?} reach over the end of their unit")]
     CrossesUnit {

@@ -1,18 +1,66 @@
-//! A file that is received from its start and verified on the way.
+//! A file that is received and verified unit by unit, in any order, perhaps over several runs.
 
+use super::partial::KeptPart;
+use super::record::{Origin, Record};
 use super::{DownloadError, Downloads, Partial};
-use chatproto::verify::{Layout, Root, RootBuilder, UnitHasher, UnitLog2, UnitValue};
+use bytes::Bytes;
+use chatproto::verify::{Held, Layout, Root, RootBuilder, UnitValue};
 use chatproto::wire::{SafeNameRef, SafeRelPathRef};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{
+    self,
+    ErrorKind::{QuotaExceeded, StorageFull},
+};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Writes and hashes what comes, in order. Each call is a job for a worker thread.
+use super::record::RecordFile;
+
+/// Verified bytes that a crash may cost: so many come, then they are flushed and claimed in the record, beside what comes
+/// meanwhile.
+pub const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Or so much time, on slow links.
+pub const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Writes and hashes what comes. Each call is a job for a worker thread.
 #[derive(Debug)]
 pub struct Incoming {
     partial: Partial,
+    /// Of the units from the first on without a gap.
     root: RootBuilder,
-    /// Of the unit that comes; none after the last one.
-    unit: Option<UnitHasher>,
+    held: Held,
+    /// Verified units behind a gap.
+    ahead: BTreeMap<u64, UnitValue>,
+    /// Bytes that were verified.
     received: u64,
+    claims: Claims,
+    /// Units that the record claims and that were not looked at yet in this run.
+    unchecked: VecDeque<(u64, UnitValue)>,
+    buffer: Vec<u8>,
+}
+
+/// What was verified and is not in the record yet.
+#[derive(Debug)]
+struct Claims {
+    units: Vec<(u64, UnitValue)>,
+    bytes: u64,
+    last: Instant,
+    /// A claim is on its way to the disk; there is one at a time.
+    under_way: Arc<AtomicBool>,
+}
+
+/// Units to be flushed and then claimed, on a worker beside the one that writes.
+#[derive(Debug)]
+pub struct Claim {
+    file: Arc<File>,
+    record: Arc<Mutex<RecordFile>>,
+    units: Vec<(u64, UnitValue)>,
+    under_way: Arc<AtomicBool>,
 }
 
 /// A file that arrived whole.
@@ -27,7 +75,7 @@ pub struct Finished {
 }
 
 impl Incoming {
-    /// Begins a file as [`Downloads::begin`] does.
+    /// Begins a file as [`Downloads::begin`] does. With more than one unit, it has a record from which it can go on.
     ///
     /// # Errors
     ///
@@ -36,12 +84,36 @@ impl Incoming {
         downloads: &Downloads,
         folder: SafeRelPathRef<'_>,
         name: SafeNameRef<'_>,
-        size: u64,
-        unit: UnitLog2,
+        origin: &Origin,
     ) -> Result<Self, DownloadError> {
-        let partial = downloads.begin(folder, name, size)?;
-        let layout = Layout::new(size, unit);
-        Ok(Self { partial, root: RootBuilder::new(layout), unit: layout.hasher(0).ok(), received: 0 })
+        let mut partial = downloads.begin(folder, name, origin.size)?;
+        let layout = origin.layout();
+        if layout.units() > 1 {
+            partial.begin_record(origin)?;
+        }
+        Ok(Self::new(partial, layout, VecDeque::new()))
+    }
+
+    /// Goes on with a part; what its record claims is to be looked at with [`Incoming::recheck`] first.
+    pub(super) fn go_on(partial: Partial, record: Record) -> Self {
+        let layout = record.origin.layout();
+        // The last unit always comes again: so there is one to ask for, at an offset that is a multiple of the unit.
+        let last = layout.units().saturating_sub(1);
+        let unchecked = record.held.into_iter().filter(|(unit, _)| *unit < last).collect();
+        Self::new(partial, layout, unchecked)
+    }
+
+    fn new(partial: Partial, layout: Layout, unchecked: VecDeque<(u64, UnitValue)>) -> Self {
+        Self {
+            partial,
+            root: RootBuilder::new(layout),
+            held: Held::new(),
+            ahead: BTreeMap::new(),
+            received: 0,
+            claims: Claims { units: Vec::new(), bytes: 0, last: Instant::now(), under_way: Arc::default() },
+            unchecked,
+            buffer: Vec::new(),
+        }
     }
 
     /// The file under its temporary name.
@@ -50,48 +122,140 @@ impl Incoming {
         &self.partial
     }
 
-    /// How many bytes came so far.
+    /// How it falls into units.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.root.layout()
+    }
+
+    /// How many bytes are there and verified.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Takes the next bytes, which all belong to one unit.
-    ///
-    /// # Errors
-    ///
-    /// [`DownloadError::OutOfOrder`], [`DownloadError::PastEnd`] and [`DownloadError::CrossesUnit`] are the peer's
-    /// faults, the others are local. In each case the transfer is over.
-    pub fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DownloadError> {
-        if offset != self.received {
-            let path = self.partial.path();
-            return Err(DownloadError::OutOfOrder { path, expected: self.received, found: offset });
-        }
-        self.partial.write_at(offset, bytes)?;
-        let hashed = self.unit.as_mut().map_or(0, |unit| unit.update(bytes));
-        if hashed != bytes.len() {
-            return Err(DownloadError::CrossesUnit { path: self.partial.path(), offset });
-        }
-        self.received += bytes.len() as u64;
-        Ok(())
+    /// Units that are there from the first on without a gap, and the digest over their values.
+    #[must_use]
+    pub fn prefix(&self) -> (u64, [u8; 32]) {
+        (self.held.units(), self.held.digest())
     }
 
-    /// Ends a unit whose bytes all came, and tells what they hash to; that must be what the sender says.
+    /// The units that are missing, in rising order.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut from = self.root.pushed();
+        for unit in self.ahead.keys().copied().chain([self.layout().units()]) {
+            if from < unit {
+                gaps.push(from..unit);
+            }
+            from = unit + 1;
+        }
+        gaps
+    }
+
+    /// Reads back what the record claims, at most about `max_bytes` of it, and believes only what still has the value
+    /// that was verified: neither the disk nor whoever had the folder meanwhile is trusted. Returns how many units are
+    /// left to look at.
     ///
     /// # Errors
     ///
-    /// [`DownloadError::UnitIncomplete`] when bytes are missing, [`DownloadError::NoUnitLeft`] after the last unit; the
-    /// transfer is over then.
-    pub fn unit_end(&mut self) -> Result<UnitValue, DownloadError> {
-        let no_unit = || DownloadError::NoUnitLeft { path: self.partial.path() };
-        let unit = self.unit.take().ok_or_else(no_unit)?;
-        let missing = unit.missing();
-        let value = unit
-            .finish()
-            .map_err(|_| DownloadError::UnitIncomplete { path: self.partial.path(), missing })?;
-        self.root.push(value).map_err(|_| no_unit())?;
-        self.unit = self.root.layout().hasher(self.root.pushed()).ok();
+    /// [`DownloadError::Io`] when the record cannot be changed.
+    pub fn recheck(&mut self, max_bytes: u64) -> Result<usize, DownloadError> {
+        let mut looked_at = 0;
+        while looked_at < max_bytes
+            && let Some((unit, value)) = self.unchecked.pop_front()
+        {
+            looked_at += u64::from(self.layout().unit().len());
+            if self.read_back(unit) == Some(value) {
+                self.accept(unit, value);
+            } else {
+                self.partial.lose(unit)?;
+            }
+        }
+        Ok(self.unchecked.len())
+    }
+
+    /// What a unit on the disk hashes to; none if it cannot be read.
+    fn read_back(&mut self, unit: u64) -> Option<UnitValue> {
+        let range = self.layout().range(unit).ok()?;
+        self.buffer.resize(usize::try_from(range.end - range.start).ok()?, 0);
+        self.partial.read_at(range.start, &mut self.buffer).ok()?;
+        let mut hasher = self.layout().hasher(unit).ok()?;
+        let hashed = hasher.update(&self.buffer);
+        (hashed == self.buffer.len()).then(|| hasher.finish().ok())?
+    }
+
+    /// Takes all bytes of a unit and tells what they hash to. They are written and count as received when that is what
+    /// was `expected`; otherwise nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::CrossesUnit`], [`DownloadError::UnitIncomplete`] and [`DownloadError::NoUnitLeft`] are the
+    /// peer's faults, the others are local. In each case the transfer is over.
+    pub fn store(
+        &mut self,
+        unit: u64,
+        pieces: &[Bytes],
+        expected: &UnitValue,
+    ) -> Result<UnitValue, DownloadError> {
+        let path = || self.partial.path();
+        let no_unit = |_| DownloadError::NoUnitLeft { path: path() };
+        let mut offset = self.layout().range(unit).map_err(no_unit)?.start;
+        let mut hasher = self.layout().hasher(unit).map_err(no_unit)?;
+        for piece in pieces {
+            if hasher.update(piece) != piece.len() {
+                return Err(DownloadError::CrossesUnit { path: path(), offset });
+            }
+        }
+        let missing = hasher.missing();
+        let value = hasher.finish().map_err(|_| DownloadError::UnitIncomplete { path: path(), missing })?;
+        if value != *expected || self.has(unit) {
+            return Ok(value);
+        }
+        for piece in pieces {
+            self.partial.write_at(offset, piece)?;
+            offset += piece.len() as u64;
+        }
+        self.accept(unit, value);
+        self.claims.units.push((unit, value));
+        self.claims.bytes += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         Ok(value)
+    }
+
+    fn has(&self, unit: u64) -> bool {
+        unit < self.root.pushed() || self.ahead.contains_key(&unit)
+    }
+
+    fn accept(&mut self, unit: u64, value: UnitValue) {
+        let Ok(range) = self.layout().range(unit) else { return };
+        self.received += range.end - range.start;
+        self.ahead.insert(unit, value);
+        while let Some(value) = self.ahead.remove(&self.root.pushed()) {
+            // There is a unit of this number, so the root takes it.
+            let _ = self.root.push(value);
+            self.held.push(&value);
+        }
+    }
+
+    /// What is to be claimed now, because enough has come, or for long enough.
+    pub fn claim_due(&mut self) -> Option<Claim> {
+        let is_due = self.claims.bytes >= CLAIM_BYTES || self.claims.last.elapsed() >= CLAIM_INTERVAL;
+        if is_due && !self.claims.under_way.load(Ordering::Acquire) { self.claim() } else { None }
+    }
+
+    fn claim(&mut self) -> Option<Claim> {
+        let record = self.partial.record()?;
+        let mut units = std::mem::take(&mut self.claims.units);
+        self.claims.bytes = 0;
+        self.claims.last = Instant::now();
+        units.sort_unstable();
+        if units.is_empty() {
+            return None;
+        }
+        let under_way = Arc::clone(&self.claims.under_way);
+        under_way.store(true, Ordering::Release);
+        Some(Claim { file: self.partial.file(), record, units, under_way })
     }
 
     /// Compares the whole with the hash that the sender promised, and gives the file its name and time as
@@ -99,9 +263,14 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are missing;
-    /// and those of [`Partial::finish`], with what came kept under its temporary name.
+    /// As [`finish_all`].
     pub fn finish(self, expected: &Root, mtime_ms: u64) -> Result<Finished, DownloadError> {
+        let (partial, Finished { size, root, .. }) = self.verify(expected)?;
+        let path = partial.finish(mtime_ms)?;
+        Ok(Finished { path, size, root })
+    }
+
+    fn verify(self, expected: &Root) -> Result<(Partial, Finished), DownloadError> {
         let (path, size) = (self.partial.path(), self.partial.size());
         let Ok(found) = self.root.finish() else {
             return Err(DownloadError::Incomplete { path, received: self.received, size });
@@ -110,8 +279,46 @@ impl Incoming {
             self.partial.discard()?;
             return Err(DownloadError::RootMismatch { path, expected: *expected, found });
         }
-        let path = self.partial.finish(mtime_ms)?;
-        Ok(Finished { path, size, root: found })
+        Ok((self.partial, Finished { path, size, root: found }))
+    }
+
+    /// Stops in the middle: what was verified is flushed, claimed and kept. A file without a verified unit, or of a
+    /// single one, is removed: `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`] when the system refuses. What was claimed before stays claimed.
+    pub fn keep(mut self) -> Result<Option<KeptPart>, DownloadError> {
+        let claims_some = !self.unchecked.is_empty() || self.received > 0;
+        if self.partial.record().is_none() || !claims_some {
+            self.partial.discard()?;
+            return Ok(None);
+        }
+        if let Some(claim) = self.claim() {
+            self.write_at_the_end(claim)?;
+        }
+        Ok(Some(self.partial.keep(self.received)))
+    }
+
+    /// On a full disk, the last unit makes room for the claim to the others.
+    fn write_at_the_end(&mut self, mut claim: Claim) -> Result<(), DownloadError> {
+        match claim.write() {
+            Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {}
+            outcome => return outcome.map_err(|error| self.failed_to_keep(error)),
+        }
+        let highest = self.layout().index_at(self.partial.written().saturating_sub(1));
+        let start = self.layout().range(highest).map_or(0, |range| range.start);
+        self.partial.cut(start)?;
+        let before = claim.units.len();
+        claim.units.retain(|(unit, _)| *unit < highest);
+        if claim.units.len() < before {
+            self.received = self.received.saturating_sub(u64::from(self.layout().unit().len()));
+        }
+        claim.write().map_err(|error| self.failed_to_keep(error))
+    }
+
+    fn failed_to_keep(&self, error: io::Error) -> DownloadError {
+        DownloadError::from_io("keep a part of", self.partial.path(), error)
     }
 
     /// Removes what came.
@@ -122,4 +329,61 @@ impl Incoming {
     pub fn discard(self) -> Result<(), DownloadError> {
         self.partial.discard()
     }
+}
+
+impl Claim {
+    /// Flushes the bytes, then writes the claim. When this fails, the units come again after a crash.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn write(&self) -> io::Result<()> {
+        let written = self
+            .file
+            .sync_data()
+            .and_then(|()| self.record.lock().unwrap_or_else(PoisonError::into_inner).claim(&self.units));
+        self.under_way.store(false, Ordering::Release);
+        written
+    }
+}
+
+/// Ends many files as one: all are verified, then flushed, then named, then each of their folders is flushed once. Only
+/// then are they reported, in their order.
+///
+/// # Errors
+///
+/// Each of its own: [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are
+/// missing; and those of [`Partial::finish`], with what came kept under its temporary name.
+pub fn finish_all(
+    files: impl IntoIterator<Item = (Incoming, Root, u64)>,
+) -> Vec<Result<Finished, DownloadError>> {
+    let verified: Vec<_> = files
+        .into_iter()
+        .map(|(incoming, expected, mtime_ms)| (incoming.verify(&expected), mtime_ms))
+        .collect();
+    let flushed: Vec<_> = verified
+        .into_iter()
+        .map(|(verified, mtime_ms)| {
+            let (partial, finished) = verified?;
+            partial.flush(mtime_ms)?;
+            Ok((partial, finished))
+        })
+        .collect();
+    let mut placed: Vec<Result<(Partial, Finished), DownloadError>> = flushed
+        .into_iter()
+        .map(|flushed| {
+            let (partial, Finished { size, root, .. }) = flushed?;
+            let path = partial.place()?;
+            Ok((partial, Finished { path, size, root }))
+        })
+        .collect();
+    super::partial::sync_folders(&mut placed);
+    placed
+        .into_iter()
+        .map(|placed| {
+            let (partial, finished) = placed?;
+            partial.forget_record();
+            Ok(finished)
+        })
+        .collect()
 }

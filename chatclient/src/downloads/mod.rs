@@ -2,17 +2,22 @@
 //!
 //! All is done through one directory handle, from folder to folder by checked names, and no symbolic link is followed.
 //! A file comes under a temporary name and gets its own only when it is whole and verified; a name that is taken is
-//! never replaced. All of this blocks on the disk and belongs on worker threads.
+//! never replaced. Beside a file of more than one unit lies its record, from which a later run goes on. All of this blocks
+//! on the disk and belongs on worker threads.
 
 mod error;
 mod incoming;
+mod kept;
 mod names;
 mod partial;
+mod record;
 
 pub use error::DownloadError;
-pub use incoming::{Finished, Incoming};
+pub use incoming::{CLAIM_BYTES, CLAIM_INTERVAL, Claim, Finished, Incoming, finish_all};
+pub use kept::{MAX_LOOKED_AT, Search};
 pub(crate) use names::is_temporary;
-pub use partial::{MAX_COPIES, Partial};
+pub use partial::{KeptPart, MAX_COPIES, Partial};
+pub use record::{MAX_RECORDED_UNITS, Origin, Record, RecordError};
 
 use crate::handle;
 use cap_std::ambient_authority;
@@ -73,7 +78,7 @@ impl Downloads {
     ) -> Result<Partial, DownloadError> {
         self.check_room(size)?;
         let dir = self.make_folder(folder)?;
-        Partial::create(dir, self.path.join(folder.as_str()), name.to_owned(), size)
+        Partial::create(Arc::new(dir), self.path.join(folder.as_str()), name.to_owned(), size)
     }
 
     fn check_room(&self, needed: u64) -> Result<(), DownloadError> {

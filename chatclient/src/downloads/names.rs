@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 const TEMPORARY_SUFFIX: &str = ".part";
+const RECORD_SUFFIX: &str = ".held";
 const TAG_DIGITS: usize = 8;
 
 /// `.NAME.xxxxxxxx.part`: hidden, and told apart by a random tag. At most 15 bytes longer than `name`, which keeps the
@@ -11,14 +12,28 @@ pub(super) fn temporary(name: &str, tag: u32) -> String {
     format!(".{name}.{tag:08x}{TEMPORARY_SUFFIX}")
 }
 
-/// Whether a name has the form of a temporary one.
+/// The record of a temporary file: the same name with another ending, as long as the first.
+pub(super) fn record(temporary: &str) -> String {
+    format!("{}{RECORD_SUFFIX}", temporary.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(temporary))
+}
+
+/// The temporary name that a record of `name` belongs to; none if `found` is not the name of one.
+pub(super) fn recorded(found: &str, name: &str) -> Option<String> {
+    let temporary = found.strip_suffix(RECORD_SUFFIX)?;
+    let temporary = format!("{temporary}{TEMPORARY_SUFFIX}");
+    (name_of(&temporary, TEMPORARY_SUFFIX) == Some(name)).then_some(temporary)
+}
+
+/// Whether a name has the form of a temporary one, or of its record.
 pub(crate) fn is_temporary(name: &str) -> bool {
-    name.strip_prefix('.')
-        .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX))
-        .and_then(|rest| rest.rsplit_once('.'))
-        .is_some_and(|(name, tag)| {
-            !name.is_empty() && tag.len() == TAG_DIGITS && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
+    [TEMPORARY_SUFFIX, RECORD_SUFFIX].into_iter().any(|suffix| name_of(name, suffix).is_some())
+}
+
+/// What a file with this temporary name is to be called.
+fn name_of<'a>(temporary: &'a str, suffix: &str) -> Option<&'a str> {
+    let (name, tag) = temporary.strip_prefix('.')?.strip_suffix(suffix)?.rsplit_once('.')?;
+    let is_tag = tag.len() == TAG_DIGITS && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (!name.is_empty() && is_tag).then_some(name)
 }
 
 /// The name itself, then `name (1).ext`, `name (2).ext` and so on.
@@ -47,7 +62,12 @@ mod tests {
 
     #[test]
     fn temporary_names_are_recognised_and_nothing_else() {
-        assert!(is_temporary(&temporary("song.mp3", 0x1f)));
+        let song = temporary("song.mp3", 0x1f);
+        assert!(is_temporary(&song));
+        assert!(is_temporary(&record(&song)));
+        assert_eq!(recorded(&record(&song), "song.mp3"), Some(song.clone()));
+        assert_eq!(recorded(&record(&song), "song"), None);
+        assert_eq!(recorded(&song, "song.mp3"), None);
         for name in
             [".part", ".x.part", "x.12345678.part", ".x.1234567.part", ".x.1234567g.part", "..12345678.part"]
         {
@@ -59,6 +79,7 @@ mod tests {
     fn the_longest_name_still_fits_the_file_system() {
         let name = "x".repeat(SafeNameRef::MAX_LEN);
         assert_eq!(temporary(&name, u32::MAX).len(), 255);
+        assert_eq!(record(&temporary(&name, u32::MAX)).len(), 255);
         assert!(variant(&name, super::super::MAX_COPIES).len() <= 255);
     }
 }

@@ -1,14 +1,17 @@
 //! A file on its way in, under a temporary name.
 
+use super::incoming::Finished;
+use super::record::{Origin, RecordFile};
 use super::{DownloadError, names};
 use crate::handle;
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 use chatproto::wire::SafeName;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// So many numbered variants of a taken name are tried; bounds what a peer that sends one name for ever can cost.
@@ -19,16 +22,98 @@ const MAX_TAGS: u32 = 16;
 
 /// A file that is being received.
 ///
-/// Dropping it keeps what was written under the temporary name, so that it can be resumed after a crash or a cut;
-/// [`Partial::discard`] removes it.
+/// It is locked for as long as it is open, so that nobody else goes on with it. Dropping it keeps what was written under
+/// the temporary name, so that it can be resumed after a crash or a cut; [`Partial::discard`] removes it.
 #[derive(Debug)]
 pub struct Partial {
-    dir: Dir,
+    dir: Arc<Dir>,
     folder: PathBuf,
-    file: File,
+    file: Arc<File>,
     temporary: String,
     name: SafeName,
     size: u64,
+    record: Option<Arc<Mutex<RecordFile>>>,
+}
+
+/// A part of a file that waits to be gone on with.
+#[derive(Debug)]
+pub struct KeptPart {
+    dir: Arc<Dir>,
+    folder: PathBuf,
+    temporary: String,
+    bytes: u64,
+}
+
+impl KeptPart {
+    pub(super) fn new(dir: Arc<Dir>, folder: PathBuf, temporary: String, bytes: u64) -> Self {
+        Self { dir, folder, temporary, bytes }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.temporary
+    }
+
+    /// Verified bytes of it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(&self.temporary)
+    }
+
+    /// Removes it, unless somebody goes on with it at this moment; `false` then.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError`] when the system refuses. A part that is gone already is no error.
+    pub fn discard(&self) -> Result<bool, DownloadError> {
+        let failed = |error| DownloadError::from_io("remove", self.path(), error);
+        match open(&self.dir, &self.temporary) {
+            Ok(file) if !lock(&file).map_err(failed)? => return Ok(false),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        remove(&self.dir, &self.temporary).map_err(failed)?;
+        Ok(true)
+    }
+}
+
+/// Removes a temporary file, then its record: in this order a crash leaves a record without a file, which means nothing.
+pub(super) fn remove(dir: &Dir, temporary: &str) -> io::Result<()> {
+    for name in [temporary, &names::record(temporary)] {
+        match dir.remove_file(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file that is there; no symbolic link, and nothing but a plain file.
+pub(super) fn open(dir: &Dir, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).follow(FollowSymlinks::No).nonblock(true);
+    let file = dir.open_with(name, &options)?.into_std();
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(file)
+}
+
+/// Keeps others from a file for as long as it is open; `false` when somebody else does.
+pub(super) fn lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        // Not every file system can lock; there, two clients with one folder are the user's own affair.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Makes a new file with a temporary name, whatever else is there.
@@ -49,14 +134,76 @@ pub(super) fn create(dir: &Dir, name: &str) -> io::Result<(String, File)> {
 
 impl Partial {
     pub(super) fn create(
-        dir: Dir,
+        dir: Arc<Dir>,
         folder: PathBuf,
         name: SafeName,
         size: u64,
     ) -> Result<Self, DownloadError> {
-        let (temporary, file) = create(&dir, name.as_str())
-            .map_err(|error| DownloadError::from_io("create", folder.join(name.as_str()), error))?;
-        Ok(Self { dir, folder, file, temporary, name, size })
+        let failed = |error| DownloadError::from_io("create", folder.join(name.as_str()), error);
+        let (temporary, file) = create(&dir, name.as_str()).map_err(failed)?;
+        // Nobody else knows its name.
+        lock(&file).map_err(failed)?;
+        Ok(Self { dir, folder, file: Arc::new(file), temporary, name, size, record: None })
+    }
+
+    /// Goes on with a file that is open and locked already.
+    pub(super) fn reopened(
+        kept: KeptPart,
+        name: SafeName,
+        size: u64,
+        file: File,
+        record: RecordFile,
+    ) -> Self {
+        let KeptPart { dir, folder, temporary, bytes: _ } = kept;
+        let record = Some(Arc::new(Mutex::new(record)));
+        Self { dir, folder, file: Arc::new(file), temporary, name, size, record }
+    }
+
+    /// Begins the record beside the file.
+    pub(super) fn begin_record(&mut self, origin: &Origin) -> Result<(), DownloadError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).follow(FollowSymlinks::No);
+        let record = self
+            .dir
+            .open_with(names::record(&self.temporary), &options)
+            .and_then(|file| RecordFile::begin(file.into_std(), origin))
+            .map_err(|error| self.failed("create a record of", error))?;
+        self.record = Some(Arc::new(Mutex::new(record)));
+        Ok(())
+    }
+
+    pub(super) fn record(&self) -> Option<Arc<Mutex<RecordFile>>> {
+        self.record.clone()
+    }
+
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Takes the record's claim to a unit back.
+    pub(super) fn lose(&self, unit: u64) -> Result<(), DownloadError> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let lost = record.lock().unwrap_or_else(PoisonError::into_inner).lose(unit);
+        lost.map_err(|error| self.failed("change the record of", error))
+    }
+
+    pub(super) fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, offset)
+    }
+
+    /// Where its bytes end so far; 0 if that cannot be told.
+    pub(super) fn written(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    /// Removes the bytes from `len` on.
+    pub(super) fn cut(&self, len: u64) -> Result<(), DownloadError> {
+        self.file.set_len(len).map_err(|error| self.failed("cut", error))
+    }
+
+    /// Lets go of it, with `bytes` of it verified.
+    pub(super) fn keep(self, bytes: u64) -> KeptPart {
+        KeptPart { dir: self.dir, folder: self.folder, temporary: self.temporary, bytes }
     }
 
     /// The announced size in bytes.
@@ -100,14 +247,11 @@ impl Partial {
     /// [`DownloadError::Incomplete`] when bytes at its end were never written, [`DownloadError::TooManyCopies`],
     /// [`DownloadError::DiskFull`] or [`DownloadError::Io`].
     pub fn finish(self, mtime_ms: u64) -> Result<PathBuf, DownloadError> {
-        self.flush(mtime_ms).map_err(|error| self.failed("write", error))?;
-        let received = self.file.metadata().map_err(|error| self.failed("look at", error))?.len();
-        if received != self.size {
-            return Err(DownloadError::Incomplete { path: self.path(), received, size: self.size });
-        }
-        let name = self.place()?;
+        self.flush(mtime_ms)?;
+        let path = self.place()?;
         handle::sync(&self.dir).map_err(|error| self.failed("write", error))?;
-        Ok(self.folder.join(name))
+        self.forget_record();
+        Ok(path)
     }
 
     /// Removes what was received.
@@ -116,28 +260,43 @@ impl Partial {
     ///
     /// [`DownloadError::Io`] when the system refuses.
     pub fn discard(self) -> Result<(), DownloadError> {
-        self.dir.remove_file(&self.temporary).map_err(|source| DownloadError::Io {
+        remove(&self.dir, &self.temporary).map_err(|source| DownloadError::Io {
             action: "remove",
             path: self.temporary_path(),
             source,
         })
     }
 
-    fn flush(&self, mtime_ms: u64) -> io::Result<()> {
+    /// The file has its name, and that is durable.
+    pub(super) fn forget_record(&self) {
+        if self.record.is_some() {
+            // Left behind, it belongs to no file and is removed when it is met.
+            let _ = self.dir.remove_file(names::record(&self.temporary));
+        }
+    }
+
+    /// Gives the file its time and makes it durable.
+    pub(super) fn flush(&self, mtime_ms: u64) -> Result<(), DownloadError> {
         // A time beyond what the system can tell is one that nobody meant.
         let mtime = UNIX_EPOCH.checked_add(Duration::from_millis(mtime_ms)).filter(|_| mtime_ms > 0);
         if let Some(mtime) = mtime {
             // Not worth losing a verified file over, where the file system has a narrower range.
             let _ = self.file.set_modified(mtime);
         }
-        self.file.sync_all()
+        self.file.sync_all().map_err(|error| self.failed("write", error))?;
+        let received = self.file.metadata().map_err(|error| self.failed("look at", error))?.len();
+        if received != self.size {
+            return Err(DownloadError::Incomplete { path: self.path(), received, size: self.size });
+        }
+        Ok(())
     }
 
-    fn place(&self) -> Result<String, DownloadError> {
+    /// Gives the file its name, or the first free variant of it; not durable before its folder is flushed.
+    pub(super) fn place(&self) -> Result<PathBuf, DownloadError> {
         for number in 0..=MAX_COPIES {
             let name = names::variant(self.name.as_str(), number);
             match rename_without_replacing(&self.dir, &self.temporary, &name) {
-                Ok(()) => return Ok(name.into_owned()),
+                Ok(()) => return Ok(self.folder.join(&*name)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
                     return Err(DownloadError::from_io("rename", self.temporary_path(), error));
@@ -149,6 +308,26 @@ impl Partial {
 
     fn failed(&self, action: &'static str, source: io::Error) -> DownloadError {
         DownloadError::from_io(action, self.path(), source)
+    }
+}
+
+/// Flushes the folder of each file that has its name, each folder once.
+pub(super) fn sync_folders(placed: &mut [Result<(Partial, Finished), DownloadError>]) {
+    let mut synced: Vec<(PathBuf, bool)> = Vec::new();
+    for file in placed {
+        let Ok((partial, _)) = file else { continue };
+        let known = |(folder, _): &&(PathBuf, bool)| *folder == partial.folder;
+        let outcome = match synced.iter().find(known) {
+            Some((_, true)) => Ok(()),
+            // The error was told of the first file.
+            Some((_, false)) => Err(io::ErrorKind::Other.into()),
+            None => handle::sync(&partial.dir),
+        };
+        let folder: &Path = &partial.folder;
+        synced.push((folder.to_owned(), outcome.is_ok()));
+        if let Err(error) = outcome {
+            *file = Err(partial.failed("write", error));
+        }
     }
 }
 

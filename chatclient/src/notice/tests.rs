@@ -236,6 +236,7 @@ fn files_and_transfers() {
     for (state, word) in [
         (TransferState::Queued, "queued"),
         (TransferState::Active, "active"),
+        (TransferState::Waiting, "waiting"),
         (TransferState::Done, "done"),
         (TransferState::Failed, "failed"),
         (TransferState::Cancelled, "cancelled"),

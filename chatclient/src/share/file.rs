@@ -1,14 +1,16 @@
 //! A shared file while it is sent.
 
+use super::known::{Known, KnownHashes};
 use super::{Seen, ShareError};
 use crate::handle::unix_millis;
+use crate::state::FileId;
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
 use chatproto::verify::{Layout, UnitLog2};
 use chatproto::wire::SafeNameRef;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,8 +19,12 @@ use std::time::SystemTime;
 pub struct SharedFile {
     file: File,
     path: PathBuf,
+    /// Where it lies in the share.
+    shared_path: String,
     size: u64,
     modified: SystemTime,
+    id: FileId,
+    known: Known,
 }
 
 impl SharedFile {
@@ -26,7 +32,9 @@ impl SharedFile {
         dir: &Dir,
         name: SafeNameRef<'_>,
         path: PathBuf,
+        shared_path: String,
         expected: Option<Seen>,
+        hashes: &KnownHashes,
     ) -> Result<Self, ShareError> {
         let failed = |source| ShareError::from_io("open", path.clone(), source);
         // Looked at before it is opened, since opening a device can have effects. Then once more, for what took its
@@ -41,8 +49,9 @@ impl SharedFile {
         if !metadata.is_file() {
             return Err(ShareError::NotAFile { path });
         }
-        let opened =
-            Self { size: metadata.len(), modified: metadata.modified().map_err(failed)?, file, path };
+        let (size, modified, id) = (metadata.len(), metadata.modified().map_err(failed)?, file_id(&metadata));
+        let known = hashes.get(&shared_path, &id).unwrap_or_default();
+        let opened = Self { file, path, shared_path, size, modified, id, known };
         match expected {
             Some(seen) if seen.size != opened.size => Err(opened.changed("its size is not the one listed")),
             Some(seen) if seen.mtime_ms != opened.mtime_ms() => {
@@ -68,6 +77,24 @@ impl SharedFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where it lies in the share.
+    #[must_use]
+    pub fn shared_path(&self) -> &str {
+        &self.shared_path
+    }
+
+    /// What was known of it when it was opened.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// What it is, if it still is what it was at opening.
+    #[must_use]
+    pub fn id_if_unchanged(&self) -> Option<FileId> {
+        self.file.metadata().ok().map(|metadata| file_id(&metadata)).filter(|id| *id == self.id)
     }
 
     /// How it falls into units of one length.
@@ -120,5 +147,15 @@ impl SharedFile {
 
     fn failed(&self, action: &'static str, source: io::Error) -> ShareError {
         ShareError::from_io(action, self.path.clone(), source)
+    }
+}
+
+fn file_id(metadata: &std::fs::Metadata) -> FileId {
+    FileId {
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        device: metadata.dev(),
+        inode: metadata.ino(),
     }
 }

@@ -1,7 +1,10 @@
 //! One look at one folder.
 
+use super::known::KnownHashes;
 use crate::handle::unix_millis;
-use cap_std::fs::{Dir, DirEntry, FileType};
+use crate::state::FileId;
+use cap_std::fs::{Dir, DirEntry, FileType, Metadata, MetadataExt as _};
+use chatproto::verify::Root;
 use chatproto::wire::path::{FileNameError, case_fold_key};
 use chatproto::wire::{EntryKind, SafeName, SafeRelPathRef};
 use rustix::fs::{Access, AtFlags};
@@ -38,6 +41,8 @@ pub struct Listed {
     pub size: u64,
     /// Last change, in milliseconds since 1970-01-01 UTC; 0 if unknown.
     pub mtime_ms: u64,
+    /// Its BLAKE3 hash, if it is known and the file has not changed since.
+    pub root: Option<Root>,
 }
 
 /// One name that was left out.
@@ -121,16 +126,21 @@ impl Listing {
     }
 }
 
-pub(super) fn read(dir: &Dir, folder: SafeRelPathRef<'_>) -> io::Result<Listing> {
-    read_at_most(MAX_FOLDER_ENTRIES, dir, folder)
+pub(super) fn read(dir: &Dir, folder: SafeRelPathRef<'_>, hashes: &KnownHashes) -> io::Result<Listing> {
+    read_at_most(MAX_FOLDER_ENTRIES, dir, folder, hashes)
 }
 
-fn read_at_most(limit: usize, dir: &Dir, folder: SafeRelPathRef<'_>) -> io::Result<Listing> {
+fn read_at_most(
+    limit: usize,
+    dir: &Dir,
+    folder: SafeRelPathRef<'_>,
+    hashes: &KnownHashes,
+) -> io::Result<Listing> {
     let (mut entries, mut skipped) = (Vec::new(), Vec::new());
     let mut found = dir.entries()?;
     for entry in found.by_ref().take(limit) {
         let entry = entry?;
-        match look(dir, folder, &entry) {
+        match look(dir, folder, &entry, hashes) {
             Look::Listed(listed) => entries.push(listed),
             Look::Skipped(reason) => skipped.push(Skipped { name: entry.file_name(), reason }),
             Look::Gone => {}
@@ -154,16 +164,14 @@ enum Look {
     Gone,
 }
 
-fn look(dir: &Dir, folder: SafeRelPathRef<'_>, entry: &DirEntry) -> Look {
+fn look(dir: &Dir, folder: SafeRelPathRef<'_>, entry: &DirEntry, hashes: &KnownHashes) -> Look {
     let name = entry.file_name();
     let Some(name) = name.to_str() else { return Look::Skipped(SkipReason::NotUtf8) };
     let name = match SafeName::new(name) {
         Ok(name) => name,
         Err(error) => return Look::Skipped(SkipReason::UnsafeName(error)),
     };
-    if folder.join(name.borrow()).is_err() {
-        return Look::Skipped(SkipReason::PathTooLong);
-    }
+    let Ok(path) = folder.join(name.borrow()) else { return Look::Skipped(SkipReason::PathTooLong) };
     if crate::downloads::is_temporary(name.as_str()) {
         return Look::Skipped(SkipReason::Unfinished);
     }
@@ -181,7 +189,18 @@ fn look(dir: &Dir, folder: SafeRelPathRef<'_>, entry: &DirEntry) -> Look {
         return Look::Skipped(SkipReason::Unreadable);
     }
     let mtime_ms = metadata.modified().map_or(0, |time| unix_millis(time.into_std()));
-    Look::Listed(Listed { kind, name, size, mtime_ms })
+    let known = (kind == EntryKind::File).then(|| hashes.get(path.as_str(), &file_id(&metadata))).flatten();
+    Look::Listed(Listed { kind, name, size, mtime_ms, root: known.and_then(|known| known.root) })
+}
+
+fn file_id(metadata: &Metadata) -> FileId {
+    FileId {
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    }
 }
 
 fn kind(file_type: FileType) -> Result<EntryKind, SkipReason> {
@@ -221,7 +240,7 @@ mod tests {
             dir.write(name, "").unwrap();
         }
         for (limit, listed, truncated) in [(3, 3, true), (4, 4, false), (5, 4, false)] {
-            let listing = read_at_most(limit, &dir, SafeRelPathRef::ROOT).unwrap();
+            let listing = read_at_most(limit, &dir, SafeRelPathRef::ROOT, &KnownHashes::default()).unwrap();
             assert_eq!((listing.entries().len(), listing.truncated()), (listed, truncated), "limit {limit}");
         }
     }

@@ -6,17 +6,20 @@
 
 mod error;
 mod file;
+mod known;
 mod listing;
 mod outgoing;
 
 pub use error::ShareError;
 pub use file::SharedFile;
+pub use known::{Known, KnownHashes};
 pub use listing::{Listed, Listing, MAX_FOLDER_ENTRIES, MAX_SKIPPED_NAMES, SkipReason, Skipped};
-pub use outgoing::{Outgoing, OutgoingUnit};
+pub use outgoing::{MAX_VALUES, Outgoing, OutgoingUnit};
 
 use crate::handle;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use chatproto::verify::Root;
 use chatproto::wire::SafeRelPathRef;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 pub struct Share {
     root: Arc<Dir>,
     path: PathBuf,
+    hashes: KnownHashes,
 }
 
 /// A file as a list showed it.
@@ -49,7 +53,20 @@ impl Share {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         // The handle alone can be had without the right to read the folder.
         root.entries().map_err(failed)?;
-        Ok(Self { root: Arc::new(root), path: path.to_owned() })
+        Ok(Self { root: Arc::new(root), path: path.to_owned(), hashes: KnownHashes::default() })
+    }
+
+    /// With what was remembered of its files.
+    #[must_use]
+    pub fn with_hashes(mut self, hashes: KnownHashes) -> Self {
+        self.hashes = hashes;
+        self
+    }
+
+    /// What is known of its files.
+    #[must_use]
+    pub fn hashes(&self) -> &KnownHashes {
+        &self.hashes
     }
 
     /// The folder as it was named at [`Share::open`].
@@ -66,7 +83,7 @@ impl Share {
     /// out and told in [`Listing::skipped`].
     pub fn list(&self, folder: SafeRelPathRef<'_>) -> Result<Listing, ShareError> {
         let dir = self.descend(folder)?;
-        listing::read(&dir, folder).map_err(|source| self.failed("list", folder, source))
+        listing::read(&dir, folder, &self.hashes).map_err(|source| self.failed("list", folder, source))
     }
 
     /// Opens a plain file for sending; `expected` is what the list showed to the one who asks for it now.
@@ -84,7 +101,28 @@ impl Share {
             return Err(ShareError::NotAFile { path: self.path.clone() });
         };
         let dir = self.descend(folder)?;
-        SharedFile::open(&dir, name, self.path.join(file.as_str()), expected)
+        let (path, shared_path) = (self.path.join(file.as_str()), file.as_str().to_owned());
+        SharedFile::open(&dir, name, path, shared_path, expected, &self.hashes)
+    }
+
+    /// Opens a file that is known to have this hash.
+    ///
+    /// # Errors
+    ///
+    /// [`ShareError::NotFound`] when none is known, [`ShareError::Changed`] when it is not what it was, or why it cannot be
+    /// opened.
+    pub fn open_root(&self, root: &Root) -> Result<SharedFile, ShareError> {
+        let nothing = || ShareError::NotFound { path: self.path.clone() };
+        let path = self.hashes.path_of(root).ok_or_else(nothing)?;
+        let path = SafeRelPathRef::new(&path).map_err(|_| nothing())?;
+        let file = self.open_file(path, None)?;
+        if file.known().root != Some(*root) {
+            return Err(ShareError::Changed {
+                path: file.path().to_owned(),
+                what: "it has another hash now",
+            });
+        }
+        Ok(file)
     }
 
     fn descend(&self, folder: SafeRelPathRef<'_>) -> Result<Dir, ShareError> {

@@ -10,6 +10,7 @@
 //! | `server_log` | which log of the server the cursors belong to | flushed, when it is another one |
 //! | `ticket.json` | the session ticket, which logs in without the password until it expires | flushed, when one is given |
 //! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
+//! | `hashes` | the hashes of shared files | appended, not flushed |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
 //!
 //! Files that are flushed are replaced whole, so a crash leaves the old or the new. The journal survives the death of
@@ -19,9 +20,10 @@
 mod device;
 mod error;
 mod folder;
-mod hex;
+mod hashes;
+pub(crate) mod hex;
 mod journal;
-mod line;
+pub(crate) mod line;
 mod location;
 mod log_id;
 mod peers;
@@ -30,6 +32,7 @@ mod ticket;
 
 pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
 pub use error::StateError;
+pub use hashes::{FileId, HashFile, MAX_HASHES, RememberedHash};
 pub use journal::{Journal, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, Replay, SayTarget};
 pub use location::default_path;
 pub use log_id::LOG_ID_BYTES;
@@ -163,5 +166,14 @@ impl StateDir {
     /// [`StateError::Corrupt`] when the journal belongs to another device or is not a journal.
     pub fn journal(&self, device: &Device) -> Result<(Journal, Replay), StateError> {
         Journal::open(&self.folder, device.id())
+    }
+
+    /// The hashes of shared files that were remembered. Open it once: two would write over each other.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when the file cannot be read or rewritten.
+    pub fn hashes(&self) -> Result<(HashFile, Vec<RememberedHash>), StateError> {
+        HashFile::open(&self.folder)
     }
 }

@@ -52,6 +52,7 @@ fn every_command_is_read() {
         ("/peer bob over the link", Command::PeerSay { user: bob(), text: text("over the link") }),
         ("/transfers", Command::Transfers),
         ("/cancel 7", Command::Cancel { id: 7 }),
+        ("/discard 7", Command::Discard { id: 7 }),
         ("/accept 18446744073709551615", Command::Accept { id: u64::MAX }),
         ("/deny 0", Command::Deny { id: 0 }),
         ("/create den", Command::Create { room: name("den"), private: false }),

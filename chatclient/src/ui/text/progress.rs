@@ -37,6 +37,10 @@ impl Progress {
                 let moving = self.moving.remove(&transfer.id);
                 Some(done(transfer, moving.map(|moving| (moving.had, now.duration_since(moving.since)))))
             }
+            TransferState::Waiting => {
+                self.moving.remove(&transfer.id);
+                Some(format!("{}: {}", title(transfer), parked(transfer)))
+            }
             TransferState::Failed | TransferState::Cancelled => {
                 self.moving.remove(&transfer.id);
                 Some(format!("{}: {}", title(transfer), ended(transfer)))
@@ -72,6 +76,7 @@ pub(super) fn summary(transfer: &Transfer) -> String {
     let state = match transfer.state {
         TransferState::Queued => queued(transfer),
         TransferState::Active => amount(transfer),
+        TransferState::Waiting => parked(transfer),
         TransferState::Done => format!("done, {}", units::size(transfer.bytes)),
         TransferState::Failed | TransferState::Cancelled => ended(transfer),
     };
@@ -88,6 +93,10 @@ fn title(transfer: &Transfer) -> String {
 
 fn queued(transfer: &Transfer) -> String {
     transfer.position.map_or_else(|| "waiting".to_owned(), |position| format!("waiting, place {position}"))
+}
+
+fn parked(transfer: &Transfer) -> String {
+    format!("waiting for a link with {}, {}", transfer.peer.as_str(), amount(transfer))
 }
 
 fn started(transfer: &Transfer) -> String {

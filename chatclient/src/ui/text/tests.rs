@@ -309,6 +309,7 @@ fn transfers_are_summed_up() {
                 transfer(TransferState::Queued, 0),
                 transfer(TransferState::Active, (100 << 20) - 1),
                 Transfer { size: None, ..transfer(TransferState::Active, 2048) },
+                transfer(TransferState::Waiting, 50 << 20),
                 transfer(TransferState::Cancelled, 0),
                 out.clone(),
             ]
@@ -316,6 +317,7 @@ fn transfers_are_summed_up() {
         "transfer 1: notes.txt from bob: waiting\n\
          transfer 1: notes.txt from bob: 99%\n\
          transfer 1: notes.txt from bob: 2.0 KiB\n\
+         transfer 1: notes.txt from bob: waiting for a link with bob, 50%\n\
          transfer 1: notes.txt from bob: cancelled\n\
          transfer 1: notes.txt to bob: done, 100.0 MiB\n"
     );

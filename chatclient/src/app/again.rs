@@ -1,0 +1,105 @@
+//! Finding files again: numbers belong to the link on which a list was shown, so when there is another link with the same
+//! peer, the folders of the files that wait are listed once more, quietly, and each goes on if it is still what it was.
+
+use super::App;
+use super::links::LinkId;
+use super::lists::Page;
+use super::transfers::RemoteFile;
+use crate::notice::TransferState;
+use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeRelPath};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The lists that were asked for, one at a time on each link.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    open: BTreeMap<(LinkId, RequestId), Search>,
+}
+
+#[derive(Debug)]
+struct Search {
+    peer: Name,
+    folder: SafeRelPath,
+    /// The folders that come after this one.
+    left: BTreeSet<SafeRelPath>,
+}
+
+impl Again {
+    /// The link has ended.
+    pub(super) fn forget(&mut self, link: LinkId) {
+        self.open.retain(|(on, _), _| *on != link);
+    }
+}
+
+impl App {
+    /// There is a link with somebody: looks for the files that wait for it.
+    pub(super) fn find_again(&mut self, link: LinkId, peer: &Name) {
+        let waiting = self.transfers.downloads.values().filter(|download| download.waits_for(peer));
+        let folders = waiting.filter_map(|download| download.file.folder()).collect();
+        self.look_again(link, peer.clone(), folders);
+    }
+
+    fn look_again(&mut self, link: LinkId, peer: Name, mut left: BTreeSet<SafeRelPath>) {
+        let Some(folder) = left.pop_first() else { return };
+        self.ask_again(link, Search { peer, folder, left }, Generation(0), 1);
+    }
+
+    fn ask_again(&mut self, id: LinkId, search: Search, generation: Generation, page: u32) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        // When the link has ended, there will be another one.
+        if let Ok(request) = link.peer.list(&search.folder, generation, page) {
+            self.again.open.insert((id, request), search);
+        }
+    }
+
+    /// A page that the user did not ask for.
+    pub(super) fn on_page_again(&mut self, link: LinkId, request: RequestId, page: &Page) {
+        let Some(search) = self.again.open.remove(&(link, request)) else { return };
+        let files = page.entries.iter().filter(|entry| entry.kind == EntryKind::File);
+        let files =
+            files.filter_map(|entry| RemoteFile::listed(&search.peer, &page.path, page.generation, entry));
+        for file in files.collect::<Vec<_>>() {
+            self.found_again(link, &file);
+        }
+        if page.page < page.pages {
+            return self.ask_again(link, search, page.generation, page.page + 1);
+        }
+        self.not_found_again(&search);
+        self.look_again(link, search.peer, search.left);
+    }
+
+    /// The other end does not show the folder any more.
+    pub(super) fn on_refused_again(&mut self, link: LinkId, request: RequestId, code: ErrorCode) {
+        let Some(search) = self.again.open.remove(&(link, request)) else { return };
+        // That is how a link's end is said of its requests.
+        if code != ErrorCode::Offline {
+            self.not_found_again(&search);
+            self.look_again(link, search.peer, search.left);
+        }
+    }
+
+    fn found_again(&mut self, link: LinkId, file: &RemoteFile) {
+        let waiting = self.transfers.downloads.values_mut();
+        let waiting = waiting.filter(|download| download.waits_for(&file.peer));
+        let mut changed = Vec::new();
+        for download in waiting.filter(|download| download.file.path == file.path) {
+            if download.file.is_same_as(file) {
+                download.file = file.clone();
+                download.link = Some(link);
+                download.fact.state = TransferState::Queued;
+            } else {
+                changed.push(download.fact.id);
+            }
+        }
+        changed.into_iter().for_each(|id| self.fail_download(id, ErrorCode::Changed.into()));
+        self.start_downloads(link);
+    }
+
+    /// Whatever was not in the folder will not come.
+    fn not_found_again(&mut self, search: &Search) {
+        let waiting = self.transfers.downloads.values().filter(|download| download.waits_for(&search.peer));
+        let gone = waiting.filter(|download| download.file.folder().as_ref() == Some(&search.folder));
+        for id in gone.map(|download| download.fact.id).collect::<Vec<_>>() {
+            self.fail_download(id, ErrorCode::Changed.into());
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Going on with a part of a file: what is believed, what is refused, and what is left alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod files_support;
+
+use bytes::Bytes;
+use chatclient::downloads::{Downloads, Incoming, Origin, Search, finish_all};
+use chatproto::verify::{Held, UnitLog2};
+use chatproto::wire::SafeRelPathRef;
+use files_support::name;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: SafeRelPathRef<'static> = SafeRelPathRef::ROOT;
+const UNIT: usize = 1024;
+const SIZE: usize = 5 * UNIT + 100;
+
+fn downloads() -> (tempfile::TempDir, Downloads) {
+    let temp = tempfile::tempdir().unwrap();
+    let downloads = Downloads::open(temp.path()).unwrap();
+    (temp, downloads)
+}
+
+fn content() -> Vec<u8> {
+    (0..SIZE).map(|at| u8::try_from(at / 7 % 251).unwrap()).collect()
+}
+
+fn origin() -> Origin {
+    let (peer, path) = ("bob".to_owned(), "film.mkv".to_owned());
+    Origin { peer, path, size: SIZE as u64, mtime_ms: 7, unit: UnitLog2::MIN, root: None }
+}
+
+fn begin(downloads: &Downloads) -> Incoming {
+    Incoming::begin(downloads, ROOT, name("film.mkv").borrow(), &origin()).unwrap()
+}
+
+fn value(unit: usize) -> [u8; 32] {
+    let mut hasher = origin().layout().hasher(unit as u64).unwrap();
+    let bytes = bytes(unit);
+    assert_eq!(hasher.update(&bytes), bytes.len());
+    hasher.finish().unwrap()
+}
+
+fn bytes(unit: usize) -> Bytes {
+    Bytes::copy_from_slice(&content()[unit * UNIT..SIZE.min((unit + 1) * UNIT)])
+}
+
+fn store(incoming: &mut Incoming, units: impl IntoIterator<Item = usize>) {
+    for unit in units {
+        assert_eq!(incoming.store(unit as u64, &[bytes(unit)], &value(unit)).unwrap(), value(unit));
+    }
+}
+
+fn look(downloads: &Downloads, wanted: &Origin) -> Search {
+    downloads.look_for(ROOT, name("film.mkv").borrow(), wanted).unwrap()
+}
+
+fn part(search: Search) -> Box<Incoming> {
+    let Search::Part(mut part) = search else { panic!("no part was found, but {search:?}") };
+    assert_eq!(part.recheck(u64::MAX).unwrap(), 0);
+    part
+}
+
+/// The only file with this ending.
+fn the_file(folder: &Path, ending: &str) -> PathBuf {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found = names.filter(|path| path.to_str().unwrap().ends_with(ending)).collect::<Vec<_>>();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn a_part_goes_on_where_it_ended_and_becomes_the_file() {
+    let (temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    let kept = file.keep().unwrap().unwrap();
+    assert_eq!(kept.bytes(), 3 * UNIT as u64);
+
+    let mut file = part(look(&downloads, &origin()));
+    let mut held = Held::new();
+    (0..3).for_each(|unit| held.push(&value(unit)));
+    assert_eq!(file.prefix(), (3, held.digest()));
+    assert_eq!(file.gaps().first(), Some(&(3..6)));
+    store(&mut file, 3..6);
+    let finished = file.finish(blake3::hash(&content()).as_bytes(), 0).unwrap();
+    assert_eq!(fs::read(finished.path).unwrap(), content());
+    let names: Vec<_> = fs::read_dir(temp.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["film.mkv"]);
+}
+
+#[test]
+fn what_was_claimed_survives_a_crash_and_no_more() {
+    let (_temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..2);
+    // As if the process died here: nothing was claimed.
+    drop(file);
+    let mut file = part(look(&downloads, &origin()));
+    assert_eq!(file.received(), 0);
+    store(&mut file, 0..2);
+    file.keep().unwrap().unwrap();
+    let mut file = part(look(&downloads, &origin()));
+    store(&mut file, 2..4);
+    drop(file);
+    assert_eq!(part(look(&downloads, &origin())).received(), 2 * UNIT as u64);
+}
+
+#[test]
+fn units_behind_a_gap_are_kept_too() {
+    let (_temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, [0, 2, 4]);
+    assert_eq!(file.gaps(), vec![1..2, 3..4, 5..6]);
+    file.keep().unwrap().unwrap();
+    let mut file = part(look(&downloads, &origin()));
+    assert_eq!(file.gaps(), vec![1..2, 3..4, 5..6]);
+    assert_eq!(file.prefix().0, 1);
+    store(&mut file, [5, 3, 1]);
+    assert_eq!(file.prefix().0, 6);
+    file.finish(blake3::hash(&content()).as_bytes(), 0).unwrap();
+}
+
+#[test]
+fn bytes_that_changed_on_the_disk_are_fetched_again() {
+    let (temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..4);
+    file.keep().unwrap().unwrap();
+    let path = the_file(temp.path(), ".part");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[UNIT + 5] ^= 1;
+    fs::write(&path, &bytes[..3 * UNIT + 1]).unwrap();
+
+    let file = part(look(&downloads, &origin()));
+    assert_eq!(file.gaps(), vec![1..2, 3..6], "one was changed, one was cut");
+    drop(file);
+    // That they are gone was written down: what is there now is not looked at again.
+    fs::write(&path, content()).unwrap();
+    assert_eq!(part(look(&downloads, &origin())).gaps(), vec![1..2, 3..6]);
+}
+
+#[test]
+fn a_damaged_record_is_named_and_everything_left_alone() {
+    let (temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..4);
+    file.keep().unwrap().unwrap();
+    let record = the_file(temp.path(), ".held");
+    for garbage in [&b""[..], b"\0\0\0\0", b"0123456789abcdef {\"file\":{}}\n"] {
+        fs::write(&record, garbage).unwrap();
+        let Search::Nothing { damaged } = look(&downloads, &origin()) else { panic!("it was believed") };
+        assert_eq!(damaged, [the_file(temp.path(), ".part")]);
+    }
+    let before = fs::read(the_file(temp.path(), ".part")).unwrap();
+    assert_eq!(before, content()[..4 * UNIT]);
+}
+
+#[test]
+fn the_same_hash_is_enough_from_whomever_it_comes() {
+    let (_temp, downloads) = downloads();
+    let root = Some(*blake3::hash(&content()).as_bytes());
+    let known = Origin { root, ..origin() };
+    let mut file = Incoming::begin(&downloads, ROOT, name("film.mkv").borrow(), &known).unwrap();
+    store(&mut file, 0..3);
+    file.keep().unwrap().unwrap();
+    let elsewhere =
+        Origin { peer: "carol".to_owned(), path: "old/film.mkv".to_owned(), mtime_ms: 9, ..known.clone() };
+    assert_eq!(part(look(&downloads, &elsewhere)).received(), 3 * UNIT as u64);
+    let other = Origin { root: Some([1; 32]), ..elsewhere };
+    assert!(matches!(look(&downloads, &other), Search::Nothing { .. }));
+}
+
+#[test]
+fn what_changed_at_its_place_is_kept_until_it_is_discarded() {
+    let (temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    file.keep().unwrap().unwrap();
+    let newer = Origin { mtime_ms: 8, ..origin() };
+    let Search::Changed(kept) = look(&downloads, &newer) else { panic!("the change was not seen") };
+    assert_eq!(kept.bytes(), 3 * UNIT as u64);
+    // Of somebody else, the same name is another file.
+    let of_carol = Origin { peer: "carol".to_owned(), ..newer.clone() };
+    assert!(matches!(look(&downloads, &of_carol), Search::Nothing { .. }));
+    assert!(kept.discard().unwrap());
+    assert!(matches!(look(&downloads, &newer), Search::Nothing { .. }));
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_part_in_use_is_nobody_elses() {
+    let (_temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    let kept = file.keep().unwrap().unwrap();
+    let first = part(look(&downloads, &origin()));
+    assert!(matches!(look(&downloads, &origin()), Search::Nothing { .. }));
+    assert!(!kept.discard().unwrap());
+    drop(first);
+    part(look(&downloads, &origin()));
+}
+
+#[test]
+fn nothing_is_kept_of_what_has_no_verified_unit() {
+    let (temp, downloads) = downloads();
+    assert!(begin(&downloads).keep().unwrap().is_none());
+    let small = Origin { size: 100, ..origin() };
+    let file = Incoming::begin(&downloads, ROOT, name("film.mkv").borrow(), &small).unwrap();
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "one unit needs no record");
+    assert!(file.keep().unwrap().is_none());
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_record_without_its_file_is_cleared_away() {
+    let (temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    file.keep().unwrap().unwrap();
+    fs::remove_file(the_file(temp.path(), ".part")).unwrap();
+    assert!(matches!(look(&downloads, &origin()), Search::Nothing { .. }));
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_link_in_place_of_a_part_is_not_followed() {
+    let (temp, downloads) = downloads();
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    file.keep().unwrap().unwrap();
+    let path = the_file(temp.path(), ".part");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(outside.path(), &path).unwrap();
+    assert!(matches!(look(&downloads, &origin()), Search::Nothing { damaged } if damaged == [path]));
+    assert_eq!(fs::metadata(outside.path()).unwrap().len(), 0);
+}
+
+#[test]
+fn many_files_end_as_one_and_each_has_its_own_outcome() {
+    let (temp, downloads) = downloads();
+    let file = |number: usize, bytes: &[u8]| {
+        let wanted = Origin { size: bytes.len() as u64, ..origin() };
+        let name = name(&format!("{number}.txt"));
+        let mut file = Incoming::begin(&downloads, ROOT, name.borrow(), &wanted).unwrap();
+        let root = *blake3::hash(bytes).as_bytes();
+        file.store(0, &[Bytes::copy_from_slice(bytes)], &root).unwrap();
+        (file, root, 0)
+    };
+    let mut files: Vec<_> = (0..20).map(|number| file(number, format!("file {number}").as_bytes())).collect();
+    files[7].1 = [0; 32];
+    let outcomes = finish_all(files);
+    assert_eq!(outcomes.len(), 20);
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        if number == 7 {
+            assert!(outcome.is_err());
+        } else {
+            assert_eq!(fs::read_to_string(outcome.unwrap().path).unwrap(), format!("file {number}"));
+        }
+    }
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 19);
+}
