@@ -170,7 +170,8 @@ fn nft(namespace: &str, rules: &str) {
 }
 
 fn run(program: &str, args: &[&str]) {
-    let status = Command::new(program).args(args).status().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let status =
+        Command::new(program).args(args).status().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(status.success(), "{program} {args:?}: {status}");
 }
 
@@ -195,7 +196,8 @@ fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
     let server = Server::start_within(Some(&net.name("srv")), &scratch.path("data"), SERVER, &args);
     server.add_users(&["alice", "bob"]);
     let start = |user: &str, namespace: &str, flags: &[&str]| {
-        let options = Options::new(user, &server, &scratch).within(namespace).set("--peer-listen", "0.0.0.0:0");
+        let options =
+            Options::new(user, &server, &scratch).within(namespace).set("--peer-listen", "0.0.0.0:0");
         Client::ready(flags.iter().fold(options, |options, flag| options.arg(*flag)))
     };
     let alice = start("alice", &alice_ns, flags[0]);
@@ -324,5 +326,9 @@ fn the_self_test_tells_who_can_be_reached() {
     assert!(alice["address"].as_str().expect("an address").starts_with("203.0.113.21:"), "{alice}");
     world.bob.type_line("/reach");
     let bob = world.bob.expect("reach", |_| true);
-    assert_eq!((bob["reachable"].as_bool(), bob["verdict"].as_str()), (Some(false), Some("dial_timeout")), "{bob}");
+    assert_eq!(
+        (bob["reachable"].as_bool(), bob["verdict"].as_str()),
+        (Some(false), Some("dial_timeout")),
+        "{bob}"
+    );
 }

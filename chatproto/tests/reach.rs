@@ -111,7 +111,11 @@ fn codes(outcome: &Outcome) -> [ErrorCode; 2] {
 fn the_first_way_that_works_is_taken_in_the_fixed_order() {
     for (works, &way) in Way::ALL.iter().enumerate() {
         let network = |_, way: Way| {
-            if usize::from(way.number()) > works { Network::Works } else { Network::Fails(ErrorCode::DialRefused) }
+            if usize::from(way.number()) > works {
+                Network::Works
+            } else {
+                Network::Fails(ErrorCode::DialRefused)
+            }
         };
         let outcome = play([begin(true), begin(false)], network, true);
         assert_eq!(outcome.link, Some(way));

@@ -54,7 +54,10 @@ impl App {
     /// the way back to the server, or a link and its list.
     fn must_wait(&self, command: &Command) -> bool {
         let link = |peer: Option<&Name>| {
-            self.linking.is_busy(peer) || self.reaching.is_busy(peer) || self.links.is_opening(peer) || self.lists.is_busy(peer)
+            self.linking.is_busy(peer)
+                || self.reaching.is_busy(peer)
+                || self.links.is_opening(peer)
+                || self.lists.is_busy(peer)
         };
         match command {
             Command::Help
@@ -102,7 +105,8 @@ impl App {
             | State::Away => {
                 self.linking.is_busy(None)
                     || self.reaching.is_busy(None)
-                    || self.links.is_opening(None) || self.server.returning.is_some()
+                    || self.links.is_opening(None)
+                    || self.server.returning.is_some()
             }
         }
     }

@@ -9,9 +9,7 @@ use crate::state::KeyCheck;
 use chatnet::{ConnToken, TlsInfo};
 use chatproto::peer::Peer;
 use chatproto::session::{Introduction, Refusal, State};
-use chatproto::wire::{
-    DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId,
-};
+use chatproto::wire::{DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId};
 use std::collections::BTreeMap;
 
 /// Callers that have not shown a ticket yet. Answers strangers who would use up the connections that peers and the server
@@ -224,7 +222,7 @@ impl App {
         self.keep_for_redial(id);
         let again = self.links.get_mut(id).and_then(|link| link.again);
         if let Some(offer) = again
-            && !self.found_again(id, offer, &peer)
+            && !self.link_is_back(id, offer, &peer)
         {
             return;
         }

@@ -61,7 +61,14 @@ impl App {
         // Past it, it has been acted on or does not apply.
         let drained = drained.filter(|at| *at > Instant::now());
         let stalled = self.transfers.next_stall();
-        machines.map(|at| self.clock.system(at)).chain(self.ending).chain(drained).chain(stalled).chain(self.reaching.deadline()).chain(self.redial.deadline()).min()
+        machines
+            .map(|at| self.clock.system(at))
+            .chain(self.ending)
+            .chain(drained)
+            .chain(stalled)
+            .chain(self.reaching.deadline())
+            .chain(self.redial.deadline())
+            .min()
     }
 
     /// Lets the machines do what is due.

@@ -14,7 +14,9 @@ use chatproto::conn::FrameReader;
 use chatproto::peer::{Introduction as Dialled, Peer};
 use chatproto::reach::{Action, Verdict};
 use chatproto::session::Introduction;
-use chatproto::wire::{Body as _, ErrorCode, MAX_HELLO_FRAME, Name, OfferId, Probe, Relay, RequestId, ToClient, Way};
+use chatproto::wire::{
+    Body as _, ErrorCode, MAX_HELLO_FRAME, Name, OfferId, Probe, Relay, RequestId, ToClient, Way,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
@@ -163,7 +165,8 @@ impl App {
         let mut is_started = false;
         for &address in addresses {
             let started = ClientTls::to_peer(&self.identity, [expected]).map_err(io::Error::other);
-            let options = |tls| ConnectOptions { security: Security::TlsClient(tls), timeout: SOCKET_TIMEOUT };
+            let options =
+                |tls| ConnectOptions { security: Security::TlsClient(tls), timeout: SOCKET_TIMEOUT };
             if let Ok(token) = started.and_then(|tls| self.net.connect(address, options(tls))) {
                 self.reaching.sockets.insert(token, Socket { offer, way, kind: Kind::Link });
                 is_started = true;
@@ -215,7 +218,9 @@ impl App {
                 self.net.connect_from(port, meet.address, options)
             }) {
                 Ok(token) => {
-                    self.reaching.sockets.insert(token, Socket { offer, way: meet.way, kind: Kind::Meet(meet.address) });
+                    self.reaching
+                        .sockets
+                        .insert(token, Socket { offer, way: meet.way, kind: Kind::Meet(meet.address) });
                 }
                 Err(error) => {
                     // The other side's connection may be there already; else the deadline ends it.
@@ -236,7 +241,9 @@ impl App {
     fn link_security(&self, leads: bool, key: chatproto::wire::LinkKey) -> io::Result<Security> {
         if leads {
             let expected = chatnet::LinkKey::from_bytes(key.0);
-            return ClientTls::to_peer(&self.identity, [expected]).map(Security::TlsClient).map_err(io::Error::other);
+            return ClientTls::to_peer(&self.identity, [expected])
+                .map(Security::TlsClient)
+                .map_err(io::Error::other);
         }
         ServerTls::for_peers(&self.identity).map(Security::TlsServer).map_err(io::Error::other)
     }
@@ -270,7 +277,9 @@ impl App {
     /// The server answers a probe with a bye, and a relay when the other side is there.
     pub(super) fn read_reached(&mut self, token: ConnToken) {
         loop {
-            let Some(socket) = self.reaching.sockets.get_mut(&token) else { return self.net.pause_read(token) };
+            let Some(socket) = self.reaching.sockets.get_mut(&token) else {
+                return self.net.pause_read(token);
+            };
             let (offer, way) = (socket.offer, socket.way);
             match (self.net.read(token), &mut socket.kind) {
                 (Read::Bytes(bytes), Kind::Relay(reader)) => match relay_answer(reader, bytes) {
@@ -355,11 +364,18 @@ impl App {
     }
 
     /// The server has tried to reach this client.
-    pub(super) fn on_reach_tested(&mut self, request: RequestId, address: SocketAddr, code: Option<ErrorCode>) {
+    pub(super) fn on_reach_tested(
+        &mut self,
+        request: RequestId,
+        address: SocketAddr,
+        code: Option<ErrorCode>,
+    ) {
         let Some(question) = self.questions.remove(&request) else { return };
         let message = match code {
             None => format!("peers can reach you at {address}"),
-            Some(ErrorCode::WrongKey) => format!("peers cannot reach you: somebody else answers at {address}"),
+            Some(ErrorCode::WrongKey) => {
+                format!("peers cannot reach you: somebody else answers at {address}")
+            }
             Some(code) => format!("peers cannot reach you at {address}: {}", super::facts::sentence(code)),
         };
         let verdict = code.map(Code::from);
@@ -413,15 +429,18 @@ fn more_telling(one: ErrorCode, other: ErrorCode) -> ErrorCode {
     ORDER.into_iter().find(|code| said.contains(code)).unwrap_or(other)
 }
 
+/// How the system says that nobody wants the connection.
+const REFUSALS: [io::ErrorKind; 2] = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset];
+
 /// What a failed connection comes to.
 fn verdict(reason: &CloseReason) -> ErrorCode {
     match reason {
         CloseReason::ConnectTimeout | CloseReason::HandshakeTimeout => ErrorCode::DialTimeout,
-        CloseReason::ConnectFailed(error) => match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => ErrorCode::DialRefused,
-            io::ErrorKind::TimedOut => ErrorCode::DialTimeout,
-            _ => ErrorCode::NoRoute,
-        },
+        CloseReason::ConnectFailed(error) if error.kind() == io::ErrorKind::TimedOut => {
+            ErrorCode::DialTimeout
+        }
+        CloseReason::ConnectFailed(error) if REFUSALS.contains(&error.kind()) => ErrorCode::DialRefused,
+        CloseReason::ConnectFailed(_) => ErrorCode::NoRoute,
         CloseReason::WrongLinkKey { .. }
         | CloseReason::WrongFingerprint { .. }
         | CloseReason::BadCertificate(_)

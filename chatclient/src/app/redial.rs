@@ -131,7 +131,8 @@ impl App {
     /// The link with somebody in direct mode is lost, not ended: begins to look for it. `false` when it cannot be found.
     pub(super) fn search_for(&mut self, peer: &Name) -> bool {
         let now = Instant::now();
-        let found = self.redial.standing.values_mut().find(|standing| standing.peer == *peer && now < standing.until);
+        let found =
+            self.redial.standing.values_mut().find(|standing| standing.peer == *peer && now < standing.until);
         let Some(standing) = found else { return false };
         if standing.search.is_none() {
             let delay = if standing.leads { Duration::ZERO } else { FOLLOW_AFTER };
@@ -195,11 +196,11 @@ impl App {
     pub(super) fn on_redialled(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
         let now = self.clock.now();
         let config = self.peer_config();
-        let has_it = |standing: &&mut Standing| {
+        let has_it = |standing: &Standing| {
             standing.search.as_ref().is_some_and(|search| search.sockets.contains(&token))
         };
         let mut all = self.redial.standing.iter_mut();
-        let Some((offer, standing)) = all.find(|(_, standing)| has_it(&standing)) else { return };
+        let Some((offer, standing)) = all.find(|(_, standing)| has_it(standing)) else { return };
         let (offer, key) = (*offer, standing.key);
         let Some(search) = &mut standing.search else { return };
         search.sockets.retain(|socket| *socket != token);
@@ -260,7 +261,7 @@ impl App {
     }
 
     /// A lost link stands again. `false` when there is another already, which both ends prefer.
-    pub(super) fn found_again(&mut self, id: LinkId, offer: OfferId, peer: &Name) -> bool {
+    pub(super) fn link_is_back(&mut self, id: LinkId, offer: OfferId, peer: &Name) -> bool {
         let leads = self.redial.standing.get(&offer).is_some_and(|standing| standing.leads);
         let by_lead = |link: &Link| link.was_dialled == leads;
         let is_by_lead = self.links.get_mut(id).is_some_and(|link| by_lead(link));
@@ -278,7 +279,8 @@ impl App {
             older.is_surplus = true;
             older.peer.close(CloseReason::Done, now);
         }
-        if let Some(search) = self.redial.standing.get_mut(&offer).and_then(|standing| standing.search.take()) {
+        if let Some(search) = self.redial.standing.get_mut(&offer).and_then(|standing| standing.search.take())
+        {
             search.sockets.into_iter().for_each(|token| self.net.abort(token));
         }
         true

@@ -94,15 +94,10 @@ impl App {
         let restored = memory.restored()?;
         let mut config = Config::new(settings.user.clone(), memory.device());
         config.agent = agent();
-        config.capabilities = [
-            Capability::Search,
-            Capability::Tickets,
-            Capability::Probe,
-            Capability::Relay,
-            Capability::Ways,
-        ]
-        .into_iter()
-        .fold(Capabilities::NONE, Capabilities::with);
+        config.capabilities =
+            [Capability::Search, Capability::Tickets, Capability::Probe, Capability::Relay, Capability::Ways]
+                .into_iter()
+                .fold(Capabilities::NONE, Capabilities::with);
         config.policy = match settings.relay {
             RelayPolicy::Last => Policy::Any,
             RelayPolicy::Never => Policy::NoRelay,

@@ -42,7 +42,8 @@ impl Options {
     pub fn bare(user: &str, server: &str, scratch: &Scratch) -> Self {
         let password = scratch.path("password");
         std::fs::write(&password, format!("{PASSWORD}\n")).expect("the password is written");
-        let options = Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, namespace: None };
+        let options =
+            Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, namespace: None };
         options
             .arg("--password-file")
             .arg(password)

@@ -46,7 +46,11 @@ impl Net {
     ///
     /// # Errors
     /// As `listen`.
-    pub fn listen_shared(&mut self, addr: SocketAddr, security: Security) -> io::Result<(ListenerId, SocketAddr)> {
+    pub fn listen_shared(
+        &mut self,
+        addr: SocketAddr,
+        security: Security,
+    ) -> io::Result<(ListenerId, SocketAddr)> {
         self.add_listener(shared::listen(addr)?, security)
     }
 

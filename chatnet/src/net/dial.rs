@@ -43,7 +43,12 @@ impl Net {
     ///
     /// # Errors
     /// As `connect`, and when the port cannot be had.
-    pub fn connect_from(&mut self, port: u16, addr: SocketAddr, options: ConnectOptions) -> io::Result<ConnToken> {
+    pub fn connect_from(
+        &mut self,
+        port: u16,
+        addr: SocketAddr,
+        options: ConnectOptions,
+    ) -> io::Result<ConnToken> {
         if self.conns.len() >= self.config.max_connections {
             return Err(too_many());
         }

@@ -27,7 +27,8 @@ pub(super) fn connect(port: u16, addr: SocketAddr) -> io::Result<TcpStream> {
     socket.bind(&local.into())?;
     match socket.connect(&addr.into()) {
         Ok(()) => {}
-        Err(error) if error.raw_os_error() == Some(EINPROGRESS) || error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error)
+            if error.raw_os_error() == Some(EINPROGRESS) || error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))

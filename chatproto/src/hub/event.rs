@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::config::Label;
 use super::house::House;
 use crate::wire::{
-    Action, Anchor, CloseReason, DeviceId, ErrorCode, LinkKey, Name, Note, OfferId, Purpose, RequestId, RoomId,
-    Text,
+    Action, Anchor, CloseReason, DeviceId, ErrorCode, LinkKey, Name, Note, OfferId, Purpose, RequestId,
+    RoomId, Text,
 };
 
 /// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses

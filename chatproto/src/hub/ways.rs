@@ -7,15 +7,14 @@ use core::hint::black_box;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::introduce::millis;
 use super::{ConnId, Event, Hub, State};
 use crate::Instant;
 use crate::wire::{
-    Capability, CloseReason, ErrorCode, FrameType, Name, OfferId, PeerFailed, PeerMeet, PeerOutcome, PeerTry, Probe,
-    Reach, Reached, Relay, RequestId, SideToken, Way,
+    Capability, CloseReason, ErrorCode, FrameType, Name, OfferId, PeerFailed, PeerMeet, PeerOutcome, PeerTry,
+    Probe, Reach, Reached, Relay, RequestId, SideToken, Way,
 };
 
 /// Frames that one introduction may have passed on. A few for each way are enough.
@@ -36,7 +35,7 @@ const TOKEN_OFFER_LEN: usize = 8;
 /// Introductions that are looking for a way, and what is counted for them.
 #[derive(Debug, Default)]
 pub(super) struct Meetings {
-    open: BTreeMap<OfferId, Box<Meeting>>,
+    open: BTreeMap<OfferId, Meeting>,
     expiries: BTreeSet<(Instant, OfferId)>,
     relays: usize,
     tests: BTreeMap<IpAddr, Tests>,
@@ -73,7 +72,7 @@ impl Meetings {
         self.expiries.first().map(|(at, _)| *at)
     }
 
-    fn remove(&mut self, offer: OfferId) -> Option<Box<Meeting>> {
+    fn remove(&mut self, offer: OfferId) -> Option<Meeting> {
         let meeting = self.open.remove(&offer)?;
         self.expiries.remove(&(meeting.expires, offer));
         Some(meeting)
@@ -107,13 +106,17 @@ impl Hub {
     }
 
     fn can_negotiate(&self, ends: [ConnId; 2]) -> bool {
-        ends.iter().all(|id| {
-            self.clients.get(id).is_some_and(|client| client.capabilities.has(Capability::Ways))
-        })
+        ends.iter()
+            .all(|id| self.clients.get(id).is_some_and(|client| client.capabilities.has(Capability::Ways)))
     }
 
     /// Remembers an introduction for as long as its ticket is good, and makes the two ends' tokens.
-    pub(super) fn open_meeting(&mut self, offer: OfferId, conns: [ConnId; 2], users: [&Name; 2]) -> [SideToken; 2] {
+    pub(super) fn open_meeting(
+        &mut self,
+        offer: OfferId,
+        conns: [ConnId; 2],
+        users: [&Name; 2],
+    ) -> [SideToken; 2] {
         let tokens = [self.token_of(offer), self.token_of(offer)];
         if !self.can_negotiate(conns) {
             return tokens;
@@ -127,10 +130,11 @@ impl Hub {
         let [asker, answerer] = conns;
         let [from, to] = users;
         let [first, second] = tokens;
-        let end = |conn, user: &Name, token| End { conn, user: user.clone(), token, probe: None, relay: None };
+        let end =
+            |conn, user: &Name, token| End { conn, user: user.clone(), token, probe: None, relay: None };
         let ends = [end(asker, from, first), end(answerer, to, second)];
         self.meetings.expiries.insert((expires, offer));
-        self.meetings.open.insert(offer, Box::new(Meeting { ends, expires, passed: 0 }));
+        self.meetings.open.insert(offer, Meeting { ends, expires, passed: 0 });
         tokens
     }
 
@@ -205,7 +209,9 @@ impl Hub {
             end.probe = Some((probe.way, SocketAddr::new(addr.ip().to_canonical(), addr.port())));
         }
         let [first, second] = &meeting.ends;
-        let (Some((way, of_first)), Some((other_way, of_second))) = (first.probe, second.probe) else { return };
+        let (Some((way, of_first)), Some((other_way, of_second))) = (first.probe, second.probe) else {
+            return;
+        };
         if way != other_way || of_first.is_ipv4() != of_second.is_ipv4() {
             return;
         }
@@ -289,7 +295,7 @@ impl Hub {
 
     /// A client is gone: whoever looks for a way to it learns that it will not answer any more.
     pub(super) fn end_meetings_of(&mut self, id: ConnId) {
-        let concerns = |(_, meeting): &(&OfferId, &Box<Meeting>)| meeting.ends.iter().any(|end| end.conn == id);
+        let concerns = |(_, meeting): &(&OfferId, &Meeting)| meeting.ends.iter().any(|end| end.conn == id);
         let found = self.meetings.open.iter().filter(concerns).map(|(offer, _)| *offer);
         for offer in found.collect::<alloc::vec::Vec<_>>() {
             let Some(meeting) = self.meetings.remove(offer) else { continue };
@@ -321,7 +327,8 @@ impl Hub {
         if !client.capabilities.has(Capability::Probe) {
             return Err((ErrorCode::NotSupported, "this server tests nobody"));
         }
-        let announced = client.announcement.as_ref().ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?;
+        let announced =
+            client.announcement.as_ref().ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?;
         let (port, link_key) = (announced.port, announced.link_key);
         if port == 0 {
             return Err((ErrorCode::NoPeerPort, "no port is announced"));
@@ -358,7 +365,13 @@ impl Hub {
     }
 
     /// Answers [`Event::TestReach`]: `None` when the device was there.
-    pub fn reached(&mut self, conn: ConnId, request: RequestId, address: SocketAddr, code: Option<ErrorCode>) {
+    pub fn reached(
+        &mut self,
+        conn: ConnId,
+        request: RequestId,
+        address: SocketAddr,
+        code: Option<ErrorCode>,
+    ) {
         if self.clients.get(&conn).is_some_and(|client| client.is_open()) {
             self.send(conn, &Reached { request, address, code });
         }

@@ -19,8 +19,20 @@ impl By {
     /// Whose part of a way it is to connect.
     pub(super) fn of(leads: bool, way: Way) -> Self {
         match way {
-            Way::Direct => if leads { Self::Us } else { Self::Them },
-            Way::Reverse => if leads { Self::Them } else { Self::Us },
+            Way::Direct => {
+                if leads {
+                    Self::Us
+                } else {
+                    Self::Them
+                }
+            }
+            Way::Reverse => {
+                if leads {
+                    Self::Them
+                } else {
+                    Self::Us
+                }
+            }
             Way::Family | Way::Punch | Way::Relay => Self::Us,
         }
     }
@@ -60,45 +72,51 @@ impl Verdict {
             }
             // Writing to a string does not fail.
             let _ = match (tried.way, tried.by) {
-                (Way::Direct | Way::Reverse, By::Us) => write!(text, "{peer}'s port {}", at_port(tried.code)),
-                (Way::Direct | Way::Reverse, By::Them) => write!(text, "your port {}", at_port(tried.code)),
-                (Way::Family, _) => write!(text, "other address family: {}", in_short(tried.code)),
-                (Way::Punch, _) => write!(text, "simultaneous open: {}", in_short(tried.code)),
-                (Way::Relay, _) => write!(text, "relay: {}", in_short(tried.code)),
+                (Way::Direct | Way::Reverse, By::Us) => {
+                    write!(text, "{peer}'s port {}", words(&AT_PORT, tried.code))
+                }
+                (Way::Direct | Way::Reverse, By::Them) => {
+                    write!(text, "your port {}", words(&AT_PORT, tried.code))
+                }
+                (Way::Family, _) => write!(text, "other address family: {}", words(&IN_SHORT, tried.code)),
+                (Way::Punch, _) => write!(text, "simultaneous open: {}", words(&IN_SHORT, tried.code)),
+                (Way::Relay, _) => write!(text, "relay: {}", words(&IN_SHORT, tried.code)),
             };
         }
         text
     }
 }
 
-/// What is wrong with a port that somebody dialled.
-fn at_port(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::DialRefused => "is not reachable (refused)",
-        ErrorCode::DialTimeout => "is not reachable (no answer: a firewall or an address translation)",
-        ErrorCode::NoRoute => "is not reachable (no route)",
-        ErrorCode::NoPeerPort => "accepts nobody",
-        ErrorCode::PrivateAddress => "is known to the server only at a private address",
-        ErrorCode::WrongKey => "is answered by somebody else",
-        ErrorCode::Declined => "was not tried, because that side wants no direct connection",
-        ErrorCode::LinkBroken => "answered, and the connection broke",
-        _ => "could not be tried",
-    }
-}
+/// What is wrong with a port that somebody dialled; what stands first is said of every other code.
+const AT_PORT: [(ErrorCode, &str); 9] = [
+    (ErrorCode::NotReachable, "could not be tried"),
+    (ErrorCode::DialRefused, "is not reachable (refused)"),
+    (ErrorCode::DialTimeout, "is not reachable (no answer: a firewall or an address translation)"),
+    (ErrorCode::NoRoute, "is not reachable (no route)"),
+    (ErrorCode::NoPeerPort, "accepts nobody"),
+    (ErrorCode::PrivateAddress, "is known to the server only at a private address"),
+    (ErrorCode::WrongKey, "is answered by somebody else"),
+    (ErrorCode::Declined, "was not tried, because that side wants no direct connection"),
+    (ErrorCode::LinkBroken, "answered, and the connection broke"),
+];
 
-fn in_short(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::DialRefused => "refused",
-        ErrorCode::DialTimeout => "no answer in time",
-        ErrorCode::NoRoute => "no route",
-        ErrorCode::NoFamily => "one side has none",
-        ErrorCode::NoRelay => "the server relays no links",
-        ErrorCode::RelayBusy => "the server relays too much already",
-        ErrorCode::Declined => "one side does not want it",
-        ErrorCode::LinkBroken => "the connection broke",
-        ErrorCode::NotSupported => "one side cannot do it",
-        _ => code.name(),
-    }
+/// How the other ways fail; what stands first is said of every other code.
+const IN_SHORT: [(ErrorCode, &str); 10] = [
+    (ErrorCode::NotReachable, "it did not work"),
+    (ErrorCode::DialRefused, "refused"),
+    (ErrorCode::DialTimeout, "no answer in time"),
+    (ErrorCode::NoRoute, "no route"),
+    (ErrorCode::NoFamily, "one side has none"),
+    (ErrorCode::NoRelay, "the server relays no links"),
+    (ErrorCode::RelayBusy, "the server relays too much already"),
+    (ErrorCode::Declined, "one side does not want it"),
+    (ErrorCode::LinkBroken, "the connection broke"),
+    (ErrorCode::WrongKey, "somebody else answered"),
+];
+
+fn words(of: &'static [(ErrorCode, &'static str)], code: ErrorCode) -> &'static str {
+    let said = of.iter().find(|(known, _)| *known == code).or(of.first());
+    said.map_or("", |(_, words)| words)
 }
 
 /// The one word for all of it: what one of the two can do something about comes first.

@@ -11,11 +11,11 @@ use super::{
     Violation,
 };
 use crate::Instant;
+use crate::reach::Signal;
 use crate::wire::{
     Bye, Capability, CloseReason, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage,
     Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, RequestId, RoomList, ToClient,
 };
-use crate::reach::Signal;
 
 impl Session {
     pub(super) fn handle_frame(&mut self, frame: &ToClient<'_>, now: Instant) -> Result<(), Violation> {
@@ -63,7 +63,9 @@ impl Session {
                 let signal = Signal::Outcome(outcome.way, outcome.code);
                 introductions.signal(outcome.offer, signal, now, out);
             }
-            ToClient::PeerFailed(failed) => introductions.signal(failed.offer, Signal::Failed(failed.code), now, out),
+            ToClient::PeerFailed(failed) => {
+                introductions.signal(failed.offer, Signal::Failed(failed.code), now, out)
+            }
             ToClient::PeerMeet(meet) => introductions.meet(meet, now, out),
             // It belongs on a connection of its own, and was refused before.
             ToClient::RelayOpened(_) => {}

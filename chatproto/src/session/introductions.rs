@@ -91,7 +91,13 @@ impl Introductions {
     }
 
     /// Keeps an introduction and begins to look for a way; past the bound, the one that expires first gives way.
-    pub(super) fn begin(&mut self, introduction: Introduction, terms: &Terms, now: Instant, out: &mut Outbox) {
+    pub(super) fn begin(
+        &mut self,
+        introduction: Introduction,
+        terms: &Terms,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let begin = Begin {
             leads: introduction.request.is_some(),
             role: introduction.role,
@@ -137,7 +143,14 @@ impl Introductions {
         }
     }
 
-    pub(super) fn way_failed(&mut self, offer: OfferId, way: Way, code: ErrorCode, now: Instant, out: &mut Outbox) {
+    pub(super) fn way_failed(
+        &mut self,
+        offer: OfferId,
+        way: Way,
+        code: ErrorCode,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         if let Some(open) = self.open.get_mut(&offer) {
             open.negotiation.failed(way, code, now);
             self.settle(offer, out);
@@ -225,7 +238,8 @@ impl Introductions {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         let is_due = |open: &Open| open.negotiation.poll_timeout().is_some_and(|at| now >= at);
-        let due = self.open.iter().filter(|(_, open)| is_due(open)).map(|(offer, _)| *offer).collect::<Vec<_>>();
+        let due =
+            self.open.iter().filter(|(_, open)| is_due(open)).map(|(offer, _)| *offer).collect::<Vec<_>>();
         for offer in due {
             if let Some(open) = self.open.get_mut(&offer) {
                 open.negotiation.handle_timeout(now);

@@ -4,7 +4,8 @@ use core::net::SocketAddr;
 
 use super::body::body;
 use super::{
-    DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, List, NameRef, OfferId, Purpose, RequestId, SideToken, Way,
+    DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, List, NameRef, OfferId, Purpose, RequestId,
+    SideToken, Way,
 };
 
 /// Most private candidates of an announcement. More would make a client a list of targets for others.

@@ -7,8 +7,9 @@ use super::{
     FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited,
     Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage,
     LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated,
-    PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest, PeerTry,
-    PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, Relay, RelayOpened, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
+    PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest,
+    PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, Relay, RelayOpened, RoomList,
+    Rooms, Say, Search, ServerHello, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.

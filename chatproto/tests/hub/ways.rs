@@ -178,7 +178,8 @@ fn a_test_of_reachability_goes_to_the_observed_address_and_not_too_often() {
     }
     let tests = desk.take_events();
     let address = "203.0.113.1:5001".parse().unwrap();
-    let expected = Event::TestReach { conn: alice, request: RequestId(3), address, link_key: LinkKey([7; 32]) };
+    let expected =
+        Event::TestReach { conn: alice, request: RequestId(3), address, link_key: LinkKey([7; 32]) };
     assert_eq!(tests.iter().filter(|event| **event == expected).count(), 6);
     // Another device at the same address has no more.
     let other = desk.login_from("203.0.113.1", "bob", 2);

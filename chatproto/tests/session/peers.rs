@@ -65,7 +65,8 @@ fn a_request_is_answered_with_an_introduction_to_dial() {
     let addresses = ["192.0.2.9:4001".parse().unwrap(), "10.0.0.9:4001".parse().unwrap()];
     rig.receive(&introduce(request, DialRole::Dial, &addresses));
     let events = rig.events();
-    let [Event::Introduced(introduction), Event::Reach { action: Action::Dial { .. }, .. }] = &events[..] else {
+    let [Event::Introduced(introduction), Event::Reach { action: Action::Dial { .. }, .. }] = &events[..]
+    else {
         panic!("{events:?}")
     };
     assert_eq!((introduction.request, introduction.role), (Some(request), DialRole::Dial));
@@ -227,7 +228,9 @@ fn an_introduction_outlives_the_server_and_then_expires() {
 
     assert_eq!(rig.wait(), Duration::from_secs(30));
     let events = rig.events();
-    let Some(Event::LinkFailed { offer: OFFER, peer, verdict, .. }) = events.last() else { panic!("{events:?}") };
+    let Some(Event::LinkFailed { offer: OFFER, peer, verdict, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
     assert_eq!((peer, verdict.code), (&name("bob"), ErrorCode::Timeout));
     assert_eq!(admit(&mut rig), Err(AdmitError::Unknown));
     assert_eq!(rig.session.poll_timeout(), None);

@@ -5,8 +5,8 @@ use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
     Action, Bye, CaughtUp, Change, CloseReason, DirectRoom, Error, ErrorCode, FrameType, Gap, Invited,
     Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated, NameRef, NoteRef, OfferId,
-    PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerTry, Ping, Pong, Posted, Presence,
-    Purpose, Reached, RelayOpened, RequestId, RoomKind, RoomList, ToClient, ToServer, Way,
+    PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerTry, Ping, Pong, Posted,
+    Presence, Purpose, Reached, RelayOpened, RequestId, RoomKind, RoomList, ToClient, ToServer, Way,
 };
 
 use crate::rig::{BOB, LINK_KEY, LOBBY, Rig, hello, login_ok, message};
@@ -76,7 +76,11 @@ fn samples() -> Vec<ToClient<'static>> {
             addresses: List::new(&[]),
         }),
         ToClient::PeerClosed(PeerClosed { offer: OfferId(1), request, code: ErrorCode::Denied }),
-        ToClient::PeerOutcome(PeerOutcome { offer: OfferId(1), way: Way::Direct, code: ErrorCode::DialRefused }),
+        ToClient::PeerOutcome(PeerOutcome {
+            offer: OfferId(1),
+            way: Way::Direct,
+            code: ErrorCode::DialRefused,
+        }),
         ToClient::PeerTry(PeerTry { offer: OfferId(1), way: Way::Reverse }),
         ToClient::RelayOpened(RelayOpened { offer: OfferId(1) }),
         ToClient::PeerMeet(PeerMeet {

@@ -2,8 +2,8 @@
 
 use chatproto::wire::{
     Announce, DialRole, ErrorCode, LinkKey, List, MAX_ADDRESSES, MAX_CANDIDATES, OfferId, PeerAnswer,
-    PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest, PeerTry, PeerWithdraw, Probe,
-    Purpose, Reach, Reached, Relay, RelayOpened, RequestId, Way,
+    PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest, PeerTry,
+    PeerWithdraw, Probe, Purpose, Reach, Reached, Relay, RelayOpened, RequestId, Way,
 };
 
 use crate::show::show;

@@ -5,7 +5,8 @@ use core::net::SocketAddr;
 use chatproto::wire::{
     Action, Anchor, Blob, Capabilities, Change, CloseReason, DeviceId, DialRole, EntryKind, ErrorCode,
     Generation, Hash, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, Purpose, RequestId, Rest, RoomId,
-    RoomKind, SafeNameRef, SafeRelPathRef, ServerId, SideToken, Source, Target, TextRef, TransferId, Way, Wire,
+    RoomKind, SafeNameRef, SafeRelPathRef, ServerId, SideToken, Source, Target, TextRef, TransferId, Way,
+    Wire,
 };
 
 /// A value as one JSON value.

@@ -3,8 +3,8 @@
 use core::net::SocketAddr;
 
 use chatproto::wire::{
-    Blob, DeviceId, Hash, LinkKey, LinkTicket, NameRef, NoteRef, SafeNameRef, SafeRelPathRef, ServerId, SideToken,
-    TextRef,
+    Blob, DeviceId, Hash, LinkKey, LinkTicket, NameRef, NoteRef, SafeNameRef, SafeRelPathRef, ServerId,
+    SideToken, TextRef,
 };
 
 pub(crate) const ALICE: DeviceId = DeviceId(counting(0x00));

@@ -32,10 +32,10 @@ use crate::users;
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
-use reload::Reload;
 use reach::Tests;
 pub(crate) use relays::RelayConfig;
 use relays::Relays;
+use reload::Reload;
 use removals::Removals;
 use seam::Seam;
 
@@ -116,8 +116,8 @@ impl Server {
         let mut net =
             Net::new(settings.network()).map_err(|error| Failure::new("cannot start the loop", error))?;
         let (security, fingerprint, identity) = if settings.insecure_plaintext {
-            let identity = Identity::generate(["localhost"])
-                .map_err(|error| Failure::new("certificate", error))?;
+            let identity =
+                Identity::generate(["localhost"]).map_err(|error| Failure::new("certificate", error))?;
             (Security::Plain, None, identity)
         } else {
             let path = settings.data.join(IDENTITY_FILE);
@@ -196,7 +196,8 @@ impl Server {
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ = question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.relays));
+                let _ =
+                    question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.relays));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -239,13 +240,18 @@ impl Server {
             NetEvent::Connected { token, tls } => match self.net.peer_addr(token) {
                 Ok(addr) => {
                     let is_aside = self.takes_side_doors && tls.is_none();
-                    let conn = if is_aside { self.hub.accept_side(addr, now) } else { self.hub.accept(addr, now) };
+                    let conn =
+                        if is_aside { self.hub.accept_side(addr, now) } else { self.hub.accept(addr, now) };
                     self.links.insert(token, conn, tls.map(|tls| tls.channel_binding));
                 }
                 Err(_) => self.net.abort(token),
             },
-            NetEvent::Readable { token } if self.relays.has(token) => self.relays.readable(&mut self.net, token),
-            NetEvent::Writable { token } if self.relays.has(token) => self.relays.writable(&mut self.net, token),
+            NetEvent::Readable { token } if self.relays.has(token) => {
+                self.relays.readable(&mut self.net, token)
+            }
+            NetEvent::Writable { token } if self.relays.has(token) => {
+                self.relays.writable(&mut self.net, token)
+            }
             NetEvent::Readable { token } => self.read(token),
             NetEvent::Writable { token } => {
                 if let Some(conn) = self.links.conn(token) {

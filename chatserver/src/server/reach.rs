@@ -53,9 +53,13 @@ impl Tests {
             return hub.reached(conn, request, address, Some(ErrorCode::Busy));
         }
         let expected = chatnet::LinkKey::from_bytes(link_key.0);
-        let started = ClientTls::to_peer(&self.identity, [expected]).map_err(io::Error::other).and_then(|tls| {
-            net.connect(address, ConnectOptions { security: Security::TlsClient(tls), timeout: TEST_TIMEOUT })
-        });
+        let started =
+            ClientTls::to_peer(&self.identity, [expected]).map_err(io::Error::other).and_then(|tls| {
+                net.connect(
+                    address,
+                    ConnectOptions { security: Security::TlsClient(tls), timeout: TEST_TIMEOUT },
+                )
+            });
         match started {
             Ok(token) => drop(self.open.insert(token, Test { conn, request, address })),
             Err(_) => hub.reached(conn, request, address, Some(ErrorCode::NoRoute)),
@@ -63,7 +67,13 @@ impl Tests {
     }
 
     /// Somebody answers, with the right key unless TLS has refused it.
-    pub(super) fn connected(&mut self, net: &mut Net, hub: &mut Hub, token: ConnToken, tls: Option<&TlsInfo>) {
+    pub(super) fn connected(
+        &mut self,
+        net: &mut Net,
+        hub: &mut Hub,
+        token: ConnToken,
+        tls: Option<&TlsInfo>,
+    ) {
         net.close(token);
         if let Some(test) = self.open.remove(&token) {
             let is_proved = tls.is_some_and(|tls| tls.peer.is_some());
@@ -83,7 +93,9 @@ impl Tests {
 fn code(reason: &CloseReason) -> ErrorCode {
     match reason {
         CloseReason::ConnectTimeout => ErrorCode::DialTimeout,
-        CloseReason::ConnectFailed(error) if error.kind() == io::ErrorKind::ConnectionRefused => ErrorCode::DialRefused,
+        CloseReason::ConnectFailed(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            ErrorCode::DialRefused
+        }
         CloseReason::ConnectFailed(_) => ErrorCode::NoRoute,
         CloseReason::WrongLinkKey { .. }
         | CloseReason::WrongFingerprint { .. }

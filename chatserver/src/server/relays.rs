@@ -97,7 +97,13 @@ impl Relays {
     }
 
     /// Joins two connections, and tells both.
-    pub(super) fn begin(&mut self, net: &mut Net, offer: OfferId, tokens: [ConnToken; 2], names: [String; 2]) {
+    pub(super) fn begin(
+        &mut self,
+        net: &mut Net,
+        offer: OfferId,
+        tokens: [ConnToken; 2],
+        names: [String; 2],
+    ) {
         self.last += 1;
         let id = self.last;
         let now = Instant::now();
@@ -132,7 +138,9 @@ impl Relays {
 
     /// Passes on what an end has sent, as far as the other takes it and the rate allows.
     pub(super) fn readable(&mut self, net: &mut Net, token: ConnToken) {
-        let Some((&(id, at), now)) = self.ends.get(&token).map(|found| (found, Instant::now())) else { return };
+        let Some((&(id, at), now)) = self.ends.get(&token).map(|found| (found, Instant::now())) else {
+            return;
+        };
         let Some(relay) = self.relays.get_mut(&id) else { return };
         relay.earn(now, self.config.bytes_per_second);
         loop {
