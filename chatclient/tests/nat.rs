@@ -179,9 +179,16 @@ struct World {
     alice: Client,
     bob: Client,
     scratch: Scratch,
+    /// None once it was killed.
+    server: Option<Server>,
     // Last, so that the programs are gone before their networks.
-    server: Server,
-    _net: Net,
+    net: Net,
+}
+
+fn start_server(net: &Net, scratch: &Scratch) -> Server {
+    let config = scratch.path("settings.toml");
+    let args = ["--config", config.to_str().expect("a plain path")];
+    Server::start_within(Some(&net.name("srv")), &scratch.path("data"), SERVER, &args)
 }
 
 /// Alice and Bob, logged in from behind their lines.
@@ -191,9 +198,7 @@ fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
     let [alice_ns, bob_ns] = [net.person("alice", 21, alice), net.person("bob", 22, bob)];
     let config = scratch.path("settings.toml");
     std::fs::write(&config, settings).expect("the settings are written");
-    let config = config.to_str().expect("a plain path");
-    let args = ["--config", config];
-    let server = Server::start_within(Some(&net.name("srv")), &scratch.path("data"), SERVER, &args);
+    let server = start_server(&net, &scratch);
     server.add_users(&["alice", "bob"]);
     let start = |user: &str, namespace: &str, flags: &[&str]| {
         let options =
@@ -203,7 +208,7 @@ fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
     let alice = start("alice", &alice_ns, flags[0]);
     let bob = start("bob", &bob_ns, flags[1]);
     std::fs::write(scratch.path("bob-share").join("notes.txt"), noise(300_000, 7)).expect("a file to share");
-    World { alice, bob, scratch, server, _net: net }
+    World { alice, bob, scratch, server: Some(server), net }
 }
 
 impl World {
@@ -230,6 +235,17 @@ impl World {
         self.alice.expect("transfer", |transfer| transfer["state"] == "done");
         let fetched = read(&download(&self.scratch, "alice", "notes.txt"));
         assert!(fetched == noise(300_000, 7), "the file arrived changed");
+    }
+
+    /// Both leave the server for a link of their own.
+    fn go_direct(&mut self) {
+        self.alice.type_line("/direct bob");
+        let request = self.bob.expect("peer_request", |event| event["from"] == "alice");
+        self.bob.type_line(&format!("/accept {}", request["id"].as_str().expect("an id")));
+        for client in [&mut self.alice, &mut self.bob] {
+            client.expect("peer_connected", |_| true);
+            client.expect("direct", |_| true);
+        }
     }
 
     /// There is no link, and both are told the same, with these words in it.
@@ -277,9 +293,8 @@ fn both_are_behind_firewalls_that_let_answers_in() {
 #[test]
 #[ignore = "needs root, ip and nft"]
 fn both_are_behind_translations_that_cannot_be_foretold_and_nobody_relays() {
-    let words = ["bob", "your port is not reachable", "simultaneous open: no answer", "relays no links"];
-    let mut world = world(Line::RandomNat, Line::RandomNat, "", [&[], &[]]);
-    world.fails("dial_timeout", &words[1..]);
+    let words = ["your port is not reachable", "simultaneous open: no answer", "relays no links"];
+    world(Line::RandomNat, Line::RandomNat, "", [&[], &[]]).fails("dial_timeout", &words);
 }
 
 #[test]
@@ -287,7 +302,7 @@ fn both_are_behind_translations_that_cannot_be_foretold_and_nobody_relays() {
 fn both_are_behind_translations_that_cannot_be_foretold_and_the_server_relays() {
     let mut world = world(Line::RandomNat, Line::RandomNat, RELAY, [&[], &[]]);
     world.fetches("relay");
-    world.server.expect_log("is relayed");
+    world.server.as_ref().expect("it runs").expect_log("is relayed");
 }
 
 #[test]
@@ -331,4 +346,50 @@ fn the_self_test_tells_who_can_be_reached() {
         (Some(false), Some("dial_timeout")),
         "{bob}"
     );
+}
+
+/// Resets what goes from here to the other person, and lets nothing new begin.
+const CUT: &str = "table ip cut {
+  chain out { type filter hook output priority 0
+    ip daddr 203.0.113.20-203.0.113.29 meta l4proto tcp reject with tcp reset
+  }
+}";
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn a_link_that_is_cut_in_direct_mode_is_found_again_without_the_server() {
+    let mut world = world(Line::Open, Line::Open, "", [&[], &[]]);
+    world.go_direct();
+    world.server.take().expect("it runs").kill();
+    let people = ["alice", "bob"].map(|name| world.net.name(name));
+    people.iter().for_each(|person| nft(person, CUT));
+    // The first packet meets the reset.
+    world.alice.type_line("/peer bob into the void");
+    world.bob.type_line("/peer alice into the void");
+    for client in [&mut world.alice, &mut world.bob] {
+        client.expect("peer_closed", |_| true);
+    }
+    people.iter().for_each(|person| nft(person, "delete table ip cut"));
+    for client in [&mut world.alice, &mut world.bob] {
+        client.expect("peer_connected", |_| true);
+    }
+    world.alice.type_line("/peer bob there you are");
+    world.bob.expect("peer_message", |event| event["text"] == "there you are");
+    world.bob.type_line("and you");
+    world.alice.expect("peer_message", |event| event["text"] == "and you");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn who_is_left_alone_in_direct_mode_goes_back_to_the_server() {
+    let mut world = world(Line::Open, Line::Open, "", [&[], &[]]);
+    world.go_direct();
+    world.server.take().expect("it runs").kill();
+    let people = ["alice", "bob"].map(|name| world.net.name(name));
+    // No goodbye gets through.
+    people.iter().for_each(|person| nft(person, CUT));
+    world.alice.type_line("/peer bob into the void");
+    world.alice.expect("peer_closed", |_| true);
+    world.server = Some(start_server(&world.net, &world.scratch));
+    world.alice.expect("server_back", |_| true);
 }

@@ -66,7 +66,9 @@ fn play(begins: [Begin; 2], network: impl Fn(usize, Way) -> Network, relays: boo
                     };
                     match action {
                         Action::Tell(Signal::Try(Way::Relay)) if !relays => {
-                            ends[at].handle_signal(Signal::Outcome(Way::Relay, ErrorCode::NoRelay), now);
+                            for end in &mut ends {
+                                end.handle_signal(Signal::Outcome(Way::Relay, ErrorCode::NoRelay), now);
+                            }
                         }
                         Action::Tell(signal) => ends[1 - at].handle_signal(signal, now),
                         Action::Dial { way, .. } | Action::Meet { way, .. } => attempt(&mut ends, way),

@@ -167,7 +167,12 @@ impl Hub {
             None
         };
         match refusal {
-            Some(code) => self.send(id, &PeerOutcome { offer, way, code }),
+            // Both want to say why there is none.
+            Some(code) => {
+                for end in [id, other] {
+                    self.send(end, &PeerOutcome { offer, way, code });
+                }
+            }
             None => self.send(other, &ask),
         }
     }

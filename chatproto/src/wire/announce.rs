@@ -127,7 +127,7 @@ body! {
 }
 
 body! {
-    /// Asks the other side to do its part of a way. The server passes it on, or answers with an outcome.
+    /// Asks the other side to do its part of a way. The server passes it on, or tells both sides that it will not.
     frame PeerTry PeerTry {
         /// The offer that was accepted.
         offer: OfferId,

@@ -153,9 +153,8 @@ fn no_relay_where_the_operator_allows_none_or_no_more() {
         });
         let Pair { alice, bob, offer, .. } = introduce(&mut desk, [5001, 5002]);
         desk.send(alice, &PeerTry { offer, way: Way::Relay });
-        let way = Way::Relay;
-        assert_eq!(desk.frames(alice), [ToClient::PeerOutcome(PeerOutcome { offer, way, code: expected })]);
-        assert_eq!(desk.frames(bob), []);
+        let outcome = ToClient::PeerOutcome(PeerOutcome { offer, way: Way::Relay, code: expected });
+        assert_eq!((desk.frames(alice), desk.frames(bob)), (vec![outcome], vec![outcome]));
     }
 }
 
