@@ -1,37 +1,32 @@
 //! All runs of one command, side by side: for every number of members the floor and then the server, as often as asked.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::LoadArgs;
+use crate::cli::{Durability, LoadArgs};
 use crate::crowd::{Crowd, Measured};
 use crate::disk::{self, Inserted};
+use crate::goal::Goal;
+use crate::member::Task;
 use crate::plan::{Load, Pace};
-use crate::report::{Latency, Report, Row};
-use crate::subject::{Setup, Subject};
-use crate::{Failure, raise_descriptor_limit};
-
-/// Descriptors of this process beside those of the members.
-const SPARE_DESCRIPTORS: usize = 64;
+use crate::report::{FanOut, Latency, Report, Row, float, middle, millis};
+use crate::subject::{Guests, Setup, Subject};
+use crate::{Failure, SPARE_DESCRIPTORS, raise_descriptor_limit};
 
 /// The server's thread whose cost is not that of a delivery: it works off what was said, in its own time.
 const SEARCH_THREAD: &str = "log-search";
 
-/// Runs everything that was asked for and writes the report to standard output, and as JSON where that is asked for.
+/// Runs everything that was asked for and publishes the report.
 ///
 /// # Errors
 /// Says which step of which run failed; there is no report then.
 pub fn run(args: &LoadArgs) -> Result<(), Failure> {
-    let setup = setup(args)?;
-    let most = args.members.iter().chain(&args.idle).max().copied().unwrap_or_default();
+    let setup = Setup::new(&args.server)?;
+    let most = args.members.iter().max().copied().unwrap_or_default();
     raise_descriptor_limit(most + SPARE_DESCRIPTORS)?;
-    if let Some(connections) = args.idle {
-        return idle(args, &setup, connections);
-    }
     let subjects = args.durability.iter().map(|durability| Subject::Server(*durability));
     let subjects = std::iter::once(Subject::Floor).chain(subjects).collect::<Vec<_>>();
-    let mut rows = Vec::new();
+    let flush = disk::flush_time(&setup.dir)?;
+    let (mut rows, mut goals) = (Vec::new(), Vec::new());
     for (at, &members) in args.members.iter().enumerate() {
         let load = load(args, at, members)?;
         let mut runs = vec![Vec::new(); subjects.len()];
@@ -41,20 +36,12 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
                 runs.push(measure(*subject, &setup, &load)?);
             }
         }
-        rows.extend(table(&subjects, &runs, &load));
+        let table = table(&subjects, &runs, &load);
+        goals.extend(aims(&subjects, &table, &load, setup.tls, millis(flush)));
+        rows.extend(table);
     }
-    let report = Report {
-        load: words(args),
-        processors: std::thread::available_parallelism().map_or(1, usize::from),
-        flush_ms: millis(disk::flush_time(&setup.dir)?),
-        rows,
-    };
-    println!("{}", report.markdown());
-    if let Some(path) = &args.json {
-        let json = serde_json::to_vec_pretty(&report).map_err(|error| Failure::new("write JSON", error))?;
-        fs::write(path, json).map_err(Failure::io(format!("write {}", path.display())))?;
-    }
-    Ok(())
+    let figures = FanOut { flush_ms: millis(flush), rows };
+    Report::new(words(args), figures, goals).publish(args.server.json.as_deref())
 }
 
 /// One run of one subject.
@@ -85,16 +72,9 @@ impl Run {
 }
 
 fn measure(subject: Subject, setup: &Setup, load: &Load) -> Result<Run, Failure> {
-    // The floor has no rules that a sender could break.
-    let load = match (subject, load.pace) {
-        (Subject::Floor, Pace::Window { messages, .. }) => {
-            &Load { pace: Pace::Window { messages, limit: f64::INFINITY }, ..*load }
-        }
-        (Subject::Floor | Subject::Server(_), Pace::Window { .. } | Pace::Rate(_)) => load,
-    };
-    let running = subject.start(setup, load.members)?;
+    let running = subject.start(setup, Guests::Devices(load.members))?;
     let before = running.process.resident()?;
-    let mut crowd = Crowd::gather(&running, load.members, true)?;
+    let mut crowd = Crowd::gather(&running, load.members, Task::Enter)?;
     let grown = running.process.resident()?.saturating_sub(before);
     let measured = crowd.run(load, &running.process)?;
     drop(crowd);
@@ -118,7 +98,7 @@ fn table(subjects: &[Subject], runs: &[Vec<Run>], load: &Load) -> Vec<Row> {
             subject: subject.name(),
             members: load.members,
             pace: match load.pace {
-                Pace::Window { messages, .. } => format!("{} x {messages}", load.senders),
+                Pace::Window(messages) => format!("{} x {messages}", load.senders),
                 Pace::Rate(rate) => format!("{:.0}/s", rate * float(load.members as u64)),
             },
             deliveries_per_second: float(run.measured.deliveries) / run.measured.time.as_secs_f64(),
@@ -134,7 +114,7 @@ fn table(subjects: &[Subject], runs: &[Vec<Run>], load: &Load) -> Vec<Row> {
             rows_per_commit: run
                 .inserted
                 .map(|inserted| float(inserted.rows as u64) / float(inserted.commits.max(1) as u64)),
-            latency_ms: latency(&run.measured),
+            latency_ms: Latency::from(&run.measured.latency),
             resident: run.measured.resident,
             resident_per_connection: run.resident_per_connection,
             missed: run.measured.missed,
@@ -143,38 +123,44 @@ fn table(subjects: &[Subject], runs: &[Vec<Run>], load: &Load) -> Vec<Row> {
     subjects.iter().zip(runs).filter_map(row).collect()
 }
 
-fn middle<T>(values: &[T], key: impl Fn(&T) -> f64) -> Option<&T> {
-    let mut sorted = values.iter().collect::<Vec<_>>();
-    sorted.sort_by(|one, other| key(one).total_cmp(&key(other)));
-    sorted.get(sorted.len() / 2).copied()
-}
-
-fn latency(measured: &Measured) -> Latency {
-    let at = |per_mille| millis(Duration::from_nanos(measured.latency.quantile(per_mille)));
-    let max = millis(Duration::from_nanos(measured.latency.max()));
-    Latency { p50: at(500), p95: at(950), p99: at(990), max }
-}
-
-/// Logs in without entering a room, and tells what each connection costs.
-fn idle(args: &LoadArgs, setup: &Setup, connections: usize) -> Result<(), Failure> {
-    let Some(&durability) = args.durability.first() else { return Ok(()) };
-    let running = Subject::Server(durability).start(setup, connections)?;
-    // The first logins bring in code and buffers that all later ones share.
-    let warm = Crowd::gather(&running, connections.min(WARM_UP_LOGINS), false)?;
-    drop(warm);
-    let before = running.process.resident()?;
-    let crowd = Crowd::gather(&running, connections, false)?;
-    let after = running.process.resident()?;
-    drop(crowd);
-    running.stop()?;
-    let each = float(after.saturating_sub(before)) / float(connections as u64) / 1024.0;
-    let security = if setup.tls { "TLS" } else { "plain" };
-    println!(
-        "{connections} connections, {security}, logged in, in no room: {each:.2} KiB each (resident {:.1} MiB, then {:.1} MiB)",
-        float(before) / MIB,
-        float(after) / MIB
-    );
-    Ok(())
+/// What is aimed at, where the load is one of those that goals are set for.
+fn aims(subjects: &[Subject], rows: &[Row], load: &Load, is_tls: bool, flush_ms: f64) -> Vec<Goal> {
+    let Some(floor) = rows.first() else { return Vec::new() };
+    let durability = |subject: &Subject| match subject {
+        Subject::Floor => None,
+        Subject::Server(durability) => Some(*durability),
+    };
+    let mut goals = Vec::new();
+    for (row, durability) in
+        subjects.iter().zip(rows).filter_map(|(subject, row)| Some((row, durability(subject)?)))
+    {
+        let own = format!("{} members, {}", row.members, row.subject);
+        let cpu = row.cpu_per_million - row.search_cpu_per_million;
+        let unit = "CPU-s per million";
+        let aim = |goal: &str, at_most| Some(Goal::new(own.clone(), goal, at_most, cpu, unit));
+        let times = |factor: f64| {
+            let what = format!("{own}: multiple of the floor's CPU time");
+            Some(Goal::new(what, format!("{factor} x floor"), factor, row.ratio.unwrap_or(f64::NAN), "x"))
+        };
+        let late = |goal: &str, at_most| {
+            Some(Goal::new(format!("{own}: median latency"), goal, at_most, row.latency_ms.p50, "ms"))
+        };
+        let inserts = row.bare_sqlite_cpu_per_million.unwrap_or_default();
+        goals.extend(match (load.pace, durability, load.members) {
+            (Pace::Rate(_), Durability::Off, _) => late("1.3 x the floor's", 1.3 * floor.latency_ms.p50),
+            (Pace::Rate(_), Durability::Full, _) => {
+                late("the floor's and two flushes", floor.latency_ms.p50 + 2.0 * flush_ms)
+            }
+            (Pace::Window(_), _, 100) if is_tls => aim("0.2 with TLS", 0.2),
+            (Pace::Window(_), Durability::Off, 100 | 1000) => times(2.0),
+            (Pace::Window(_), Durability::Full, 1000) => times(3.0),
+            (Pace::Window(_), Durability::Full, 100) => {
+                aim("2 x floor and 1.5 x a bare insert loop", 2.0 * floor.cpu_per_million + 1.5 * inserts)
+            }
+            (Pace::Window(_) | Pace::Rate(_), Durability::Full | Durability::Os | Durability::Off, _) => None,
+        });
+    }
+    goals
 }
 
 fn load(args: &LoadArgs, at: usize, members: usize) -> Result<Load, Failure> {
@@ -186,7 +172,7 @@ fn load(args: &LoadArgs, at: usize, members: usize) -> Result<Load, Failure> {
     let pace = match args.rate {
         Some(rate) if rate > 0.0 => Pace::Rate(rate / float(members as u64)),
         Some(_) => return Err(Failure::new(what, "a rate must be above 0")),
-        None if window > 0 => Pace::Window { messages: window, limit: args.sender_limit },
+        None if window > 0 => Pace::Window(window),
         None => return Err(Failure::new(what, "a window must be at least 1")),
     };
     Ok(Load {
@@ -199,23 +185,6 @@ fn load(args: &LoadArgs, at: usize, members: usize) -> Result<Load, Failure> {
     })
 }
 
-fn setup(args: &LoadArgs) -> Result<Setup, Failure> {
-    let this = std::env::current_exe().map_err(Failure::io("find this program"))?;
-    let beside = this.parent().map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let program = args.server.clone().unwrap_or_else(|| beside.join("chatserver"));
-    if !program.is_file() {
-        let why =
-            "there is none; build it with `cargo build --release -p chatserver`, or name one with --server";
-        return Err(Failure::new(format!("find the server {}", program.display()), why));
-    }
-    Ok(Setup {
-        program,
-        args: args.server_arg.clone(),
-        dir: args.dir.clone().unwrap_or(beside),
-        tls: args.tls,
-    })
-}
-
 fn words(args: &LoadArgs) -> String {
     let pace = match args.rate {
         Some(rate) => format!("open loop at {rate} deliveries a second"),
@@ -225,22 +194,9 @@ fn words(args: &LoadArgs) -> String {
         "{} senders, {}-byte texts, {pace}, {} for the server; {} s each after {} s, {} repetitions.",
         args.senders,
         args.text,
-        if args.tls { "TLS" } else { "plaintext" },
+        if args.server.tls { "TLS" } else { "plaintext" },
         args.seconds,
         args.warm_up,
         args.repeat
     )
 }
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
-const WARM_UP_LOGINS: usize = 64;
-
-const MIB: f64 = 1024.0 * 1024.0;

@@ -22,8 +22,122 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// A member stops reading while messages pass: what it costs the server and the others, and whether it gets
+    /// everything when it reads again.
+    Stalled(StalledArgs),
+    /// Many people enter one room at once and leave it again: how long it takes, and whether everybody knows who is there.
+    Join(JoinArgs),
+    /// Connections that only are there: what each costs in memory, and all of them in CPU time.
+    Idle(IdleArgs),
+    /// A big file from peer to peer between two real clients, beside a bare copy over TLS and the hashes.
+    Transfer(TransferArgs),
     /// Run only the floor: a broadcaster of length-prefixed messages, until its last member leaves.
     Floor(FloorArgs),
+}
+
+/// Settings of `stalled`.
+#[derive(Debug, Args)]
+pub struct StalledArgs {
+    /// Members who go on reading.
+    #[arg(long, default_value_t = 20, value_parser = count)]
+    pub members: usize,
+    /// Members who stop.
+    #[arg(long, default_value_t = 1, value_parser = count)]
+    pub stalled: usize,
+    /// Messages that pass meanwhile.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub messages: u32,
+    /// Messages a second, from all senders together.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Members who speak, among those who read.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
+    pub senders: u8,
+    /// Bytes of each text.
+    #[arg(long, default_value_t = 1024, value_parser = text_len)]
+    pub text: usize,
+    /// Seconds of the same load before the reader stops.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub warm_up: f64,
+    /// How often it is run, with and without the reader that stops; the report has the ratios in the middle.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// What the server's acknowledged messages survive.
+    #[arg(long, default_value = "full")]
+    pub durability: Durability,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Settings of `join`.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// Accounts that log in, each with a session ticket, and enter the room.
+    #[arg(long, default_value_t = 2000, value_parser = count)]
+    pub members: usize,
+    /// So many of them stay when the others leave, and look who is left.
+    #[arg(long, default_value_t = 100, value_parser = count)]
+    pub stay: usize,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Settings of `idle`.
+#[derive(Debug, Args)]
+pub struct IdleArgs {
+    /// Connections that log in and enter no room.
+    #[arg(long, default_value_t = 5000, value_parser = count)]
+    pub connections: usize,
+    /// Seconds for which nobody does anything.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Settings of `transfer`.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// Size of the file, in MiB.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub mib: u32,
+    /// How often it is run.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// The client program; by default the one that was built beside this one.
+    #[arg(long, value_name = "FILE")]
+    pub client: Option<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How the server is started, and where the report goes.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// Speak TLS to the server. The floor stays plain.
+    #[arg(long)]
+    pub tls: bool,
+    /// The server program; by default the one that was built beside this one.
+    #[arg(long, value_name = "FILE")]
+    pub server: Option<PathBuf>,
+    /// A key of the server's settings file, for instance `--set connection.max_frames=100000` or
+    /// `--set connection.max_queue="1 MiB"`.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<String>,
+    /// More arguments for the server, for instance `--server-arg=--log --server-arg=info`.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub server_arg: Vec<String>,
+    /// Where data directories are made and removed again: on the disk that is to be measured. By default beside this
+    /// program.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Write the report as JSON as well.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// Settings of the floor.
@@ -50,10 +164,6 @@ pub struct LoadArgs {
     /// Members who speak.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     pub senders: u8,
-    /// Closed loop: messages a second that one sender may say to the server, which cuts whoever floods it with more than
-    /// 20,000 frames a second. The floor is not spared.
-    #[arg(long, value_name = "MESSAGES", default_value_t = 18_000.0)]
-    pub sender_limit: f64,
     /// Bytes of each text.
     #[arg(long, default_value_t = 64, value_parser = text_len)]
     pub text: usize,
@@ -69,25 +179,9 @@ pub struct LoadArgs {
     /// What the server's acknowledged messages survive.
     #[arg(long, value_delimiter = ',', default_value = "full,os")]
     pub durability: Vec<Durability>,
-    /// Speak TLS to the server. The floor stays plain.
-    #[arg(long)]
-    pub tls: bool,
-    /// Instead of a load: log in with this many connections, in no room, and tell what each costs in memory.
-    #[arg(long, value_name = "CONNECTIONS", conflicts_with = "rate")]
-    pub idle: Option<usize>,
-    /// The server program; by default the one that was built beside this one.
-    #[arg(long, value_name = "FILE")]
-    pub server: Option<PathBuf>,
-    /// More arguments for the server, for instance `--server-arg=--log --server-arg=info`.
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
-    pub server_arg: Vec<String>,
-    /// Where data directories are made and removed again: on the disk that is to be measured. By default beside this
-    /// program.
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// Write the report as JSON as well.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// What an acknowledged message survives; the server's setting of the same name.
@@ -123,6 +217,23 @@ fn text_len(value: &str) -> Result<usize, String> {
     }
 }
 
+fn count(value: &str) -> Result<usize, String> {
+    let count = value.parse().map_err(|error| format!("{error}"))?;
+    if (1..=MAX_MEMBERS).contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!("must be from 1 to {MAX_MEMBERS}"))
+    }
+}
+
+/// A line of TOML. What is neither a number nor a truth value nor in quotes already is a text.
+fn setting(assignment: &str) -> Result<String, String> {
+    let (key, value) = assignment.split_once('=').ok_or("must be KEY=VALUE")?;
+    let (key, value) = (key.trim(), value.trim());
+    let is_bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() || value.starts_with('"');
+    Ok(if is_bare { format!("{key} = {value}") } else { format!("{key} = \"{value}\"") })
+}
+
 fn seconds(value: &str) -> Result<f64, String> {
     let seconds = value.parse::<f64>().map_err(|error| error.to_string())?;
     if (0.1..=MAX_SECONDS).contains(&seconds) { Ok(seconds) } else { Err("must be from 0.1 to 3600".into()) }
@@ -132,3 +243,25 @@ fn seconds(value: &str) -> Result<f64, String> {
 const MAX_TEXT: usize = chatproto::wire::TextRef::MAX_LEN;
 
 const MAX_SECONDS: f64 = 3600.0;
+
+/// Most connections of one run: a loopback address has no more ports for them.
+const MAX_MEMBERS: usize = 25_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_becomes_a_line_of_toml() {
+        assert_eq!(setting("connection.max_frames=100").unwrap(), "connection.max_frames = 100");
+        assert_eq!(setting("connection.max_queue=1 MiB").unwrap(), "connection.max_queue = \"1 MiB\"");
+        assert_eq!(setting("a = \"b\"").unwrap(), "a = \"b\"");
+        assert!(setting("connection.max_queue").is_err());
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

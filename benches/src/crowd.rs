@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chatnet::{ConnToken, ConnectOptions, Net, NetConfig, NetEvent, Read, Write};
-use chatproto::wire::DeviceId;
 
 use crate::Failure;
 use crate::latency::Histogram;
-use crate::member::Member;
+use crate::member::{Member, Task};
 use crate::payload::Stamp;
 use crate::plan::{Load, Pace};
 use crate::process::{Cpu, Listening};
@@ -19,12 +18,6 @@ const MAX_ENTERING: usize = 64;
 
 /// Time without any progress after which the subject counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a sender at its limit waits before it looks again.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// Messages that a sender may say at once.
-const MAX_BURST: f64 = 1000.0;
 
 /// What was measured.
 #[derive(Clone, Debug)]
@@ -61,6 +54,8 @@ struct Seat {
     token: Option<ConnToken>,
     sent: u64,
     is_talking: bool,
+    /// It does not read, and what it hears counts for nobody.
+    is_aside: bool,
 }
 
 /// What everybody heard.
@@ -69,29 +64,33 @@ struct Tally {
     deliveries: u64,
     /// Messages that came back to their own sender, by sender.
     returned: Vec<u64>,
-    latency: Histogram,
-    /// Messages due in this time count for the latency.
+    watches: Vec<Watch>,
+    /// Members who have done what they were told.
+    settled: usize,
+}
+
+/// The latency of the messages that are due in a stretch of time.
+#[derive(Debug)]
+struct Watch {
     from: u64,
     until: u64,
-    entered: usize,
+    latency: Histogram,
 }
 
 impl Crowd {
-    /// Brings all members in, and into the room if they `join`.
+    /// Brings all members in, each with its task.
     ///
     /// # Errors
     /// When the subject refuses one of them or does not answer.
-    pub fn gather(subject: &Running, members: usize, joins: bool) -> Result<Self, Failure> {
+    pub fn gather(subject: &Running, members: usize, task: Task) -> Result<Self, Failure> {
         let member = |number: usize| match &subject.dialect {
             Dialect::Floor => Some(Member::of_floor()),
             Dialect::Chat(accounts) => {
-                let mut device = [0; 16];
-                device[..8].copy_from_slice(&(number as u64).to_be_bytes());
-                let user = accounts.get(number % accounts.len().max(1))?.clone();
-                Some(Member::of_server(user, DeviceId(device), joins))
+                let account = accounts.get(number % accounts.len().max(1))?;
+                Some(Member::of_server(account, number as u64, task))
             }
         };
-        let seat = |member| Seat { member, token: None, sent: 0, is_talking: false };
+        let seat = |member| Seat { member, token: None, sent: 0, is_talking: false, is_aside: false };
         let config = NetConfig { max_connections: members, ..NetConfig::default() };
         let mut crowd = Self {
             net: Net::new(config).map_err(Failure::io("start a loop"))?,
@@ -104,7 +103,7 @@ impl Crowd {
         let options = ConnectOptions { security: subject.security.clone(), timeout: PATIENCE };
         let mut dialled = 0;
         crowd.until("everybody is in", |crowd| {
-            while dialled < members && dialled < crowd.tally.entered + MAX_ENTERING {
+            while dialled < members && dialled < crowd.tally.settled + MAX_ENTERING {
                 let token =
                     crowd.net.connect(subject.addr(), options.clone()).map_err(Failure::io("connect"))?;
                 if let Some(seat) = crowd.seats.get_mut(dialled) {
@@ -113,7 +112,7 @@ impl Crowd {
                 crowd.by_token.insert(token, dialled);
                 dialled += 1;
             }
-            Ok((crowd.tally.entered == members, crowd.tally.entered as u64))
+            Ok((crowd.tally.settled == members, crowd.tally.settled as u64))
         })?;
         Ok(crowd)
     }
@@ -123,54 +122,168 @@ impl Crowd {
     /// # Errors
     /// When the subject refuses or loses anything.
     pub fn run(&mut self, load: &Load, process: &Listening) -> Result<Measured, Failure> {
-        let begin = Instant::now();
-        let from = begin + load.warm_up;
+        let mut speech = self.begin(load);
+        let from = Instant::now() + load.warm_up;
         let until = from + load.measured;
-        self.tally.returned = vec![0; load.senders.into()];
-        self.tally.from = self.nanos(from);
-        self.tally.until = self.nanos(until);
-        let begin = self.nanos(begin);
-        let allowance = vec![Allowance { messages: 0.0, at: begin }; load.senders.into()];
-        let mut speech = Speech { load: *load, begin, spoken: 0, allowance };
+        let watch = self.watch(from, until);
 
         self.speak_until(from, &mut speech)?;
         let before = (Instant::now(), self.tally.deliveries, process.cpu()?);
         self.speak_until(until, &mut speech)?;
         let after = (Instant::now(), self.tally.deliveries, process.cpu()?);
         let resident = process.resident()?;
-
-        let sent = self.seats.iter().map(|seat| seat.sent).sum::<u64>();
-        let wanted = sent * self.seats.len() as u64;
-        self.until("everybody has heard everything", |crowd| {
-            Ok((crowd.tally.deliveries == wanted, crowd.tally.deliveries))
-        })?;
-        if let Some(seat) = self.seats.iter().find(|seat| seat.member.heard != sent) {
-            let why = format!("{} of {sent} messages reached one of the members", seat.member.heard);
-            return Err(Failure::new("compare what everybody heard", why));
-        }
+        self.hear_all()?;
         Ok(Measured {
             time: after.0 - before.0,
             deliveries: after.1 - before.1,
             cpu: after.2.since(&before.2),
-            latency: self.tally.latency.clone(),
+            latency: self.watched(watch),
             resident,
             missed: self.seats.iter().map(|seat| seat.member.missed).sum(),
         })
     }
 
-    fn speak_until(&mut self, end: Instant, speech: &mut Speech) -> Result<(), Failure> {
+    /// Begins a load; [`speak_until`](Self::speak_until) goes on with it.
+    pub fn begin(&mut self, load: &Load) -> Speech {
+        self.tally.returned = vec![0; load.senders.into()];
+        Speech { load: *load, begin: self.nanos(Instant::now()), spoken: 0 }
+    }
+
+    /// Collects the latency of the messages that are due in a stretch of time.
+    pub fn watch(&mut self, from: Instant, until: Instant) -> WatchId {
+        let (from, until) = (self.nanos(from), self.nanos(until));
+        self.tally.watches.push(Watch { from, until, latency: Histogram::default() });
+        WatchId(self.tally.watches.len() - 1)
+    }
+
+    /// What was collected so far.
+    #[must_use]
+    pub fn watched(&self, id: WatchId) -> Histogram {
+        self.tally.watches.get(id.0).map(|watch| watch.latency.clone()).unwrap_or_default()
+    }
+
+    /// Waits until everybody who reads has heard everything that was said.
+    ///
+    /// # Errors
+    /// When the subject stops before that.
+    pub fn hear_all(&mut self) -> Result<(), Failure> {
+        let sent = self.said();
+        self.until("everybody has heard everything", |crowd| {
+            let lacks = |seat: &Seat| !seat.is_aside && seat.member.heard < sent;
+            Ok((!crowd.seats.iter().any(lacks), crowd.tally.deliveries))
+        })?;
+        match self.seats.iter().find(|seat| !seat.is_aside && seat.member.heard != sent) {
+            None => Ok(()),
+            Some(seat) => {
+                let why = format!("{} of {sent} messages reached one of the members", seat.member.heard);
+                Err(Failure::new("compare what everybody heard", why))
+            }
+        }
+    }
+
+    /// Waits until one member has heard everything that was said, in order.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn hear_out(&mut self, at: usize) -> Result<(), Failure> {
+        let sent = self.said();
+        self.until("the one who had stopped has heard everything", |crowd| {
+            let (heard, _) = crowd.heard(at);
+            Ok((heard == sent, heard))
+        })
+    }
+
+    /// Messages said so far.
+    #[must_use]
+    pub fn said(&self) -> u64 {
+        self.seats.iter().map(|seat| seat.sent).sum()
+    }
+
+    /// Messages that the member heard, and how many of them came from the log.
+    #[must_use]
+    pub fn heard(&self, at: usize) -> (u64, u64) {
+        self.seats.get(at).map_or((0, 0), |seat| (seat.member.heard, seat.member.missed))
+    }
+
+    /// From now on the member does not read.
+    pub fn stall(&mut self, at: usize) {
+        if let Some(seat) = self.seats.get_mut(at) {
+            seat.is_aside = true;
+            seat.token.iter().for_each(|token| self.net.pause_read(*token));
+        }
+    }
+
+    /// From now on the member reads again; what it hears still counts for nobody else.
+    pub fn resume(&mut self, at: usize) {
+        let token = self.seats.get(at).and_then(|seat| seat.token);
+        token.iter().for_each(|token| self.net.resume_read(*token));
+    }
+
+    /// Members from `from` on enter the room, and look who is there.
+    pub fn enter(&mut self, from: usize) {
+        self.tell(from, Member::enter);
+    }
+
+    /// Members from `from` on leave the room.
+    pub fn leave(&mut self, from: usize) {
+        self.tell(from, Member::leave);
+    }
+
+    fn tell(&mut self, from: usize, act: impl Fn(&mut Member)) {
+        for at in from..self.seats.len() {
+            let Some(seat) = self.seats.get_mut(at) else { return };
+            let was_settled = seat.member.is_settled();
+            act(&mut seat.member);
+            self.tally.settled -= usize::from(was_settled && !seat.member.is_settled());
+            self.talks(at);
+        }
+    }
+
+    /// Waits until all have done what they were told, and the first `present` members know that exactly they are there.
+    ///
+    /// # Errors
+    /// When it comes to a standstill before that.
+    pub fn agree(&mut self, present: usize) -> Result<(), Failure> {
+        self.until("everybody knows who is there", |crowd| {
+            let rosters = || crowd.seats.iter().take(present).filter_map(|seat| seat.member.roster());
+            let known = rosters().map(|roster| roster.count() as u64).sum::<u64>();
+            let all_settled = crowd.tally.settled == crowd.seats.len();
+            let is_done = all_settled && rosters().all(|roster| roster.is_first(present));
+            // Leaving makes the sum smaller: any change is progress.
+            Ok((is_done, known << 20 | crowd.tally.settled as u64))
+        })
+    }
+
+    /// Lets time pass, in which nobody does anything but answer.
+    ///
+    /// # Errors
+    /// When a connection ends meanwhile.
+    pub fn rest(&mut self, time: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.turn(end)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a load until `end`.
+    ///
+    /// # Errors
+    /// When the subject ends a connection or breaks the order.
+    pub fn speak_until(&mut self, end: Instant, speech: &mut Speech) -> Result<(), Failure> {
         let stuck = end + PATIENCE;
         while Instant::now() < end {
             let now = self.nanos(Instant::now());
-            match speech.load.pace {
-                Pace::Window { messages, limit } => self.fill_windows(messages, limit, now, speech)?,
-                Pace::Rate(rate) => self.say_due(rate, now, speech)?,
-            }
             let deadline = match speech.load.pace {
-                Pace::Window { .. } if speech.is_limited() => end.min(Instant::now() + PAUSE),
-                Pace::Window { .. } => end,
-                // The system's timers are too coarse for what is due next.
-                Pace::Rate(_) => Instant::now(),
+                Pace::Window(messages) => {
+                    self.fill_windows(messages, now, speech)?;
+                    end
+                }
+                Pace::Rate(rate) => {
+                    self.say_due(rate, now, speech)?;
+                    // The system's timers are too coarse for what is due next.
+                    Instant::now()
+                }
             };
             self.turn(deadline)?;
             if Instant::now() > stuck {
@@ -180,19 +293,12 @@ impl Crowd {
         Ok(())
     }
 
-    fn fill_windows(
-        &mut self,
-        window: u32,
-        limit: f64,
-        now: u64,
-        speech: &mut Speech,
-    ) -> Result<(), Failure> {
-        for (sender, allowance) in (0..speech.load.senders).zip(&mut speech.allowance) {
+    fn fill_windows(&mut self, window: u32, now: u64, speech: &Speech) -> Result<(), Failure> {
+        for sender in 0..speech.load.senders {
             let at = usize::from(sender);
             let returned = self.tally.returned.get(at).copied().unwrap_or_default();
             let wanted = returned + u64::from(window);
-            allowance.renew(limit, now);
-            while self.seats.get(at).is_some_and(|seat| seat.sent < wanted) && allowance.spend() {
+            while self.seats.get(at).is_some_and(|seat| seat.sent < wanted) {
                 self.say(Stamp { due: now, sender }, speech.load.text_len)?;
             }
         }
@@ -282,13 +388,19 @@ impl Crowd {
     fn read(&mut self, token: ConnToken) -> Result<(), Failure> {
         let Some(&at) = self.by_token.get(&token) else { return Ok(()) };
         let Some(seat) = self.seats.get_mut(at) else { return Ok(()) };
-        let was_in = seat.member.is_in();
+        let was_settled = seat.member.is_settled();
+        let is_aside = seat.is_aside;
         loop {
             match self.net.read(token) {
                 Read::Bytes(bytes) => {
                     let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
                     let tally = &mut self.tally;
-                    seat.member.take(bytes, |stamp| tally.hear(at, stamp, now))?;
+                    let hear = |stamp| {
+                        if !is_aside {
+                            tally.hear(at, stamp, now)
+                        }
+                    };
+                    seat.member.take(bytes, hear)?;
                 }
                 Read::Empty => break,
                 Read::Eof | Read::Closed => {
@@ -296,7 +408,7 @@ impl Crowd {
                 }
             }
         }
-        self.tally.entered += usize::from(!was_in && seat.member.is_in());
+        self.tally.settled += usize::from(!was_settled && seat.member.is_settled());
         if !seat.member.out.is_empty() {
             self.talks(at);
         }
@@ -327,48 +439,18 @@ impl Crowd {
     }
 }
 
-/// What was said, and may be.
+/// A load under way.
 #[derive(Debug)]
-struct Speech {
+pub struct Speech {
     load: Load,
     begin: u64,
     /// Messages of an open loop.
     spoken: u64,
-    /// Of each sender of a closed loop.
-    allowance: Vec<Allowance>,
 }
 
-/// Messages that a sender may say whatever its window: what accrues while nothing comes back is not all kept, or a standstill
-/// would end in a flood.
-#[derive(Clone, Debug)]
-struct Allowance {
-    messages: f64,
-    at: u64,
-}
-
-impl Speech {
-    /// Whether it is time, and no message on its way, that a sender waits for.
-    fn is_limited(&self) -> bool {
-        self.allowance.iter().any(|allowance| allowance.messages < 1.0)
-    }
-}
-
-impl Allowance {
-    fn renew(&mut self, limit: f64, now: u64) {
-        let seconds = Duration::from_nanos(now.saturating_sub(self.at)).as_secs_f64();
-        self.messages =
-            if limit.is_finite() { (self.messages + seconds * limit).min(MAX_BURST) } else { limit };
-        self.at = now;
-    }
-
-    fn spend(&mut self) -> bool {
-        let may = self.messages >= 1.0;
-        if may {
-            self.messages -= 1.0;
-        }
-        may
-    }
-}
+/// One [`watch`](Crowd::watch) of a crowd.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchId(usize);
 
 impl Tally {
     fn hear(&mut self, at: usize, stamp: Stamp, now: u64) {
@@ -378,8 +460,9 @@ impl Tally {
         {
             *returned += 1;
         }
-        if (self.from..self.until).contains(&stamp.due) {
-            self.latency.record(now.saturating_sub(stamp.due));
+        let is_due = |watch: &&mut Watch| (watch.from..watch.until).contains(&stamp.due);
+        if let Some(watch) = self.watches.iter_mut().find(is_due) {
+            watch.latency.record(now.saturating_sub(stamp.due));
         }
     }
 }

@@ -63,7 +63,8 @@ struct Row {
     text: String,
 }
 
-/// Inserts the messages of the log in `data` into a fresh database with the same table, flushing every commit. Messages
+/// Inserts the messages of the log in `data` into a fresh database, flushing every commit: into the plain table that a log
+/// begins with, all in one row, each number once. Messages
 /// that bear the same time count as one commit, so commits are rather taken for larger, and cheaper, than they were.
 ///
 /// # Errors
@@ -74,17 +75,12 @@ pub fn insert_again(data: &Path) -> Result<Inserted, Failure> {
 
 fn inserted(data: &Path) -> Result<Inserted, rusqlite::Error> {
     let log = Connection::open_with_flags(data.join("chat.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let table: String = log.query_row(
-        "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'messages'",
-        [],
-        |row| row.get(0),
-    )?;
     let rows = rows(&log)?;
 
     let mut copy = Connection::open(data.join("bare.db"))?;
     copy.pragma_update(None, "journal_mode", "WAL")?;
     copy.pragma_update(None, "synchronous", "FULL")?;
-    copy.execute_batch(&table)?;
+    copy.execute_batch(TABLE)?;
     let begin = thread_time();
     let mut commits = 0;
     for batch in rows.chunk_by(|one, other| one.time == other.time) {
@@ -104,7 +100,8 @@ fn inserted(data: &Path) -> Result<Inserted, rusqlite::Error> {
 
 fn rows(log: &Connection) -> Result<Vec<Row>, rusqlite::Error> {
     let mut select = log.prepare(
-        "SELECT room, seq, time_ms, sender, device, counter, text FROM messages ORDER BY id LIMIT ?1",
+        "SELECT room, seq, time_ms, sender, device, counter, text
+        FROM messages JOIN origins ON origins.id = origin ORDER BY messages.id LIMIT ?1",
     )?;
     let rows = select.query_map([MAX_ROWS], |row| {
         Ok(Row {
@@ -125,6 +122,12 @@ fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
+
+const TABLE: &str = "CREATE TABLE messages(
+    id INTEGER PRIMARY KEY, room INTEGER NOT NULL, seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, sender TEXT NOT NULL,
+    device BLOB NOT NULL, counter INTEGER NOT NULL, text TEXT NOT NULL,
+    UNIQUE(room, seq), UNIQUE(sender, device, counter)
+)";
 
 const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, sender, device, counter, text)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

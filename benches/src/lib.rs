@@ -4,15 +4,21 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`plan`] | what one run is asked to do |
-//! | [`campaign`] | all runs of one command, side by side |
+//! | [`campaign`] | fan-out and latency: the floor and the server, side by side |
+//! | [`stalled`] | a member that stops reading |
+//! | [`join`] | many people who come and go at once |
+//! | [`transfer`] | a file from peer to peer |
+//! | [`idle`] | connections that only are there |
 //! | [`subject`] | who is measured: a process, and how to speak to it |
 //! | [`crowd`] | the members, on one loop |
 //! | [`member`] | one member: login, framing, counting |
+//! | [`roster`] | who is in the room, as a member is told |
 //! | [`payload`] | a text that carries when it was due |
 //! | [`latency`] | a histogram of bounded size |
 //! | [`process`] | CPU time and memory of a process, from `/proc` |
 //! | [`floor`] | the floor: a bare broadcaster |
 //! | [`disk`] | the floors of the log: one flush, and a bare insert loop |
+//! | [`goal`] | what was aimed at, and whether it was met |
 //! | [`report`] | Markdown and JSON |
 //!
 //! The criterion benches are in `benches/benches/`.
@@ -24,13 +30,19 @@ pub mod cli;
 pub mod crowd;
 pub mod disk;
 pub mod floor;
+pub mod goal;
+pub mod idle;
+pub mod join;
 pub mod latency;
 pub mod member;
 pub mod payload;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod roster;
+pub mod stalled;
 pub mod subject;
+pub mod transfer;
 
 /// Why a run has no result: what was being done, and what went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +64,9 @@ impl Failure {
         move |error| Self::new(what, error)
     }
 }
+
+/// Descriptors of this process beside those of the members.
+pub const SPARE_DESCRIPTORS: usize = 64;
 
 /// Every connection is a descriptor: lifts this process' limit as far as the system lets it.
 ///

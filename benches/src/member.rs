@@ -3,16 +3,18 @@
 use bytes::BytesMut;
 use chatproto::conn::FrameReader;
 use chatproto::opaque::{ClientLogin, MECHANISM, OsRng, Password};
+use chatproto::ticket;
 use chatproto::wire::{
-    Blob, Body, Capabilities, ClientHello, DeviceId, FrameType, Join, LoginResponse, LoginStart, MAGIC,
-    MAX_FRAME, MESSAGE_MISSED, Message, Name, NoteRef, Pong, RawFrame, RequestId, RoomId, Say, Target,
-    TextRef, ToClient, VERSION,
+    Blob, Body, Capabilities, ClientHello, DeviceId, FrameType, Join, Leave, LoginResponse, LoginStart,
+    MAGIC, MAX_FRAME, MESSAGE_MISSED, Message, Name, NoteRef, Pong, RawFrame, RequestId, RoomId, Say, Target,
+    TextRef, ToClient, VERSION, Who,
 };
 
 use crate::Failure;
 use crate::floor;
 use crate::payload::Stamp;
-use crate::subject::PASSWORD;
+use crate::roster::Roster;
+use crate::subject::{Account, PASSWORD, Ticket};
 
 /// One connection to the subject.
 #[derive(Debug)]
@@ -38,15 +40,28 @@ enum Guest {
 struct ChatGuest {
     user: Name,
     device: DeviceId,
-    /// Whether it enters the room after its login.
-    joins: bool,
+    /// It logs in with this instead of the password.
+    ticket: Option<Ticket>,
+    task: Task,
     binding: Vec<u8>,
     login: Option<ClientLogin>,
+    default_room: Option<Name>,
     room: RoomId,
     /// Number of the last message that it has.
     last: u64,
     counter: u64,
-    is_in: bool,
+    is_settled: bool,
+    /// Who is in the room, if it looks.
+    roster: Option<Roster>,
+}
+
+/// What a member does once it is logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Nothing, until it is told to enter.
+    Wait,
+    /// Enters the default room.
+    Enter,
 }
 
 impl Member {
@@ -56,19 +71,25 @@ impl Member {
         Self::new(Guest::Floor { is_in: false })
     }
 
-    /// A device of `user` at the server; it enters the default room if it `joins`.
+    /// Member `number` of the server: with the device of the account's ticket, or else with one of its own.
     #[must_use]
-    pub fn of_server(user: Name, device: DeviceId, joins: bool) -> Self {
+    pub fn of_server(account: &Account, number: u64, task: Task) -> Self {
+        let mut device = [0; 16];
+        device[..8].copy_from_slice(&number.to_be_bytes());
+        let device = account.ticket.as_ref().map_or(DeviceId(device), |ticket| ticket.device);
         Self::new(Guest::Chat(Box::new(ChatGuest {
-            user,
+            user: account.name.clone(),
             device,
-            joins,
+            ticket: account.ticket.clone(),
+            task,
             binding: Vec::new(),
             login: None,
+            default_room: None,
             room: RoomId(0),
             last: 0,
             counter: 0,
-            is_in: false,
+            is_settled: false,
+            roster: None,
         })))
     }
 
@@ -95,12 +116,38 @@ impl Member {
         }
     }
 
-    /// Whether it hears everything that is said from now on.
+    /// Whether what it was told to do is done: it is logged in, or hears everything that is said in the room from now
+    /// on, or has left.
     #[must_use]
-    pub fn is_in(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         match &self.guest {
             Guest::Floor { is_in } => *is_in,
-            Guest::Chat(guest) => guest.is_in,
+            Guest::Chat(guest) => guest.is_settled,
+        }
+    }
+
+    /// Enters the default room after a login in which it was to [wait](Task::Wait), and looks who is there from then on.
+    pub fn enter(&mut self) {
+        if let Guest::Chat(guest) = &mut self.guest {
+            guest.roster = Some(Roster::default());
+            guest.enter(&mut self.out);
+        }
+    }
+
+    /// Leaves the room again.
+    pub fn leave(&mut self) {
+        if let Guest::Chat(guest) = &mut self.guest {
+            guest.is_settled = false;
+            Leave { room: guest.room }.encode_frame(&mut self.out);
+        }
+    }
+
+    /// Who is in the room, if it [looks](Self::enter).
+    #[must_use]
+    pub fn roster(&self) -> Option<&Roster> {
+        match &self.guest {
+            Guest::Floor { .. } => None,
+            Guest::Chat(guest) => guest.roster.as_ref(),
         }
     }
 
@@ -212,13 +259,12 @@ impl ChatGuest {
         match frame {
             Some(ToClient::ServerHello(_)) => self.start_login(out),
             Some(ToClient::LoginChallenge(challenge)) => self.prove(challenge.data.as_bytes(), out),
-            Some(ToClient::LoginOk(ok)) if self.joins => {
-                let target = Target::Room(ok.default_room);
-                Join { request: RequestId(1), target, cursor: None }.encode_frame(out);
-                Ok(())
-            }
-            Some(ToClient::LoginOk(_)) => {
-                self.is_in = true;
+            Some(ToClient::LoginOk(ok)) => {
+                self.default_room = Some(ok.default_room.to_owned());
+                match self.task {
+                    Task::Wait => self.is_settled = true,
+                    Task::Enter => self.enter(out),
+                }
                 Ok(())
             }
             Some(ToClient::Joined(joined)) => {
@@ -227,7 +273,23 @@ impl ChatGuest {
                 Ok(())
             }
             Some(ToClient::CaughtUp(_)) => {
-                self.is_in = true;
+                // Changes are told from here on, so who was there before is asked now.
+                if self.roster.is_some() && !self.is_settled {
+                    Who { request: RequestId(2), target: Target::Id(self.room) }.encode_frame(out);
+                }
+                self.is_settled = true;
+                Ok(())
+            }
+            Some(ToClient::Left(_)) => {
+                self.is_settled = true;
+                Ok(())
+            }
+            Some(ToClient::Presence(presence)) => {
+                self.roster.iter_mut().for_each(|roster| roster.on_presence(&presence));
+                Ok(())
+            }
+            Some(ToClient::Members(page)) => {
+                self.roster.iter_mut().for_each(|roster| roster.on_members(&page));
                 Ok(())
             }
             Some(ToClient::Ping(ping)) => {
@@ -249,10 +311,7 @@ impl ChatGuest {
                 ToClient::Pong(_)
                 | ToClient::Posted(_)
                 | ToClient::Message(_)
-                | ToClient::Left(_)
-                | ToClient::Presence(_)
                 | ToClient::RoomList(_)
-                | ToClient::Members(_)
                 | ToClient::MessagePage(_)
                 | ToClient::DirectRoom(_)
                 | ToClient::Moderated(_)
@@ -271,16 +330,30 @@ impl ChatGuest {
         }
     }
 
+    fn enter(&mut self, out: &mut BytesMut) {
+        let Some(room) = &self.default_room else { return };
+        self.is_settled = false;
+        Join { request: RequestId(1), target: Target::Room(room.borrow()), cursor: None }.encode_frame(out);
+    }
+
     fn start_login(&mut self, out: &mut BytesMut) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::new("log in", error);
+        if let Some(ticket) = &self.ticket {
+            return self.send_login(ticket::MECHANISM, &ticket.secret, out);
+        }
         let password = Password::new(PASSWORD).map_err(|error| failed(&error))?;
         let (login, request) = ClientLogin::start(password, &mut OsRng).map_err(|error| failed(&error))?;
         self.login = Some(login);
+        self.send_login(MECHANISM, &request, out)
+    }
+
+    fn send_login(&self, mechanism: &str, data: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new("log in", error);
         LoginStart {
             user: self.user.borrow(),
             device: self.device,
-            mechanism: NoteRef::new(MECHANISM).map_err(|error| failed(&error))?,
-            data: Blob::new(&request).map_err(|error| failed(&error))?,
+            mechanism: NoteRef::new(mechanism).map_err(|error| failed(&error))?,
+            data: Blob::new(data).map_err(|error| failed(&error))?,
         }
         .encode_frame(out);
         Ok(())

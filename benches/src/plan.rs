@@ -23,12 +23,7 @@ pub struct Load {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// Closed loop: each sender keeps so many of its messages on their way to itself.
-    Window {
-        /// So many messages.
-        messages: u32,
-        /// Messages a second that a sender does not exceed, whatever its window allows; infinite for none.
-        limit: f64,
-    },
+    Window(u32),
     /// Open loop: so many messages a second from all senders together, whatever comes back. The latency of a message
     /// counts from the moment when it was due.
     Rate(f64),

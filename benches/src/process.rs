@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use crate::Failure;
@@ -13,6 +13,7 @@ use crate::Failure;
 #[derive(Debug)]
 pub struct Listening {
     child: Child,
+    out: Option<BufReader<ChildStdout>>,
     /// Where it accepts connections.
     pub addr: SocketAddr,
     /// The rest of the line on which it said so.
@@ -50,13 +51,9 @@ impl Listening {
         let name = command.get_program().display().to_string();
         let mut child =
             command.stdout(Stdio::piped()).spawn().map_err(Failure::io(format!("start {name}")))?;
-        let mut line = String::new();
-        let mut said = Ok(0);
-        if let Some(out) = child.stdout.take() {
-            said = BufReader::new(out).read_line(&mut line);
-        }
-        let mut listening = Self { child, addr: SocketAddr::from(([0; 4], 0)), rest: String::new() };
-        said.map_err(Failure::io(format!("listen to {name}")))?;
+        let out = child.stdout.take().map(BufReader::new);
+        let mut listening = Self { child, out, addr: SocketAddr::from(([0; 4], 0)), rest: String::new() };
+        let line = listening.next_line()?;
         let words = line.trim().strip_prefix("listening on ");
         let (addr, rest) = words.map_or(("", ""), |words| words.split_once(' ').unwrap_or((words, "")));
         listening.addr = addr
@@ -64,6 +61,18 @@ impl Listening {
             .map_err(|_| Failure::new(format!("start {name}"), format!("it said `{}`", line.trim())))?;
         rest.clone_into(&mut listening.rest);
         Ok(listening)
+    }
+
+    /// The next line that it says on standard output; waits for it.
+    ///
+    /// # Errors
+    /// When it says nothing more.
+    pub fn next_line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        if let Some(out) = &mut self.out {
+            out.read_line(&mut line).map_err(Failure::io("listen to what was started"))?;
+        }
+        Ok(line)
     }
 
     /// CPU time so far, to a hundredth of a second.
@@ -89,11 +98,7 @@ impl Listening {
     /// # Errors
     /// When the process has ended.
     pub fn resident(&self) -> Result<u64, Failure> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&path).map_err(Failure::io(format!("read {path}")))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| Failure::new(format!("read {path}"), "no VmRSS"))
+        memory(self.child.id(), "VmRSS:")
     }
 
     /// Asks it to end and waits until it has.
@@ -115,6 +120,26 @@ impl Drop for Listening {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU time of a process so far, kernel time included, to a hundredth of a second.
+///
+/// # Errors
+/// When the process has ended.
+pub fn cpu_time(pid: u32) -> Result<Duration, Failure> {
+    stat(&format!("/proc/{pid}/stat")).map(|(_, time)| time)
+}
+
+/// A size in the status of a process, by the line's name, in bytes.
+///
+/// # Errors
+/// When the process has ended.
+pub fn memory(pid: u32, name: &str) -> Result<u64, Failure> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(Failure::io(format!("read {path}")))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| Failure::new(format!("read {path}"), format!("no {name}")))
 }
 
 /// Name and CPU time of a process or a thread.

@@ -1,16 +1,71 @@
 //! The report: Markdown for people, JSON for programs.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::Failure;
+use crate::goal::{self, Goal};
+use crate::latency::Histogram;
+
 /// Everything that one command found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct Report<T> {
     /// What was asked for, in words.
     pub load: String,
     /// Processors that this machine has.
     pub processors: usize,
+    /// What was found.
+    #[serde(flatten)]
+    pub figures: T,
+    /// What was aimed at.
+    pub goals: Vec<Goal>,
+}
+
+/// What a command finds.
+pub trait Figures: Serialize {
+    /// Writes them as Markdown.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    fn write(&self, out: &mut String) -> std::fmt::Result;
+}
+
+impl<T: Figures> Report<T> {
+    /// A report of this machine.
+    #[must_use]
+    pub fn new(load: String, figures: T, goals: Vec<Goal>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { load, processors, figures, goals }
+    }
+
+    /// Writes the report to standard output, and as JSON to `json`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn publish(&self, json: Option<&Path>) -> Result<(), Failure> {
+        println!("{}", self.markdown());
+        let Some(path) = json else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(self).map_err(|error| Failure::new("write JSON", error))?;
+        fs::write(path, json).map_err(Failure::io(format!("write {}", path.display())))
+    }
+
+    /// The report as Markdown.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut out = format!("{} {} processors.\n\n", self.load, self.processors);
+        // Writing to a string does not fail.
+        let _ = self.figures.write(&mut out).and_then(|()| goal::write(&self.goals, &mut out));
+        out
+    }
+}
+
+/// The floor and the server under one load after another.
+#[derive(Clone, Debug, Serialize)]
+pub struct FanOut {
     /// How long this disk takes for one flush, in milliseconds.
     pub flush_ms: f64,
     /// One row for each number of members and each subject; the floor comes first.
@@ -66,22 +121,9 @@ pub struct Latency {
     pub max: f64,
 }
 
-impl Report {
-    /// The report as Markdown.
-    #[must_use]
-    pub fn markdown(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string does not fail.
-        let _ = self.write(&mut out);
-        out
-    }
-
+impl Figures for FanOut {
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(
-            out,
-            "{} {} processors; one flush takes {:.2} ms.\n",
-            self.load, self.processors, self.flush_ms
-        )?;
+        writeln!(out, "One flush of the disk takes {:.2} ms.\n", self.flush_ms)?;
         writeln!(
             out,
             "| members | pace | subject | deliveries/s | CPU-s per million | x floor | search CPU-s per million | \
@@ -126,12 +168,42 @@ fn notes(row: &Row) -> String {
     notes
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / (1024.0 * 1024.0)
+impl From<&Histogram> for Latency {
+    fn from(nanos: &Histogram) -> Self {
+        let at = |per_mille| millis(Duration::from_nanos(nanos.quantile(per_mille)));
+        let max = millis(Duration::from_nanos(nanos.max()));
+        Self { p50: at(500), p95: at(950), p99: at(990), max }
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-fn kib(bytes: u64) -> f64 {
-    bytes as f64 / 1024.0
+/// In milliseconds, for people.
+#[must_use]
+pub fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A count as a number to divide by.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts and sizes of one run are far below 2^52")]
+pub fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// In units of 1024 bytes, for people.
+#[must_use]
+pub fn kib(bytes: u64) -> f64 {
+    float(bytes) / 1024.0
+}
+
+/// In units of 1024 KiB, for people.
+#[must_use]
+pub fn mib(bytes: u64) -> f64 {
+    kib(bytes) / 1024.0
+}
+
+/// The value in the middle, by `key`.
+pub fn middle<T>(values: &[T], key: impl Fn(&T) -> f64) -> Option<&T> {
+    let mut sorted = values.iter().collect::<Vec<_>>();
+    sorted.sort_by(|one, other| key(one).total_cmp(&key(other)));
+    sorted.get(sorted.len() / 2).copied()
 }

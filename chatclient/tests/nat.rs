@@ -351,7 +351,7 @@ fn the_self_test_tells_who_can_be_reached() {
 /// Resets what goes from here to the other person, and lets nothing new begin.
 const CUT: &str = "table ip cut {
   chain out { type filter hook output priority 0
-    ip daddr 203.0.113.20-203.0.113.29 meta l4proto tcp reject with tcp reset
+    oifname \"wan\" ip daddr 203.0.113.20-203.0.113.29 meta l4proto tcp reject with tcp reset
   }
 }";
 

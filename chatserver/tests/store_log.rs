@@ -23,7 +23,7 @@ use chatserver::store::{
     StoreError, Write, WriteError,
 };
 use crossbeam_channel::bounded;
-use store_support::{DEVICE, PATIENCE, Running, append, create};
+use store_support::{DEVICE, PATIENCE, Running, append, create, recall};
 
 #[test]
 fn outcomes_come_in_the_order_of_requests_and_numbers_without_gap() {
@@ -177,6 +177,41 @@ fn numbering_goes_on_and_duplicates_stay_duplicates_across_a_restart() {
     assert_eq!(run.say(2, 5, "first here"), 1);
     let texts: Vec<_> = run.whole_room(1).into_iter().map(|message| message.text).collect();
     assert_eq!(texts, ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn a_recall_finds_what_was_stored_and_stores_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Running::start(dir.path());
+    run.create_room(1, "lobby");
+    assert_eq!(run.one(recall(1, 5)), Outcome::Absent { id: 1 });
+    run.send(append(2, 1, 5, "once"));
+    run.send(recall(3, 5));
+    let outcomes = run.outcomes(2);
+    let Outcome::Committed { time_ms, .. } = outcomes[0] else { panic!("not stored") };
+    assert_eq!(outcomes[1], Outcome::Duplicate { id: 3, room: 1, seq: 1, time_ms });
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    assert_eq!(run.one(recall(4, 5)), Outcome::Duplicate { id: 4, room: 1, seq: 1, time_ms });
+    assert_eq!(run.one(recall(5, u64::MAX)), Outcome::Absent { id: 5 });
+    assert_eq!(run.whole_room(1).len(), 1);
+}
+
+#[test]
+fn the_log_can_be_read_in_a_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Running::start(dir.path());
+    run.create_room(1, "lobby");
+    run.say(1, 5, "hello");
+    let conn = rusqlite::Connection::open(dir.path().join("chat.db")).unwrap();
+    let row = conn.query_row("SELECT room, seq, time, sender, text, device, counter FROM log", [], |row| {
+        let time: String = row.get(2)?;
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        let said = (row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(3)?);
+        Ok((said, row.get::<_, String>(4)?, row.get::<_, String>(5)?, row.get::<_, i64>(6)?))
+    });
+    let said = ("lobby".to_owned(), 1, "alice".to_owned());
+    assert_eq!(row.unwrap(), (said, "hello".to_owned(), "07".repeat(16), 5));
 }
 
 #[test]

@@ -130,7 +130,8 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::NoSuchPath
         | E::NoSuchNumber
         | E::NotAFile
-        | E::NoShare => ExitStatus::NotFound,
+        | E::NoShare
+        | E::Gone => ExitStatus::NotFound,
         E::NotMember
         | E::RoomExists
         | E::Forbidden

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::query::{Query, fitting};
 use super::router::{CatchUp, encode_missed};
 use super::{ConnId, Event, Hub, Record, Standing};
-use crate::wire::{CaughtUp, CloseReason, Gap, RequestId, RoomId};
+use crate::wire::{Body as _, CaughtUp, CloseReason, Gap, RequestId, RoomId};
 
 impl Hub {
     /// Lets a member that is behind in `room` go on at the end of this turn.
@@ -114,16 +114,29 @@ impl Hub {
         // The log may be ahead of what the hub was told: that comes live, once.
         let known = records.iter().take_while(|record| record.seq <= last).count();
         let records = fitting(records.get(..known).unwrap_or_default(), 0, self.config.page_bytes);
-        // What the log no longer has cannot be sent: the client is told which numbers are gone.
-        let first = records.first().map_or(last.saturating_add(1), |record| record.seq);
-        if first > after.saturating_add(1) {
-            self.send(id, &Gap { room, from: after.saturating_add(1), to: first.saturating_sub(1) });
-        }
         let mut frames = BytesMut::new();
-        encode_missed(records, &mut frames);
+        let mut next = after.saturating_add(1);
+        for run in records.chunk_by(|one, other| one.seq.saturating_add(1) == other.seq) {
+            // What the log no longer has cannot be sent: the client is told which numbers are gone.
+            let (first, end) =
+                (run.first().map_or(next, |record| record.seq), run.last().map(|record| record.seq));
+            encode_gap(room, next, first, &mut frames);
+            encode_missed(run, &mut frames);
+            next = end.map_or(next, |end| end.saturating_add(1));
+        }
+        if records.is_empty() {
+            encode_gap(room, next, last.saturating_add(1), &mut frames);
+        }
         self.send_bytes(id, frames.freeze());
         self.deliveries += u64::try_from(records.len()).unwrap_or(0);
         let cursor = records.last().map_or(last, |record| record.seq);
         self.router.fall_behind(room, id, cursor);
+    }
+}
+
+/// Tells that the numbers from `next` up to `first`, without it, are gone; if there are any.
+fn encode_gap(room: RoomId, next: u64, first: u64, out: &mut BytesMut) {
+    if first > next {
+        Gap { room, from: next, to: first.saturating_sub(1) }.encode_frame(out);
     }
 }

@@ -52,17 +52,17 @@ pub struct Record {
     pub text: Text,
 }
 
-/// What became of an append.
+/// What the log says to an [`Append`](Event::Append) or a [`Recall`](Event::Recall).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It is durable, with this number and time.
+    /// To an append: it is durable, with this number and time.
     Committed {
         /// Number in its room: one more than the last.
         seq: u64,
         /// Milliseconds since 1970-01-01 UTC.
         time: u64,
     },
-    /// The same (device, counter) is in the log already.
+    /// To both: the same (person, device, counter) is in the log already.
     Duplicate {
         /// The room it went to then.
         room: RoomId,
@@ -71,7 +71,11 @@ pub enum Stored {
         /// Milliseconds since 1970-01-01 UTC.
         time: u64,
     },
-    /// It could not be stored.
+    /// To both: the same (person, device, counter) was in the log, which has let go of the message since.
+    Forgotten,
+    /// To a recall: nothing of that kind was ever stored.
+    Absent,
+    /// It could not be stored, or not be looked for.
     Failed,
 }
 
@@ -174,6 +178,20 @@ pub enum Event {
         counter: u64,
         /// What was said.
         text: Text,
+    },
+    /// Was this message stored before? It may not be said now, but what was stored is acknowledged for good. Answer with
+    /// [`stored`](super::Hub::stored), in the order of the events, and store nothing.
+    Recall {
+        /// Ties the answer to it.
+        id: AppendId,
+        /// The room that it is said to now, if there is one.
+        room: Option<RoomId>,
+        /// Who said it.
+        from: Name,
+        /// On which device.
+        device: DeviceId,
+        /// The device's own number for it.
+        counter: u64,
     },
     /// Read messages upwards; answer with [`records`](super::Hub::records).
     Read {

@@ -16,8 +16,9 @@ use crate::wire::{
 pub(super) enum Query {
     /// The next page for somebody who is behind.
     Missed { conn: ConnId, room: RoomId, after: u64 },
-    /// A page of history or search; if not all fits, what is nearest to the anchor goes first.
-    Page { conn: ConnId, about: FrameType, request: RequestId, anchor: Anchor, seq: u64 },
+    /// A page of history or search; if not all fits, what is nearest to the anchor goes first. Once there were messages
+    /// to be had for it, if `is_due`.
+    Page { conn: ConnId, about: FrameType, request: RequestId, anchor: Anchor, seq: u64, is_due: bool },
     /// Whether somebody exists.
     User { from: Name, to: Name },
     /// Whether the person exists whom an order is about.
@@ -55,12 +56,17 @@ impl Hub {
             Anchor::Before | Anchor::After | Anchor::Around => history.seq,
         };
         let anchor = history.anchor;
+        let is_due = match anchor {
+            Anchor::Before => last > 0 && seq > 1,
+            Anchor::After => seq < last,
+            Anchor::Around => last > 0,
+        };
         if !self.may_ask(id) {
             let note = "too many requests are open";
             return self.send_error(id, ErrorCode::TooManyRequests, history, history.request.into(), note);
         }
         let about = FrameType::History;
-        let query = self.ask(Query::Page { conn: id, about, request: history.request, anchor, seq });
+        let query = self.ask(Query::Page { conn: id, about, request: history.request, anchor, seq, is_due });
         self.events.push_back(Event::History { id: query, room, anchor, seq, limit });
     }
 
@@ -90,7 +96,8 @@ impl Hub {
         }
         // The newest come first, and are kept.
         let (about, anchor) = (FrameType::Search, Anchor::After);
-        let query = self.ask(Query::Page { conn: id, about, request: search.request, anchor, seq: 0 });
+        let query =
+            self.ask(Query::Page { conn: id, about, request: search.request, anchor, seq: 0, is_due: false });
         self.events.push_back(Event::Search { id: query, rooms, words, limit });
     }
 
@@ -113,11 +120,19 @@ impl Hub {
     /// Answers [`Event::Read`], [`Event::History`] or [`Event::Search`]; an error answers with `None`.
     /// `false` if the hub did not ask.
     ///
-    /// An answer to [`Event::Read`] holds the messages directly above the number asked for, without a gap.
+    /// An answer to [`Event::Read`] holds the messages directly above the number asked for; one that is left out is gone
+    /// for good.
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
         match self.take_query(id, |query| !matches!(query, Query::User { .. } | Query::Order(_))) {
             Some(Query::Missed { conn, room, after }) => self.on_missed(conn, room, after, records),
-            Some(Query::Page { conn, about, request, anchor, seq }) => {
+            Some(Query::Page { conn, about, request, anchor: _, seq: _, is_due: true })
+                if records.is_some_and(<[Record]>::is_empty) =>
+            {
+                self.end_request(conn);
+                let note = "what was said there is not kept any more";
+                self.send_error(conn, ErrorCode::Gone, &about, request.into(), note);
+            }
+            Some(Query::Page { conn, about, request, anchor, seq, .. }) => {
                 let nearest = |records: &[Record]| match anchor {
                     Anchor::Before => records.len(),
                     Anchor::After => 0,
@@ -132,10 +147,14 @@ impl Hub {
         true
     }
 
-    fn on_page(&mut self, id: ConnId, about: FrameType, request: RequestId, records: Option<&[Record]>) {
+    fn end_request(&mut self, id: ConnId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.requests = client.requests.saturating_sub(1);
         }
+    }
+
+    fn on_page(&mut self, id: ConnId, about: FrameType, request: RequestId, records: Option<&[Record]>) {
+        self.end_request(id);
         let empty = MessagePage { request, more: false, messages: List::new(&[]) };
         let Some(records) = records else {
             return self.send_error(

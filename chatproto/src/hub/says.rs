@@ -8,19 +8,32 @@ use alloc::vec::Vec;
 
 use super::query::Query;
 use super::{AppendId, ConnId, Event, Hub, QueryId, Record, Stored};
-use crate::wire::{DeviceId, ErrorCode, Name, Posted, RoomId, Say, Target, Text};
+use crate::wire::{DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, Posted, RoomId, Say, Target, Text};
 
 /// Number of a room's first message.
 const FIRST: u64 = 1;
+
+/// In a `posted`: the message was stored, and the log has let go of its number since.
+const FORGOTTEN: u64 = 0;
+
+/// In a `posted`: the room cannot be told any more.
+const NO_ROOM: RoomId = RoomId(0);
 
 /// Messages that the log has not answered for, and those that wait for a lookup.
 #[derive(Debug, Default)]
 pub(super) struct Says {
     /// Answered in order nearly always, so the one looked for is at the front.
-    appends: VecDeque<(AppendId, Append)>,
+    asked: VecDeque<(AppendId, Asked)>,
     next: u64,
     /// First messages to people, while it is found out whether there is such a person.
     lookups: BTreeMap<(Name, Name), Vec<Waiting>>,
+}
+
+/// What the log was asked about a say.
+#[derive(Debug)]
+enum Asked {
+    Append(Append),
+    Recall(Recall),
 }
 
 #[derive(Debug)]
@@ -31,6 +44,29 @@ struct Append {
     device: DeviceId,
     counter: u64,
     text: Text,
+}
+
+/// A say that is refused unless it was stored before.
+#[derive(Debug)]
+struct Recall {
+    conn: ConnId,
+    room: Option<RoomId>,
+    counter: u64,
+    bytes: usize,
+    refusal: Refusal,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    code: ErrorCode,
+    retry_after: u32,
+    note: Note,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, note: &str) -> Self {
+        Self { code, retry_after: 0, note: NoteRef::truncated(note).to_owned() }
+    }
 }
 
 #[derive(Debug)]
@@ -54,19 +90,21 @@ impl Hub {
             (Target::Id(_) | Target::Room(_), Some(room)) if client.rooms.contains(&room) => {
                 if let Err((code, left)) = self.may_speak(room, &user, device, say.counter) {
                     let note = alloc::format!("you may not speak here {left}");
-                    let retry_after = left.as_retry_after();
-                    return self.send_error_until(id, code, say, say.counter, retry_after, &note);
+                    let refusal = Refusal { retry_after: left.as_retry_after(), ..Refusal::new(code, &note) };
+                    return self.recall(id, Some(room), user, device, say, refusal);
                 }
                 self.append(id, room, user, device, say.counter, say.text.to_owned());
             }
             (Target::User(_), Some(room)) => {
                 self.append(id, room, user, device, say.counter, say.text.to_owned());
             }
-            (Target::Id(_) | Target::Room(_), Some(_)) => {
-                self.send_error(id, ErrorCode::NotMember, say, say.counter, "join the room first");
+            (Target::Id(_) | Target::Room(_), Some(room)) => {
+                let refusal = Refusal::new(ErrorCode::NotMember, "join the room first");
+                self.recall(id, Some(room), user, device, say, refusal);
             }
             (Target::Id(_) | Target::Room(_), None) => {
-                self.send_error(id, ErrorCode::NoSuchRoom, say, say.counter, "no such room");
+                let refusal = Refusal::new(ErrorCode::NoSuchRoom, "no such room");
+                self.recall(id, None, user, device, say, refusal);
             }
             (Target::User(to), None) => self.look_up(id, &user, to.to_owned(), device, say),
         }
@@ -125,23 +163,50 @@ impl Hub {
     }
 
     fn append(&mut self, conn: ConnId, room: RoomId, from: Name, device: DeviceId, counter: u64, text: Text) {
-        let id = AppendId(self.says.next);
-        self.says.next += 1;
-        self.count_append(conn, text.as_str().len(), true);
         let append = Append { conn, room, from: from.clone(), device, counter, text: text.clone() };
-        self.says.appends.push_back((id, append));
+        let id = self.ask_log(conn, text.as_str().len(), Asked::Append(append));
         self.events.push_back(Event::Append { id, room, from, device, counter, text });
     }
 
-    /// Answers [`Event::Append`]. What is committed goes to the room in the order of these calls.
+    /// What may not be said now may have been said before, and its `posted` was lost: the log knows.
+    fn recall(
+        &mut self,
+        conn: ConnId,
+        room: Option<RoomId>,
+        from: Name,
+        device: DeviceId,
+        say: &Say<'_>,
+        refusal: Refusal,
+    ) {
+        let (counter, bytes) = (say.counter, say.text.as_str().len());
+        let id = self.ask_log(conn, bytes, Asked::Recall(Recall { conn, room, counter, bytes, refusal }));
+        self.events.push_back(Event::Recall { id, room, from, device, counter });
+    }
+
+    fn ask_log(&mut self, conn: ConnId, bytes: usize, asked: Asked) -> AppendId {
+        let id = AppendId(self.says.next);
+        self.says.next += 1;
+        self.count_append(conn, bytes, true);
+        self.says.asked.push_back((id, asked));
+        id
+    }
+
+    /// Answers [`Event::Append`] and [`Event::Recall`]. What is committed goes to the room in the order of these calls.
     ///
-    /// `false` if the hub did not ask, or if the number is not the next of the room: the log and the hub disagree, and
-    /// the program should stop.
+    /// `false` if the hub did not ask, or not that, or if the number is not the next of the room: the log and the hub
+    /// disagree, and the program should stop.
     pub fn stored(&mut self, id: AppendId, outcome: Stored) -> bool {
-        let Some(at) = self.says.appends.iter().position(|(pending, _)| *pending == id) else { return false };
-        let Some((_, append)) = self.says.appends.remove(at) else { return false };
-        self.count_append(append.conn, append.text.as_str().len(), false);
+        let Some(at) = self.says.asked.iter().position(|(pending, _)| *pending == id) else { return false };
+        let Some((_, asked)) = self.says.asked.remove(at) else { return false };
+        match asked {
+            Asked::Append(append) => self.appended(append, outcome),
+            Asked::Recall(recall) => self.recalled(&recall, outcome),
+        }
+    }
+
+    fn appended(&mut self, append: Append, outcome: Stored) -> bool {
         let Append { conn, room, from, device, counter, text } = append;
+        self.count_append(conn, text.as_str().len(), false);
         match outcome {
             Stored::Committed { seq, time } => {
                 let record = Record { room, seq, time, from, device, counter, text };
@@ -155,11 +220,37 @@ impl Hub {
                 self.flush_if_full();
             }
             Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),
+            Stored::Forgotten => self.send(conn, &Posted { counter, room, seq: FORGOTTEN, time: FORGOTTEN }),
             Stored::Failed => {
                 let say = Say { counter, target: Target::Id(room), text: text.borrow() };
                 let note = "the message could not be stored";
                 self.send_error(conn, ErrorCode::NotStored, &say, counter, note);
             }
+            Stored::Absent => return false,
+        }
+        true
+    }
+
+    fn recalled(&mut self, recall: &Recall, outcome: Stored) -> bool {
+        let Recall { conn, room, counter, bytes, refusal } = recall;
+        let (conn, counter, about) = (*conn, *counter, FrameType::Say);
+        self.count_append(conn, *bytes, false);
+        match outcome {
+            Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),
+            Stored::Forgotten => {
+                let room = room.unwrap_or(NO_ROOM);
+                self.send(conn, &Posted { counter, room, seq: FORGOTTEN, time: FORGOTTEN });
+            }
+            Stored::Absent => {
+                let Refusal { code, retry_after, note } = refusal;
+                self.send_error_until(conn, *code, &about, counter, *retry_after, note.as_str());
+            }
+            // A refusal would be for good, and may be wrong.
+            Stored::Failed => {
+                let note = "whether it was stored before cannot be told now; send it again later";
+                self.send_error(conn, ErrorCode::Busy, &about, counter, note);
+            }
+            Stored::Committed { .. } => return false,
         }
         true
     }

@@ -175,9 +175,9 @@ pub enum Event {
         counter: u64,
         /// The room it went to.
         room: RoomKey,
-        /// Its number in the room.
+        /// Its number in the room; 0 if the log has let go of the message since.
         seq: u64,
-        /// When it was stored, in milliseconds since 1970-01-01 UTC.
+        /// When it was stored, in milliseconds since 1970-01-01 UTC; 0 if the log has let go of it.
         time: u64,
     },
     /// Something this device said was refused for good.

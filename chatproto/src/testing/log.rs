@@ -20,7 +20,7 @@ pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
 pub struct MemoryLog {
     delay: Duration,
     rooms: BTreeMap<RoomId, Room>,
-    known: BTreeMap<(Name, DeviceId, u64), (RoomId, u64, u64)>,
+    known: BTreeMap<Key, (RoomId, u64, u64)>,
     users: Option<BTreeSet<Name>>,
     waiting: VecDeque<Change>,
     batch: VecDeque<Change>,
@@ -34,6 +34,7 @@ struct Room {
     label: Label,
     house: House,
     topic: Note,
+    last: u64,
     records: Vec<Record>,
 }
 
@@ -42,7 +43,11 @@ enum Change {
     Room { room: RoomId, label: Label, house: House },
     Moderate { room: RoomId, action: Action, user: Option<Name>, seconds: u32, note: Note, now: Instant },
     Append { id: AppendId, record: Record },
+    Recall { id: AppendId, key: Key },
 }
+
+/// What names a message for good: who said it, on which device, the device's number for it.
+type Key = (Name, DeviceId, u64);
 
 #[derive(Debug, Clone)]
 enum Answer {
@@ -91,6 +96,9 @@ impl MemoryLog {
                 // The number and the time are given when it is committed.
                 let record = Record { room, seq: 0, time: 0, from, device, counter, text };
                 self.waiting.push_back(Change::Append { id, record });
+            }
+            Event::Recall { id, from, device, counter, .. } => {
+                self.waiting.push_back(Change::Recall { id, key: (from, device, counter) });
             }
             Event::Read { id, room, after, limit } => {
                 let found = self.history(room, Anchor::After, after, limit);
@@ -163,7 +171,7 @@ impl MemoryLog {
         self.rooms.iter().map(|(id, room)| RoomRecord {
             room: *id,
             label: room.label.clone(),
-            last: last(room),
+            last: room.last,
             topic: room.topic.clone(),
             house: room.house.clone(),
         })
@@ -208,7 +216,13 @@ impl MemoryLog {
             match change {
                 Change::Room { room, label, house } => {
                     let topic = NoteRef::EMPTY.to_owned();
-                    self.rooms.entry(room).or_insert(Room { label, house, topic, records: Vec::new() });
+                    self.rooms.entry(room).or_insert(Room {
+                        label,
+                        house,
+                        topic,
+                        last: 0,
+                        records: Vec::new(),
+                    });
                 }
                 Change::Moderate { room, action, user, seconds, note, now } => {
                     let Some(room) = self.rooms.get_mut(&room) else { continue };
@@ -222,19 +236,32 @@ impl MemoryLog {
                     let stored = self.append(Record { time, ..record });
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
+                Change::Recall { id, key } => {
+                    let stored = self.earlier(&key).unwrap_or(Stored::Absent);
+                    self.answers.push_back(Answer::Stored(id, stored));
+                }
             }
         }
     }
 
+    /// What became of a message that was stored before.
+    fn earlier(&self, key: &Key) -> Option<Stored> {
+        let &(room, seq, time) = self.known.get(key)?;
+        let records = self.rooms.get(&room).map_or(&[][..], |room| &room.records);
+        let is_kept = records.binary_search_by_key(&seq, |record| record.seq).is_ok();
+        Some(if is_kept { Stored::Duplicate { room, seq, time } } else { Stored::Forgotten })
+    }
+
     fn append(&mut self, record: Record) -> Stored {
         let key = (record.from.clone(), record.device, record.counter);
-        if let Some(&(room, seq, time)) = self.known.get(&key) {
-            return Stored::Duplicate { room, seq, time };
+        if let Some(stored) = self.earlier(&key) {
+            return stored;
         }
         let Some(room) = self.rooms.get_mut(&record.room).filter(|_| !self.fails) else {
             return Stored::Failed;
         };
-        let (seq, time) = (last(room).saturating_add(1), record.time);
+        let (seq, time) = (room.last.saturating_add(1), record.time);
+        room.last = seq;
         self.known.insert(key, (record.room, seq, time));
         room.records.push(Record { seq, ..record });
         Stored::Committed { seq, time }
@@ -265,9 +292,4 @@ impl MemoryLog {
         found.truncate(limit.into());
         found
     }
-}
-
-/// Number of the last message of a room; what retention dropped counts.
-fn last(room: &Room) -> u64 {
-    room.records.last().map_or(0, |record| record.seq)
 }

@@ -29,9 +29,9 @@ body! {
     frame Posted Posted {
         /// The sender's number.
         counter: u64,
-        /// The room it went to.
+        /// The room it went to; 0 if that is not known any more.
         room: RoomId,
-        /// Its number in the room.
+        /// Its number in the room; 0 if the log has let go of the message since.
         seq: u64,
         /// When it was stored, in milliseconds since 1970-01-01 UTC.
         time: u64,

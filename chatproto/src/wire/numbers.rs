@@ -108,6 +108,7 @@ table! {
         9 ShuttingDown "shutting_down" "The server is going away."
         10 Busy "busy" "Too much at once; try again after the given time."
         11 NotSupported "not_supported" "The frame is known, but this side does not offer what it asks for."
+        12 Gone "gone" "What is asked for was there once and is not kept any more."
 
         20 LoginRefused "login_refused" "Wrong ID or password."
         21 UnknownMechanism "unknown_mechanism" "The server does not offer this login mechanism."

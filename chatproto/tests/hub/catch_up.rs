@@ -85,15 +85,50 @@ fn numbers_that_retention_dropped_are_told_as_a_gap() {
     let bob = desk.login("bob", 2);
     desk.join(bob, "lobby", Some(2));
     let frames = desk.frames(bob);
-    let gaps: Vec<(u64, u64)> = frames
-        .iter()
-        .filter_map(|frame| match frame {
-            ToClient::Gap(gap) => Some((gap.from, gap.to)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(gaps, [(3, 6)]);
+    assert_eq!(gaps(&frames), [(3, 6)]);
     assert_eq!(seqs(&frames), [7, 8, 9, 10]);
+    assert_eq!(caught_up(&frames), [10]);
+}
+
+fn gaps(frames: &[ToClient<'_>]) -> Vec<(u64, u64)> {
+    let gap = |frame: &ToClient<'_>| match frame {
+        ToClient::Gap(gap) => Some((gap.from, gap.to)),
+        _ => None,
+    };
+    frames.iter().filter_map(gap).collect()
+}
+
+#[test]
+fn a_room_of_which_nothing_is_left_is_one_gap() {
+    let mut desk = room_with(10);
+    desk.log.forget(&Label::Group(name("lobby")), 10);
+    let bob = desk.login("bob", 2);
+    desk.join(bob, "lobby", Some(2));
+    let frames = desk.frames(bob);
+    assert_eq!((gaps(&frames), caught_up(&frames), seqs(&frames)), (vec![(3, 10)], vec![10], vec![]));
+    desk.say(bob, 1, "lobby", "anew");
+    desk.commit();
+    assert_eq!(messages(&desk.frames(bob)), [(11, "anew", false)]);
+}
+
+#[test]
+fn holes_within_a_page_are_gaps_in_their_places() {
+    let mut desk = room_with(10);
+    let bob = desk.login("bob", 2);
+    let lobby = name("lobby");
+    let join = Join { request: RequestId(1), target: Target::Room(lobby.borrow()), cursor: Some(2) };
+    desk.hub.handle_input(bob, &join.to_bytes(), desk.now);
+    let id = loop {
+        if let Event::Read { id, after: 2, .. } = desk.hub.poll_event().expect("the log is asked") {
+            break id;
+        }
+    };
+    let kept = |record: &&Record| [4, 5, 9].contains(&record.seq);
+    let records = desk.log.records(&Label::Group(lobby.clone()));
+    let records: Vec<Record> = records.iter().filter(kept).cloned().collect();
+    assert!(desk.hub.records(id, Some(&records)));
+    let frames = desk.frames(bob);
+    assert_eq!((gaps(&frames), seqs(&frames)), (vec![(3, 3), (6, 8)], vec![4, 5, 9, 10]));
     assert_eq!(caught_up(&frames), [10]);
 }
 

@@ -106,6 +106,7 @@ fn a_private_room_is_nothing_to_strangers_and_open_to_the_invited() {
         desk.send(conn, &Who { request: RequestId(1), target });
         desk.send(conn, &History { request: RequestId(1), target, anchor: Anchor::Before, seq: 0, limit: 9 });
         order(desk, conn, "den", Action::Topic, "", 0, "mine");
+        desk.commit();
         codes(&desk.frames(conn))
     };
     assert_eq!(strangers(&mut desk, bob), [ErrorCode::NoSuchRoom; 6]);
@@ -166,17 +167,19 @@ fn the_muted_are_refused_with_the_time_left_and_speak_again_after_it() {
     desk.pass(20_000);
     desk.skip(bob);
     desk.say(bob, 1, "garden", "mmm");
+    desk.commit();
     let [ToClient::Error(error)] = desk.frames(bob)[..] else { panic!("not refused") };
     assert_eq!((error.code, error.request, error.retry_after), (ErrorCode::Muted, 1, 40_000));
     assert_eq!(error.note.as_str(), "you may not speak here for another 40 s");
     desk.pass(20_000);
-    desk.pass(20_000);
+    desk.pass(20_000 - 2 * COMMIT);
     desk.say(bob, 2, "garden", "sorry");
     desk.commit();
     assert_eq!(messages(&desk.frames(carol)), [(1, "sorry", false)]);
 
     order(&mut desk, alice, "garden", Action::Mute, "bob", 0, "");
     desk.say(bob, 3, "garden", "mmm");
+    desk.commit();
     assert_eq!(codes(&desk.frames(bob)), [ErrorCode::Muted]);
     order(&mut desk, alice, "garden", Action::Unmute, "bob", 0, "");
     desk.say(bob, 4, "garden", "thanks");
@@ -197,6 +200,7 @@ fn a_banned_person_is_removed_with_every_device_and_enters_when_the_time_is_over
     }
     assert_eq!(presence(&desk.frames(carol)), [(chatproto::wire::Change::Departed, "bob")]);
     desk.say(bob, 1, "garden", "but");
+    desk.commit();
     desk.join(bob, "garden", None);
     let frames = desk.frames(bob);
     assert_eq!(codes(&frames), [ErrorCode::NotMember, ErrorCode::Banned]);
@@ -223,6 +227,7 @@ fn slow_mode_holds_back_members_and_not_operators() {
     desk.commit();
     desk.skip(bob);
     desk.say(bob, 2, "garden", "two");
+    desk.commit();
     let [ToClient::Error(error)] = desk.frames(bob)[..] else { panic!("not refused") };
     assert_eq!((error.code, error.request), (ErrorCode::SlowMode, 2));
     assert_eq!(u64::from(error.retry_after), 5_000 - 2 * COMMIT);

@@ -23,6 +23,7 @@ mod operate;
 mod paging;
 mod presence;
 mod properties;
+mod repeats;
 mod rooms;
 mod says;
 mod slow_readers;

@@ -126,6 +126,39 @@ fn search_that_was_not_agreed_on_is_not_supported() {
 }
 
 #[test]
+fn history_that_is_not_kept_is_told_from_the_beginning_and_the_end() {
+    let mut desk = Desk::new();
+    let alice = desk.member("alice", 1);
+    desk.fill(alice, 1, 10, 10);
+    desk.skip(alice);
+    desk.log.forget(&chatproto::hub::Label::Group(name("lobby")), 6);
+    let mut ask = |anchor, seq| {
+        let lobby = name("lobby");
+        let target = Target::Room(lobby.borrow());
+        desk.send(alice, &History { request: RequestId(4), target, anchor, seq, limit: 3 });
+        let frames = desk.frames(alice);
+        match errors(&frames)[..] {
+            [(code, 4, _)] => Err(code),
+            _ => Ok(pages(&frames)),
+        }
+    };
+    assert_eq!(ask(Anchor::Before, 9), Ok(vec![7, 8]));
+    assert_eq!(ask(Anchor::Before, 7), Err(ErrorCode::Gone));
+    assert_eq!(ask(Anchor::Before, 1), Ok(vec![]), "nothing was ever there");
+    assert_eq!(ask(Anchor::After, 0), Ok(vec![7, 8, 9]));
+    assert_eq!(ask(Anchor::After, 10), Ok(vec![]), "nothing is there yet");
+    assert_eq!(ask(Anchor::Around, 2), Ok(vec![7, 8, 9]));
+    desk.log.forget(&chatproto::hub::Label::Group(name("lobby")), 10);
+    let lobby = name("lobby");
+    let target = Target::Room(lobby.borrow());
+    for anchor in [Anchor::Before, Anchor::Around] {
+        desk.send(alice, &History { request: RequestId(4), target, anchor, seq: 8, limit: 3 });
+        assert_eq!(errors(&desk.frames(alice))[0].0, ErrorCode::Gone);
+    }
+    assert!(desk.hub.wants_read(alice), "no request is left open");
+}
+
+#[test]
 fn questions_past_the_limit_are_refused() {
     let mut desk = Desk::with(|config| config.max_requests = 2);
     let alice = desk.member("alice", 1);

@@ -74,6 +74,7 @@ fn rooms_by_number_must_exist_and_conversations_be_ones_own() {
         );
         desk.send(carol, &Search { request: RequestId(8), target: Some(target), limit: 1, words: text });
         desk.send(carol, &Say { counter: 9, target, text });
+        desk.commit();
         let refused = errors(&desk.frames(carol));
         let expected: Vec<(ErrorCode, u64)> = (5..10).map(|request| (code, request)).collect();
         let refused: Vec<(ErrorCode, u64)> = refused.iter().map(|(code, at, _)| (*code, *at)).collect();
@@ -96,6 +97,7 @@ fn leaving_is_confirmed_and_ends_delivery() {
     desk.send(bob, &Leave { room });
     assert_eq!(errors(&desk.frames(bob))[0].0, ErrorCode::NotMember);
     desk.say(bob, 1, "lobby", "hm");
+    desk.commit();
     assert_eq!(errors(&desk.frames(bob))[0].0, ErrorCode::NotMember);
 }
 

@@ -94,7 +94,7 @@ PARTS = {
 # Appendix A: width in bytes, then the names by number.
 TABLES = {
     "error_code": (2, """1 malformed 2 too_large 3 unknown_frame 4 wrong_state 5 version 6 timeout 7 flood 8 internal
-        9 shutting_down 10 busy 11 not_supported 20 login_refused 21 unknown_mechanism 22 replaced 23 account_removed
+        9 shutting_down 10 busy 11 not_supported 12 gone 20 login_refused 21 unknown_mechanism 22 replaced 23 account_removed
         30 no_such_room 31 no_such_user 32 not_member 33 too_many_rooms 34 not_stored 35 backlog 36 too_many_requests
         37 room_exists 38 forbidden 39 muted 40 slow_mode 41 banned 42 kicked
         50 offline 51 denied 52 expired 53 no_peer_port 54 withdrawn 55 answered_elsewhere 56 self_request

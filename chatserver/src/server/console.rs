@@ -134,7 +134,11 @@ pub(super) fn event(hub: &Hub, event: &Event) {
             tracing::debug!(%conn, user = user.as_str(), "login started")
         }
         Event::LoginResponse { conn, .. } => tracing::debug!(%conn, "login response"),
-        Event::Read { .. } | Event::History { .. } | Event::Search { .. } | Event::FindUser { .. } => {
+        Event::Recall { .. }
+        | Event::Read { .. }
+        | Event::History { .. }
+        | Event::Search { .. }
+        | Event::FindUser { .. } => {
             tracing::debug!(?event, "asked of the log");
         }
     }

@@ -257,6 +257,8 @@ impl Logins {
             }
             Outcome::Committed { .. }
             | Outcome::Duplicate { .. }
+            | Outcome::Forgotten { .. }
+            | Outcome::Absent { .. }
             | Outcome::RoomCreated { .. }
             | Outcome::Moderated { .. } => {}
         }

@@ -42,9 +42,12 @@ impl Meter {
     pub(super) fn written(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Committed { .. } => self.appended += 1,
-            Outcome::Duplicate { .. } => self.repeated += 1,
+            Outcome::Duplicate { .. } | Outcome::Forgotten { .. } => self.repeated += 1,
             Outcome::Failed { .. } => self.failed += 1,
-            Outcome::RoomCreated { .. } | Outcome::Moderated { .. } | Outcome::TicketKept { .. } => {}
+            Outcome::Absent { .. }
+            | Outcome::RoomCreated { .. }
+            | Outcome::Moderated { .. }
+            | Outcome::TicketKept { .. } => {}
         }
     }
 
@@ -77,6 +80,8 @@ impl Meter {
         page.gauge("chatserver_relays", "Links that pass through the server as ciphertext.", hub.relays());
         let help = "Bytes of relayed links, counted once.";
         page.counter("chatserver_relayed_bytes_total", help, relays.bytes());
+        let help = "Messages that retention has removed.";
+        page.counter("chatserver_messages_removed_total", help, log.removed());
         let help = "Time of one commit of the log with its flush.";
         page.histogram("chatserver_log_commit_seconds", help, log.commit_times());
         let help = "Time that the loop was busy between two waits.";

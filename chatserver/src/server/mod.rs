@@ -398,6 +398,7 @@ impl Server {
             asked @ (Event::RoomCreated { .. }
             | Event::Moderated { .. }
             | Event::Append { .. }
+            | Event::Recall { .. }
             | Event::Read { .. }
             | Event::History { .. }
             | Event::Search { .. }

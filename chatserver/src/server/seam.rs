@@ -12,9 +12,6 @@ use crate::store::{
     Search, Store, Write,
 };
 
-/// Most bytes of names and texts that one page from the log brings.
-const MAX_PAGE_BYTES: usize = 128 * 1024;
-
 /// Joins the names of a conversation's two people in the store; no name can hold it.
 const PAIR_SEPARATOR: char = '/';
 
@@ -101,6 +98,10 @@ impl Seam {
                 };
                 self.waiting.push_back(write);
             }
+            Event::Recall { id, from, device, counter, .. } => {
+                let sender = from.as_str().into();
+                self.waiting.push_back(Write::Recall { id: id.0, sender, device: device.0, counter });
+            }
             Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
             Event::History { id, room, anchor, seq, limit } => match anchor {
                 Anchor::Before => {
@@ -109,7 +110,7 @@ impl Seam {
                         room: room.0,
                         before: seq,
                         limit: limit.into(),
-                        max_bytes: MAX_PAGE_BYTES,
+                        max_bytes: page_bytes(hub),
                     };
                     read_or_fail(hub, store, id, read);
                 }
@@ -120,7 +121,7 @@ impl Seam {
                         room: room.0,
                         seq,
                         limit: limit.into(),
-                        max_bytes: MAX_PAGE_BYTES,
+                        max_bytes: page_bytes(hub),
                     };
                     read_or_fail(hub, store, id, read);
                 }
@@ -172,6 +173,8 @@ impl Seam {
             Outcome::Duplicate { id, room, seq, time_ms } => {
                 (id, Stored::Duplicate { room: RoomId(room), seq, time: time_ms })
             }
+            Outcome::Forgotten { id } => (id, Stored::Forgotten),
+            Outcome::Absent { id } => (id, Stored::Absent),
             Outcome::Failed { id, error } => {
                 tracing::error!(%error, "the log refused a write");
                 if let Some(made) = self.rooms.get_mut(&id) {
@@ -214,8 +217,14 @@ fn change(action: Action, is_private: bool) -> HouseChange {
     }
 }
 
+/// Bytes of names and texts to read for one page. As frames they are longer: it is all that a page can take, and what is
+/// read beyond it would be read again with the next one.
+fn page_bytes(hub: &Hub) -> usize {
+    hub.config().page_bytes
+}
+
 fn page(hub: &mut Hub, store: &Store, id: QueryId, room: RoomId, after: u64, limit: u16) {
-    let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: MAX_PAGE_BYTES };
+    let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: page_bytes(hub) };
     read_or_fail(hub, store, id, read);
 }
 

@@ -6,7 +6,7 @@ use chatproto::hub::Config;
 use chatproto::wire::{MAX_FRAME, MIN_FRAME};
 use serde::{Deserialize, Serialize};
 
-use super::values::{Bound, Number, Size, Time};
+use super::values::{Bound, Number, Period, Size, Time};
 use crate::server::RelayConfig;
 use crate::store::StoreConfig;
 
@@ -116,5 +116,7 @@ section! {
         max_queued_writes: Number<usize, 1, 1_000_000>,
         max_queued_reads: Number<usize, 1, 1_000_000>,
         max_file_bytes: Bound<MIB, { 1 << 47 }>,
+        keep_time: Period<MINUTE, { 36_500 * 24 * HOUR }>,
+        keep_bytes: Bound<{ 16 * MIB }, { 1 << 47 }>,
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct Time<const MIN: u64, const MAX: u64>(pub(super) Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bound<const MIN: u64, const MAX: u64>(pub(super) Option<u64>);
 
+/// A [`Time`] that may be `"forever"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Period<const MIN: u64, const MAX: u64>(pub(super) Option<Duration>);
+
 /// A socket address, or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Endpoint(pub(super) Option<SocketAddr>);
@@ -48,6 +52,12 @@ impl<const MIN: u64, const MAX: u64> From<Duration> for Time<MIN, MAX> {
 
 impl<const MIN: u64, const MAX: u64> From<Option<u64>> for Bound<MIN, MAX> {
     fn from(value: Option<u64>) -> Self {
+        Self(value)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> From<Option<Duration>> for Period<MIN, MAX> {
+    fn from(value: Option<Duration>) -> Self {
         Self(value)
     }
 }
@@ -91,6 +101,20 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bound<MIN, MAX> {
     }
 }
 
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Period<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (low, high) = (shown(MIN, &TIMES), shown(MAX, &TIMES));
+        let wanted =
+            format!("\"{FOREVER}\", or a text such as \"30 d\" (ms, s, min, h or d), from {low} to {high}");
+        let text = String::deserialize(from)?;
+        if text == FOREVER {
+            return Ok(Self(None));
+        }
+        let quantity = Quantity { wanted: &wanted, units: &TIMES, min: MIN, max: MAX };
+        quantity.visit_str(&text).map(|millis| Self(Some(Duration::from_millis(millis))))
+    }
+}
+
 impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
@@ -113,6 +137,15 @@ impl<const MIN: u64, const MAX: u64> Serialize for Bound<MIN, MAX> {
         match self.0 {
             Some(bytes) => to.serialize_str(&shown(bytes, &SIZES)),
             None => to.serialize_str(UNLIMITED),
+        }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Serialize for Period<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(time) => Time::<MIN, MAX>(time).serialize(to),
+            None => to.serialize_str(FOREVER),
         }
     }
 }
@@ -145,6 +178,7 @@ impl<const MIN: u64, const MAX: u64> Serialize for Time<MIN, MAX> {
 }
 
 const UNLIMITED: &str = "unlimited";
+const FOREVER: &str = "forever";
 const OFF: &str = "off";
 
 /// A unit's name and what it is worth; the smallest first.

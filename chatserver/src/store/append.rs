@@ -5,13 +5,15 @@ use std::{
     path::PathBuf,
 };
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::{
     StoreConfig,
     data_dir::DataDir,
     error::{DbError, StoreError},
     house::{self, HouseChange, RoleRow},
+    origins::Origins,
+    retention::Retention,
     rows::{self, RoomKind, RoomRow},
     schema,
     tickets::{self, NewTicket},
@@ -34,6 +36,18 @@ pub enum Write {
         counter: u64,
         /// What is said.
         text: String,
+    },
+    /// The question whether a message was stored before. It is answered as its append would be, except that nothing is
+    /// ever written.
+    Recall {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The account that said it.
+        sender: String,
+        /// The device that said it.
+        device: [u8; 16],
+        /// The device's own number for it.
+        counter: u64,
     },
     /// A new room. Creating the same room again (id, kind and name) is answered like the first time, and changes
     /// nothing: what failed may be repeated.
@@ -89,6 +103,7 @@ impl Write {
     pub fn id(&self) -> u64 {
         match self {
             Self::Append { id, .. }
+            | Self::Recall { id, .. }
             | Self::CreateRoom { id, .. }
             | Self::Moderate { id, .. }
             | Self::KeepTicket { id, .. } => *id,
@@ -99,6 +114,7 @@ impl Write {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append { sender, text, .. } => sender.len() + text.len(),
+            Self::Recall { sender, .. } => sender.len(),
             Self::CreateRoom { name, .. } => name.len(),
             Self::Moderate { by, note, .. } => by.len() + note.len(),
             Self::KeepTicket { user, record, .. } => user.len() + record.len(),
@@ -128,6 +144,16 @@ pub enum Outcome {
         seq: u64,
         /// The first one's time in Unix milliseconds.
         time_ms: u64,
+    },
+    /// The same sender, device and counter were in the log once, which has let go of the message since. Nothing was written.
+    Forgotten {
+        /// The write's id.
+        id: u64,
+    },
+    /// To a [`Write::Recall`]: the log never had it.
+    Absent {
+        /// The write's id.
+        id: u64,
     },
     /// The room exists now.
     RoomCreated {
@@ -168,6 +194,8 @@ impl Outcome {
         match self {
             Self::Committed { id, .. }
             | Self::Duplicate { id, .. }
+            | Self::Forgotten { id }
+            | Self::Absent { id }
             | Self::RoomCreated { id, .. }
             | Self::Moderated { id, .. }
             | Self::TicketKept { id, .. }
@@ -208,9 +236,11 @@ struct Tail {
 /// The appending end of the log, and what it knows of every room's end.
 #[derive(Debug)]
 pub(super) struct Log {
-    conn: Connection,
+    pub(super) conn: Connection,
     file: PathBuf,
     tails: HashMap<u32, Tail>,
+    pub(super) origins: Origins,
+    pub(super) retention: Retention,
     max_tickets: usize,
 }
 
@@ -222,7 +252,9 @@ impl Log {
         let file = dir.database();
         let conn = dir.connect()?;
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
-        Ok(Self { conn, file, tails, max_tickets: config.max_tickets })
+        let retention = Retention::new(config);
+        let origins = Origins::default();
+        Ok(Self { conn, file, tails, origins, retention, max_tickets: config.max_tickets })
     }
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
@@ -242,10 +274,22 @@ impl Log {
                         None => self.tails.remove(&room),
                     };
                 }
-                let failed = |write: &Write| Outcome::Failed { id: write.id(), error: error.clone().into() };
-                writes.iter().map(failed).collect()
+                // Some may be of this transaction, and never came to be.
+                self.origins.clear();
+                writes.iter().map(|write| self.failed(write, &error)).collect()
             }
         }
+    }
+
+    /// What cannot be stored now may have been stored before: on a full disk, what there is can be read.
+    fn failed(&mut self, write: &Write, error: &DbError) -> Outcome {
+        if let Write::Append { id, sender, device, counter, .. }
+        | Write::Recall { id, sender, device, counter } = write
+            && let Ok(Some(outcome)) = earlier(&self.conn, &mut self.origins, *id, sender, device, *counter)
+        {
+            return outcome;
+        }
+        Outcome::Failed { id: write.id(), error: error.clone().into() }
     }
 
     /// Writes what is committed back from the write-ahead log into the file, as far as readers let it.
@@ -264,8 +308,16 @@ impl Log {
         before: &mut BTreeMap<u32, Option<Tail>>,
     ) -> Result<Vec<Outcome>, DbError> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcomes =
-            Batch::prepare(&tx, &mut self.tails, before, self.max_tickets, now_ms)?.apply_all(writes)?;
+        let batch = Batch {
+            insert: tx.prepare_cached(INSERT)?,
+            tx: &tx,
+            tails: &mut self.tails,
+            origins: &mut self.origins,
+            before,
+            max_tickets: self.max_tickets,
+            now_ms,
+        };
+        let outcomes = batch.apply_all(writes)?;
         tx.commit()?;
         Ok(outcomes)
     }
@@ -276,23 +328,14 @@ struct Batch<'a> {
     tx: &'a Transaction<'a>,
     insert: CachedStatement<'a>,
     tails: &'a mut HashMap<u32, Tail>,
+    origins: &'a mut Origins,
     /// How the rooms that this batch touches ended before it.
     before: &'a mut BTreeMap<u32, Option<Tail>>,
     max_tickets: usize,
     now_ms: u64,
 }
 
-impl<'a> Batch<'a> {
-    fn prepare(
-        tx: &'a Transaction<'a>,
-        tails: &'a mut HashMap<u32, Tail>,
-        before: &'a mut BTreeMap<u32, Option<Tail>>,
-        max_tickets: usize,
-        now_ms: u64,
-    ) -> Result<Self, DbError> {
-        Ok(Self { tx, insert: tx.prepare_cached(INSERT)?, tails, before, max_tickets, now_ms })
-    }
-
+impl Batch<'_> {
     /// Applies every write. A row that is wrong in itself fails alone; what the next row would meet as well, or
     /// what has ended the transaction, fails them all.
     fn apply_all(mut self, writes: &[Write]) -> Result<Vec<Outcome>, DbError> {
@@ -316,6 +359,10 @@ impl<'a> Batch<'a> {
         match write {
             Write::Append { id, room, sender, device, counter, text } => {
                 self.append(*id, *room, sender, device, *counter, text)
+            }
+            Write::Recall { id, sender, device, counter } => {
+                let found = earlier(self.tx, self.origins, *id, sender, device, *counter)?;
+                Ok(found.unwrap_or(Outcome::Absent { id: *id }))
             }
             Write::CreateRoom { id, room, kind, name, owner, is_private } => {
                 self.create_room(*id, *room, *kind, name, owner.as_deref(), *is_private)
@@ -341,37 +388,24 @@ impl<'a> Batch<'a> {
         counter: u64,
         text: &str,
     ) -> Result<Outcome, WriteError> {
-        let counter = i64::try_from(counter).map_err(|_| WriteError::CounterTooLarge(counter))?;
+        let number = i64::try_from(counter).map_err(|_| WriteError::CounterTooLarge(counter))?;
         let Some(last) = self.tails.get(&room).copied() else {
             return Err(WriteError::NoSuchRoom(room));
         };
+        let origin = self.origins.intern(self.tx, sender, device).map_err(DbError::from)?;
+        let (origin, is_forgotten) = (origin.id, origin.forgotten.contains(counter));
         let next = Tail { seq: last.seq.saturating_add(1), time_ms: last.time_ms.max(self.now_ms) };
         let (seq, time) = (rows::to_i64(next.seq), rows::to_i64(next.time_ms));
-        let inserted =
-            self.insert.execute((room, seq, time, sender, device, counter, text)).map_err(DbError::from)?;
-        if inserted == 0 {
-            return self.earlier(id, sender, device, counter);
+        let is_new = !is_forgotten
+            && self.insert.execute((room, seq, time, origin, number, text)).map_err(DbError::from)? > 0;
+        if !is_new {
+            let found = earlier(self.tx, self.origins, id, sender, device, counter)?;
+            let damaged = || DbError::Damaged("a message is in one index and not in the other".into()).into();
+            return found.ok_or_else(damaged);
         }
         self.before.entry(room).or_insert(Some(last));
         self.tails.insert(room, next);
         Ok(Outcome::Committed { id, seq: next.seq, time_ms: next.time_ms })
-    }
-
-    /// What the log has under the same `(sender, device, counter)`.
-    fn earlier(&self, id: u64, sender: &str, device: &[u8; 16], counter: i64) -> Result<Outcome, WriteError> {
-        let found = self
-            .tx
-            .prepare_cached(EARLIER)
-            .and_then(|mut select| {
-                select
-                    .query_row((sender, device, counter), |row| {
-                        let (seq, time_ms) = (rows::unsigned(row, 1)?, rows::unsigned(row, 2)?);
-                        Ok(Outcome::Duplicate { id, room: row.get(0)?, seq, time_ms })
-                    })
-                    .optional()
-            })
-            .map_err(DbError::from)?;
-        found.ok_or_else(|| DbError::Damaged("a message is in one index and not in the other".into()).into())
     }
 
     fn create_room(
@@ -442,6 +476,26 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// What became of the message that was stored under the same `(sender, device, counter)`; `None` if there was none.
+fn earlier(
+    conn: &Connection,
+    origins: &mut Origins,
+    id: u64,
+    sender: &str,
+    device: &[u8; 16],
+    counter: u64,
+) -> Result<Option<Outcome>, DbError> {
+    let Some(origin) = origins.find(conn, sender, device)? else { return Ok(None) };
+    let duplicate = |row: &Row<'_>| {
+        let (seq, time_ms) = (rows::unsigned(row, 1)?, rows::unsigned(row, 2)?);
+        Ok(Outcome::Duplicate { id, room: row.get(0)?, seq, time_ms })
+    };
+    let number = rows::to_i64(counter);
+    let found = conn.prepare_cached(EARLIER)?.query_row((origin.id, number), duplicate).optional()?;
+    // One that is there goes before one that is gone: of ranges that were joined not every number was used.
+    Ok(found.or_else(|| origin.forgotten.contains(counter).then_some(Outcome::Forgotten { id })))
+}
+
 fn prepare(conn: &Connection, config: &StoreConfig) -> Result<HashMap<u32, Tail>, rusqlite::Error> {
     schema::set_durability(conn, config.durability)?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -455,11 +509,10 @@ fn prepare(conn: &Connection, config: &StoreConfig) -> Result<HashMap<u32, Tail>
     Ok(rows::load_rooms(conn)?.into_iter().map(tail).collect())
 }
 
-const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, sender, device, counter, text)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(sender, device, counter) DO NOTHING";
+const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, origin, counter, text)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(origin, counter) DO NOTHING";
 
-const EARLIER: &str =
-    "SELECT room, seq, time_ms FROM messages WHERE sender = ?1 AND device = ?2 AND counter = ?3";
+const EARLIER: &str = "SELECT room, seq, time_ms FROM messages WHERE origin = ?1 AND counter = ?2";
 
 const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, private, created_ms)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";

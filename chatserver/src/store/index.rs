@@ -73,6 +73,23 @@ impl Index {
         Ok(())
     }
 
+    /// Drops messages below `first`, which the log does not have any more, at most `limit`. Tells whether there were any.
+    pub(super) fn remove_below(&mut self, first: i64, limit: u32) -> Result<bool, rusqlite::Error> {
+        let tx = self.conn.transaction()?;
+        let ids = tx
+            .prepare_cached("SELECT id FROM texts_docsize WHERE id < ?1 ORDER BY id LIMIT ?2")?
+            .query_map((first, limit), |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        {
+            let mut delete = tx.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?;
+            for id in &ids {
+                delete.execute([id])?;
+            }
+        }
+        tx.commit()?;
+        Ok(!ids.is_empty())
+    }
+
     /// Turns words into an expression. They are quoted one by one: nothing in them is syntax.
     pub(super) fn plan(&self, words: &Words) -> Result<Plan, rusqlite::Error> {
         let mut clauses = Vec::new();

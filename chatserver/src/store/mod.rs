@@ -25,7 +25,9 @@
 //! - A room's numbers run 1, 2, 3 ... without gap; they are given inside the commit, and a commit that fails
 //!   consumes none. Times within a room never run backwards, whatever the system's clock does.
 //! - `(sender, device, counter)` is unique in the log for good: what is said twice is
-//!   [`Outcome::Duplicate`], with the number of the first.
+//!   [`Outcome::Duplicate`], with the number of the first. A [`Write::Recall`] asks for that and writes nothing.
+//! - What retention removes goes from the front of the log. Numbers go on, and a repeated message stays one: it is
+//!   [`Outcome::Forgotten`].
 //! - What can be found is what is committed: the index lags, but a search reads what the index does not have
 //!   yet from the log itself.
 //!
@@ -35,13 +37,16 @@
 mod accounts;
 mod append;
 pub(crate) mod copy;
+pub(crate) mod counters;
 mod data_dir;
 mod error;
 mod house;
 mod index;
+mod origins;
 mod query;
 mod reader;
 mod refused;
+mod retention;
 mod rows;
 mod schema;
 mod search;
@@ -49,7 +54,10 @@ mod tickets;
 mod words;
 mod writer;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 pub use self::{
     accounts::{Account, AccountError, Accounts, NewAccount},
@@ -99,6 +107,12 @@ pub struct StoreConfig {
     /// The greatest size of `chat.db` in bytes, rounded up to whole pages; beyond it writes fail with
     /// [`DbError::Full`]. Default `None`: the disk is the bound.
     pub max_file_bytes: Option<u64>,
+    /// How long messages are kept. Older ones are removed, the oldest first, within seconds where there are not many.
+    /// Default `None`: for good.
+    pub keep_time: Option<Duration>,
+    /// How many bytes of `chat.db` may be in use, accounts and all; beyond it the oldest messages are removed. Default
+    /// `None`: the disk is the bound.
+    pub keep_bytes: Option<u64>,
     /// Session tickets that one account may have, at least 1: the oldest go. Default 32, two for each device that may be
     /// connected at once. It bounds what somebody who logs in again and again can leave behind.
     pub max_tickets: usize,
@@ -113,6 +127,8 @@ impl Default for StoreConfig {
             max_queued_writes: 8_192,
             max_queued_reads: 1_024,
             max_file_bytes: None,
+            keep_time: None,
+            keep_bytes: None,
             max_tickets: MAX_TICKETS,
             clock: unix_ms,
         }

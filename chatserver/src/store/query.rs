@@ -90,11 +90,11 @@ fn read(conn: &Connection, sql: &str, room: u32, seq: u64, bounds: Bounds) -> Re
     Ok(page)
 }
 
-const AFTER: &str = "SELECT seq, time_ms, sender, device, counter, text FROM messages
-    WHERE room = ?1 AND seq > ?2 ORDER BY seq";
+const AFTER: &str = "SELECT seq, time_ms, sender, device, counter, text
+    FROM messages JOIN origins ON origins.id = origin WHERE room = ?1 AND seq > ?2 ORDER BY seq";
 
-const BEFORE: &str = "SELECT seq, time_ms, sender, device, counter, text FROM messages
-    WHERE room = ?1 AND seq < ?2 ORDER BY seq DESC";
+const BEFORE: &str = "SELECT seq, time_ms, sender, device, counter, text
+    FROM messages JOIN origins ON origins.id = origin WHERE room = ?1 AND seq < ?2 ORDER BY seq DESC";
 
 /// Messages in one page, whatever was asked for.
 pub(super) const MAX_ROWS: usize = 1_000;

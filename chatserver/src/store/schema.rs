@@ -12,10 +12,9 @@ use super::{Durability, error::StoreError};
 
 /// One step for each schema version; `PRAGMA user_version` counts those that a file has seen.
 ///
-/// In `messages`, `id` is the order of insertion and the search index's cursor: retention, when it comes, has to
-/// keep the newest row so that ids are not given twice, and has to remember the greatest counter that it
-/// removes for each `(sender, device)` so that a repeated say stays a duplicate (see `append::Batch::earlier`).
-/// A removed account frees nothing there: its messages keep their sender's name.
+/// In `messages`, `id` is the order of insertion and the search index's cursor: retention keeps the newest row, so that
+/// ids are not given twice, and notes in `forgotten` which counters it removes, so that a repeated say stays one. The view
+/// `log` is for people. A removed account frees nothing here: its messages keep their sender's name.
 const STEPS: [&str; 1] = ["
     CREATE TABLE meta(
         key TEXT PRIMARY KEY,
@@ -79,18 +78,33 @@ const STEPS: [&str; 1] = ["
         seconds INTEGER NOT NULL,
         note TEXT NOT NULL
     );
+    CREATE TABLE origins(
+        id INTEGER PRIMARY KEY,
+        sender TEXT NOT NULL,
+        device BLOB NOT NULL,
+        UNIQUE(sender, device)
+    );
     CREATE TABLE messages(
         id INTEGER PRIMARY KEY,
         room INTEGER NOT NULL,
         seq INTEGER NOT NULL,
         time_ms INTEGER NOT NULL,
-        sender TEXT NOT NULL,
-        device BLOB NOT NULL,
+        origin INTEGER NOT NULL,
         counter INTEGER NOT NULL,
         text TEXT NOT NULL,
         UNIQUE(room, seq),
-        UNIQUE(sender, device, counter)
+        UNIQUE(origin, counter)
     );
+    CREATE TABLE forgotten(
+        origin INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY(origin, first)
+    ) WITHOUT ROWID;
+    CREATE VIEW log AS SELECT
+        rooms.name AS room, messages.seq, strftime('%Y-%m-%dT%H:%M:%fZ', time_ms / 1000.0, 'unixepoch') AS time,
+        origins.sender, messages.text, hex(origins.device) AS device, messages.counter
+    FROM messages JOIN rooms ON rooms.id = messages.room JOIN origins ON origins.id = messages.origin;
     INSERT INTO meta(key, value) VALUES ('log_id', randomblob(16));
 "];
 
@@ -114,8 +128,9 @@ pub(super) fn open_read_only(file: &Path) -> Result<Connection, StoreError> {
 /// Makes commits on this connection as durable as asked.
 pub(super) fn set_durability(conn: &Connection, durability: Durability) -> Result<(), rusqlite::Error> {
     let synchronous = match durability {
-        Durability::Full => "FULL",
-        Durability::Os | Durability::Off => "NORMAL",
+        // Without messages little is written, and accounts and rooms are worth a flush.
+        Durability::Full | Durability::Off => "FULL",
+        Durability::Os => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", synchronous)
 }

@@ -56,7 +56,7 @@ impl Searcher {
 
     /// Indexes a bounded number of messages; tells when to go on, if there is more.
     fn step(&mut self) -> Option<Instant> {
-        match self.index_some() {
+        match self.index_some().and_then(|added| Ok(self.drop_some()? || added)) {
             Ok(more) => more.then(Instant::now),
             Err(error) => {
                 // Searches read what is not indexed from the log, so this costs speed and reach, not truth.
@@ -74,6 +74,13 @@ impl Searcher {
             .collect::<Result<Vec<(i64, String)>, _>>()?;
         self.index.add(&messages)?;
         Ok(!messages.is_empty())
+    }
+
+    /// Follows retention.
+    fn drop_some(&mut self) -> Result<bool, rusqlite::Error> {
+        let first: Option<i64> =
+            self.log.prepare_cached("SELECT min(id) FROM messages")?.query_row([], |row| row.get(0))?;
+        first.map_or(Ok(false), |first| self.index.remove_below(first, STEP))
     }
 
     fn answer(&self, search: &Search) -> Reply {
@@ -179,10 +186,12 @@ impl Found {
     }
 }
 
-const SCAN: &str = "SELECT room, seq, time_ms, sender, device, counter, text FROM messages
-    WHERE id > ?1 AND id <= ?2 ORDER BY id DESC";
+const SCAN: &str = "SELECT room, seq, time_ms, sender, device, counter, text
+    FROM messages JOIN origins ON origins.id = origin
+    WHERE messages.id > ?1 AND messages.id <= ?2 ORDER BY messages.id DESC";
 
-const ONE: &str = "SELECT room, seq, time_ms, sender, device, counter, text FROM messages WHERE id = ?1";
+const ONE: &str = "SELECT room, seq, time_ms, sender, device, counter, text
+    FROM messages JOIN origins ON origins.id = origin WHERE messages.id = ?1";
 
 /// Commits of this long are indexed together: an index is made much faster from many messages than from few.
 const GATHER: Duration = Duration::from_millis(250);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -14,6 +17,7 @@ use super::{
     append::{Log, Write},
     error::StoreError,
     refused::{self, Refused},
+    retention::MAX_REMOVED,
 };
 use crate::metrics::Histogram;
 
@@ -24,6 +28,7 @@ pub struct LogWriter {
     handover: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
     commit_times: Arc<Histogram>,
+    removed: Arc<AtomicU64>,
 }
 
 impl LogWriter {
@@ -39,11 +44,26 @@ impl LogWriter {
         let gate = handover.clone();
         let commit_times = Arc::new(Histogram::default());
         let times = commit_times.clone();
+        let removed = Arc::new(AtomicU64::new(0));
+        let count = removed.clone();
+        let sweep_at = log.retention.is_on().then(Instant::now);
+        let writer = move || Writer {
+            log,
+            queue,
+            handover: gate,
+            committed,
+            clock,
+            sink,
+            times,
+            removed: count,
+            sweep_at,
+            checkpointed: true,
+        };
         let thread = thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || Writer { log, queue, handover: gate, committed, clock, sink, times }.run())
+            .spawn(move || writer().run())
             .map_err(StoreError::io("start a thread for", "the message log"))?;
-        Ok(Self { requests: Some(requests), handover, thread: Some(thread), commit_times })
+        Ok(Self { requests: Some(requests), handover, thread: Some(thread), commit_times, removed })
     }
 
     /// Queues a write. Its outcome comes through the sink, after those of all writes queued before it.
@@ -59,6 +79,12 @@ impl LogWriter {
     #[must_use]
     pub fn commit_times(&self) -> &Histogram {
         &self.commit_times
+    }
+
+    /// Messages that retention has removed since the start.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// Queues writes from the front, in order, as far as there is room; the rest stays. The writer does not begin with
@@ -110,39 +136,83 @@ struct Writer {
     clock: fn() -> u64,
     sink: WriteSink,
     times: Arc<Histogram>,
+    removed: Arc<AtomicU64>,
+    /// When to look for messages that need not be kept; never without retention.
+    sweep_at: Option<Instant>,
+    /// Whether all that is committed was written back into the file, as far as readers let it.
+    checkpointed: bool,
 }
 
 impl Writer {
     fn run(mut self) {
         let mut batch = Vec::new();
-        let mut checkpointed = true;
-        while let Some(first) = self.next(&mut checkpointed) {
+        while let Some(first) = self.next() {
             self.collect(first, &mut batch);
             let begun = Instant::now();
             let outcomes = self.log.commit(&batch, (self.clock)());
             self.times.record(begun.elapsed());
+            let added = batch.len();
             batch.clear();
-            checkpointed = false;
+            self.checkpointed = false;
             (self.sink)(outcomes);
-            // Full: a token waits already. Disconnected: the indexer has ended, the log has not.
-            let _told = self.committed.try_send(());
+            self.tell_search();
+            if self.sweep_at.is_some_and(|at| at <= Instant::now()) {
+                self.sweep(added);
+            }
         }
         self.log.checkpoint();
     }
 
     /// The next write, or `None` when the store closes. A quiet moment is used to write the log back.
-    fn next(&self, checkpointed: &mut bool) -> Option<Write> {
-        if !*checkpointed {
-            match self.queue.recv_timeout(QUIET) {
+    fn next(&mut self) -> Option<Write> {
+        loop {
+            let quiet_at = (!self.checkpointed).then(|| Instant::now() + QUIET);
+            let Some(until) = quiet_at.into_iter().chain(self.sweep_at).min() else {
+                return self.queue.recv().ok();
+            };
+            match self.queue.recv_deadline(until) {
                 Ok(write) => return Some(write),
                 Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if self.sweep_at == Some(until) => self.sweep(0),
                 Err(RecvTimeoutError::Timeout) => {
                     self.log.checkpoint();
-                    *checkpointed = true;
+                    self.checkpointed = true;
                 }
             }
         }
-        self.queue.recv().ok()
+    }
+
+    /// Removes messages that need not be kept. While as many come as go, twice as many go as have just come.
+    fn sweep(&mut self, added: usize) {
+        let steps = 1 + 2 * added / usize::try_from(MAX_REMOVED).unwrap_or(usize::MAX);
+        let mut pause = SWEEP_INTERVAL;
+        for _ in 0..steps {
+            match self.log.remove_old((self.clock)()) {
+                Ok(step) => {
+                    if step.messages > 0 {
+                        self.removed.fetch_add(step.messages, Ordering::Relaxed);
+                        self.checkpointed = false;
+                        self.tell_search();
+                    }
+                    if !step.more {
+                        pause = SWEEP_INTERVAL;
+                        break;
+                    }
+                    pause = Duration::ZERO;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "old messages cannot be removed; trying again later");
+                    pause = SWEEP_RETRY;
+                    break;
+                }
+            }
+        }
+        self.sweep_at = Some(Instant::now() + pause);
+    }
+
+    fn tell_search(&self) {
+        // Full: a token waits already. Disconnected: the indexer has ended, the log has not.
+        let _told = self.committed.try_send(());
     }
 
     /// Adds what waits, without waiting for more: the flush of one commit is what gathers the next.
@@ -166,3 +236,9 @@ const MAX_BATCH_BYTES: usize = 4 << 20;
 
 /// So long without a write, and the write-ahead log is written back into the file.
 const QUIET: Duration = Duration::from_millis(500);
+
+/// Pause between two looks for messages that need not be kept, when the last found no more.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same after a look that failed.
+const SWEEP_RETRY: Duration = Duration::from_secs(10);

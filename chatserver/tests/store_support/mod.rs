@@ -124,6 +124,10 @@ pub(crate) fn append(id: u64, room: u32, counter: u64, text: &str) -> Write {
     Write::Append { id, room, sender: "alice".to_owned(), device: DEVICE, counter, text: text.to_owned() }
 }
 
+pub(crate) fn recall(id: u64, counter: u64) -> Write {
+    Write::Recall { id, sender: "alice".to_owned(), device: DEVICE, counter }
+}
+
 pub(crate) fn accounts(path: &Path) -> Accounts {
     Accounts::open(&DataDir::open(path).unwrap()).unwrap()
 }

@@ -51,6 +51,14 @@ fn a_batch_that_meets_a_full_disk_fails_whole_and_succeeds_when_there_is_room() 
     assert_eq!(orphan, [Outcome::Failed { id: 7, error: no_room }]);
     assert_eq!(log.tails.get(&1), Some(&Tail { seq: 1, time_ms: 10 }));
 
+    // What was stored before is still known to be: a repeat is no failure.
+    let mut repeated = [append(8, 1, "before".into()), append(6, 1, "x".repeat(100_000))];
+    if let Write::Append { counter, .. } = &mut repeated[0] {
+        *counter = 2;
+    }
+    let known = Outcome::Duplicate { id: 8, room: 1, seq: 1, time_ms: 10 };
+    assert_eq!(log.commit(&repeated, 35), [known, Outcome::Failed { id: 6, error: full }]);
+
     limit_pages(&log, 1_000);
     let outcomes = log.commit(&batch, 40);
     let expected = [
