@@ -52,7 +52,7 @@ pub struct Config {
     /// Introductions whose two ends may still ask the server to pass something on. Default 4,096 (below 400 bytes each).
     /// Past it the oldest is forgotten: its ends have what they know and nothing more. Answers floods of introductions.
     pub max_meetings: usize,
-    /// Links relayed at once. Default 64; none without the capability `relay`. Bounds descriptors and buffers of the
+    /// Links relayed at once. Default 0; a program that relays says so with the capability `relay`, too. Bounds descriptors and buffers of the
     /// program, and answers those who would make the server their tunnel.
     pub max_relays: usize,
     /// Tests of reachability that one address (of IPv6, one network of 64 bits) may ask for in an interval. Default 6.
@@ -94,7 +94,7 @@ impl Config {
             offer_timeout: Duration::from_secs(60),
             ticket_lifetime: Duration::from_secs(45),
             max_meetings: 4_096,
-            max_relays: 64,
+            max_relays: 0,
             reach_tests: 6,
             reach_interval: Duration::from_secs(600),
             page_messages: 256,

@@ -14,7 +14,10 @@ struct Pair {
 }
 
 fn desk() -> Desk {
-    Desk::with(|config| config.capabilities = all_capabilities())
+    Desk::with(|config| {
+        config.capabilities = all_capabilities();
+        config.max_relays = 64;
+    })
 }
 
 fn announce(desk: &mut Desk, conn: ConnId, port: u16) {

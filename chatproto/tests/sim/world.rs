@@ -483,6 +483,7 @@ fn config() -> Config {
     config.recent_bytes = 2 * 1024;
     config.max_appends = 16;
     config.capabilities = Capabilities::NONE.with(Capability::Ways).with(Capability::Relay);
+    config.max_relays = 4;
     config
 }
 
