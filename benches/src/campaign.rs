@@ -15,6 +15,9 @@ use crate::{Failure, SPARE_DESCRIPTORS, raise_descriptor_limit};
 /// The server's thread whose cost is not that of a delivery: it works off what was said, in its own time.
 const SEARCH_THREAD: &str = "log-search";
 
+/// Messages that one search reads from the log because the index does not have them yet; further behind, it would miss some.
+const MAX_SEARCH_LAG: f64 = 100_000.0;
+
 /// Runs everything that was asked for and publishes the report.
 ///
 /// # Errors
@@ -76,7 +79,7 @@ fn measure(subject: Subject, setup: &Setup, load: &Load) -> Result<Run, Failure>
     let before = running.process.resident()?;
     let mut crowd = Crowd::gather(&running, load.members, Task::Enter)?;
     let grown = running.process.resident()?.saturating_sub(before);
-    let measured = crowd.run(load, &running.process)?;
+    let measured = crowd.run(load, &running)?;
     drop(crowd);
     let data = running.stop()?;
     let inserted = data.map(|data| disk::insert_again(data.path())).transpose()?;
@@ -118,6 +121,7 @@ fn table(subjects: &[Subject], runs: &[Vec<Run>], load: &Load) -> Vec<Row> {
             resident: run.measured.resident,
             resident_per_connection: run.resident_per_connection,
             missed: run.measured.missed,
+            search_lag: runs.iter().map(|run| run.measured.search_lag).max().unwrap_or_default(),
         })
     };
     subjects.iter().zip(runs).filter_map(row).collect()
@@ -145,6 +149,11 @@ fn aims(subjects: &[Subject], rows: &[Row], load: &Load, is_tls: bool, flush_ms:
         let late = |goal: &str, at_most| {
             Some(Goal::new(format!("{own}: median latency"), goal, at_most, row.latency_ms.p50, "ms"))
         };
+        if matches!(load.pace, Pace::Window(_)) && durability != Durability::Off {
+            let (what, goal) =
+                (format!("{own}: search index behind"), "what one search reads beside the index");
+            goals.push(Goal::new(what, goal, MAX_SEARCH_LAG, float(row.search_lag), "messages"));
+        }
         let inserts = row.bare_sqlite_cpu_per_million.unwrap_or_default();
         goals.extend(match (load.pace, durability, load.members) {
             (Pace::Rate(_), Durability::Off, _) => late("1.3 x the floor's", 1.3 * floor.latency_ms.p50),

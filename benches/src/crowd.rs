@@ -10,7 +10,7 @@ use crate::latency::Histogram;
 use crate::member::{Member, Task};
 use crate::payload::Stamp;
 use crate::plan::{Load, Pace};
-use crate::process::{Cpu, Listening};
+use crate::process::Cpu;
 use crate::subject::{Dialect, Running};
 
 /// Members that may be on their way in at once; a server bounds its strangers.
@@ -32,6 +32,8 @@ pub struct Measured {
     pub latency: Histogram,
     /// The process' resident memory at its end, in bytes.
     pub resident: u64,
+    /// Messages that the search index did not have at its end.
+    pub search_lag: u64,
     /// Deliveries of the whole run that came from the log because a member was too slow.
     pub missed: u64,
 }
@@ -121,7 +123,8 @@ impl Crowd {
     ///
     /// # Errors
     /// When the subject refuses or loses anything.
-    pub fn run(&mut self, load: &Load, process: &Listening) -> Result<Measured, Failure> {
+    pub fn run(&mut self, load: &Load, subject: &Running) -> Result<Measured, Failure> {
+        let process = &subject.process;
         let mut speech = self.begin(load);
         let from = Instant::now() + load.warm_up;
         let until = from + load.measured;
@@ -132,6 +135,7 @@ impl Crowd {
         self.speak_until(until, &mut speech)?;
         let after = (Instant::now(), self.tally.deliveries, process.cpu()?);
         let resident = process.resident()?;
+        let search_lag = subject.search_lag()?;
         self.hear_all()?;
         Ok(Measured {
             time: after.0 - before.0,
@@ -139,6 +143,7 @@ impl Crowd {
             cpu: after.2.since(&before.2),
             latency: self.watched(watch),
             resident,
+            search_lag,
             missed: self.seats.iter().map(|seat| seat.member.missed).sum(),
         })
     }

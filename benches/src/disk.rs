@@ -42,6 +42,29 @@ fn flush(file: &mut File) -> std::io::Result<()> {
     file.sync_data()
 }
 
+/// How many messages of the log in `data` its search index does not have yet.
+///
+/// # Errors
+/// When one of the two databases cannot be read.
+pub fn search_lag(data: &Path) -> Result<u64, Failure> {
+    let number = |file: &str, question: &str| {
+        let open = Connection::open_with_flags(data.join(file), OpenFlags::SQLITE_OPEN_READ_ONLY);
+        open.and_then(|database| {
+            database.busy_timeout(BUSY_TIMEOUT)?;
+            database.query_row(question, [], |row| row.get::<_, i64>(0))
+        })
+    };
+    // The index first: what is committed between the questions counts as lag.
+    let indexed = number("search.db", "SELECT cursor FROM state");
+    let last = number("chat.db", "SELECT coalesce(max(id), 0) FROM messages");
+    let lag = indexed.and_then(|indexed| Ok(last?.saturating_sub(indexed)));
+    lag.map(|lag| u64::try_from(lag).unwrap_or(0))
+        .map_err(|error| Failure::new("look at the search index", error))
+}
+
+/// Time that another program may hold a database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a bare insert loop cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Inserted {

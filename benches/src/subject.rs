@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::Failure;
 use crate::cli::{Durability, ServerArgs};
+use crate::disk;
 use crate::process::Listening;
 
 /// Who is measured.
@@ -178,6 +179,14 @@ impl Running {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.process.addr
+    }
+
+    /// Messages that the server's search index does not have yet; 0 for the floor.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn search_lag(&self) -> Result<u64, Failure> {
+        self.data.as_ref().map_or(Ok(0), |data| disk::search_lag(data.path()))
     }
 
     /// The fingerprint of its certificate; nothing in plaintext.

@@ -17,7 +17,7 @@ use chatproto::opaque::{Password, PasswordError};
 use chatproto::wire::{Name, WireError};
 use clap::Parser;
 
-use crate::settings::{AcceptPolicy, Plaintext, RelayPolicy, Settings};
+use crate::settings::{AcceptPolicy, PaceSettings, Plaintext, RelayPolicy, Settings};
 use crate::state::{self, StateError};
 use crate::ui::Format;
 
@@ -64,6 +64,22 @@ pub struct Args {
     /// What links through the server's relay are wanted for; with `only`, peers learn no address of this client.
     #[arg(long, value_enum, default_value_t = RelayPolicy::Last)]
     pub relay: RelayPolicy,
+
+    /// Files that are sent at once, to all peers together; the others wait in a queue, each peer in its turn.
+    #[arg(long, value_name = "N", default_value = "12", value_parser = slots)]
+    pub upload_slots: usize,
+
+    /// Files that are sent at once to one peer.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = slots)]
+    pub upload_slots_per_peer: usize,
+
+    /// Bytes of files a second that may leave, as 500K or 2M; chat is not counted.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub upload_rate: Option<u64>,
+
+    /// Bytes of files a second that may come.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub download_rate: Option<u64>,
 
     /// The certificate that the server must show.
     #[arg(long, value_name = "sha256:HEX", conflicts_with = "insecure_plaintext")]
@@ -179,6 +195,12 @@ impl Args {
             },
             relay: self.relay,
             accept: self.accept,
+            pace: PaceSettings {
+                upload_slots: self.upload_slots,
+                upload_slots_per_peer: self.upload_slots_per_peer,
+                upload_rate: self.upload_rate,
+                download_rate: self.download_rate,
+            },
             stay: self.stay,
         })
     }
@@ -206,6 +228,34 @@ impl FromStr for PeerListen {
 fn name(text: &str) -> Result<Name, WireError> {
     Name::new(text)
 }
+
+fn slots(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_SLOTS).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {MAX_SLOTS}"))
+}
+
+/// Most files that may be sent at once. Each may hold two units of a megabyte in memory.
+const MAX_SLOTS: usize = 256;
+
+/// Bytes a second: digits, and maybe K, M or G for powers of 1,024.
+fn rate(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 30),
+        Some(_) | None => (Some(text), 0),
+    };
+    let is_number = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.filter(is_number).and_then(|digits| digits.parse::<u64>().ok());
+    let rate = number.and_then(|number| number.checked_mul(1 << shift));
+    rate.filter(|rate| (MIN_RATE..=MAX_RATE).contains(rate))
+        .ok_or_else(|| "write bytes a second from 1K to 1024G, as 500K or 2M".to_owned())
+}
+
+/// Below this a frame of file data takes longer than a peer waits.
+const MIN_RATE: u64 = 1 << 10;
+
+const MAX_RATE: u64 = 1 << 40;
 
 /// Peers refuse to dial lower ports: otherwise a network of clients could be turned against mail or name servers.
 const LOWEST_PEER_PORT: u16 = 1024;

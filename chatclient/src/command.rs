@@ -3,7 +3,7 @@
 mod parse;
 
 pub(crate) use parse::COMMANDS;
-pub use parse::{CommandError, MAX_GET_NUMBERS, MAX_HISTORY, parse};
+pub use parse::{CommandError, MAX_HISTORY, MAX_PICKS, parse};
 
 use chatproto::session::Order;
 use chatproto::wire::{Name, SafeRelPath, Text};
@@ -74,13 +74,15 @@ pub enum Command {
         path: SafeRelPath,
         /// Which page, counted from 1.
         page: Option<u32>,
+        /// Whether the content of small files is to come along.
+        inline: bool,
     },
-    /// Fetches files by the numbers of the last list shown for that peer.
+    /// Fetches files and whole folders by the numbers of the last list shown for that peer.
     Get {
         /// Whose; the peer listed last by default.
         peer: Option<Name>,
-        /// The numbers, at least one, each once, in the order given.
-        numbers: Vec<u32>,
+        /// Their numbers.
+        files: Picks,
     },
     /// Says it over the link.
     PeerSay {
@@ -91,10 +93,25 @@ pub enum Command {
     },
     /// Shows the transfers of both directions.
     Transfers,
-    /// Ends a transfer.
+    /// Ends transfers.
     Cancel {
-        /// Its id.
-        id: u64,
+        /// Their ids.
+        transfers: Picks,
+    },
+    /// Stops transfers for now.
+    Pause {
+        /// Their ids.
+        transfers: Picks,
+    },
+    /// Lets transfers go on that were stopped.
+    Resume {
+        /// Their ids.
+        transfers: Picks,
+    },
+    /// Fetches again what failed.
+    Retry {
+        /// The ids of the failed transfers.
+        transfers: Picks,
     },
     /// Removes what was kept of a transfer that has ended early.
     Discard {
@@ -131,6 +148,15 @@ pub enum Command {
     Help,
     /// Ends the program.
     Quit,
+}
+
+/// Which of several numbered things are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Picks {
+    /// All of them.
+    All,
+    /// Those with these numbers: at least one, each once, in the order given.
+    These(Vec<u64>),
 }
 
 /// A command, and the mark that its answers are to carry.

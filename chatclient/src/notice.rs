@@ -228,6 +228,23 @@ pub enum Notice {
     },
     /// A transfer began, went on, or ended.
     Transfer(Transfer),
+    /// Everything that one `/get` asked for has ended.
+    Fetched {
+        /// From whom.
+        #[serde(serialize_with = "json::name")]
+        peer: Name,
+        /// Files that arrived.
+        done: u64,
+        /// Files and folders that did not.
+        failed: u64,
+        /// Files that were cancelled.
+        cancelled: u64,
+        /// Bytes of the files that arrived.
+        bytes: u64,
+        /// How long it took, in milliseconds.
+        #[serde(rename = "ms")]
+        millis: u64,
+    },
     /// A file that a peer fetches from here. A name of its own, so that who waits for a `transfer` of theirs meets no other.
     Upload(Transfer),
 
@@ -402,6 +419,10 @@ pub struct Transfer {
     /// The file.
     #[serde(serialize_with = "json::safe_name")]
     pub name: SafeName,
+    /// The folder that it is to lie in, or lies in where it is shared, below the download folder or the share; empty
+    /// for these themselves.
+    #[serde(skip_serializing_if = "json::is_root", serialize_with = "json::path")]
+    pub folder: SafeRelPath,
     /// Its size in bytes, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -409,6 +430,9 @@ pub struct Transfer {
     pub bytes: u64,
     /// How far it is.
     pub state: TransferState,
+    /// Bytes a second, over the last moments; of one that moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed: Option<u64>,
     /// Where the file is now; of a received one that is done.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::local_path")]
     pub path: Option<PathBuf>,
@@ -421,6 +445,32 @@ pub struct Transfer {
     /// Why it ended; of one that failed or was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Code>,
+    /// Why, for people, where there is more to say than the code does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Transfer {
+    /// One that was asked for, and of which nothing has come or gone.
+    #[must_use]
+    pub fn new(id: u64, peer: Name, direction: Direction, folder: SafeRelPath, name: SafeName) -> Self {
+        Self {
+            id,
+            peer,
+            direction,
+            name,
+            folder,
+            size: None,
+            bytes: 0,
+            state: TransferState::Queued,
+            speed: None,
+            path: None,
+            blake3: None,
+            position: None,
+            error: None,
+            message: None,
+        }
+    }
 }
 
 /// Which way a file goes.
@@ -439,10 +489,12 @@ pub enum Direction {
 pub enum TransferState {
     /// Asked for; nothing has come.
     Queued,
+    /// There is no link with the peer. What came is kept, and it goes on once there is one.
+    Waiting,
     /// Bytes are moving.
     Active,
-    /// The link was lost. What came is kept, and it goes on once there is a link again.
-    Waiting,
+    /// Stopped for now, by either side.
+    Paused,
     /// All there, verified, at its place.
     Done,
     /// Ended without the file.

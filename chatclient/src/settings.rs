@@ -35,8 +35,23 @@ pub struct Settings {
     pub accept: AcceptPolicy,
     /// What links through the server's relay are wanted for.
     pub relay: RelayPolicy,
+    /// How many files move at once, and how fast.
+    pub pace: PaceSettings,
     /// Whether the client goes on after the end of its input.
     pub stay: bool,
+}
+
+/// How many files are sent at once, and how fast files may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaceSettings {
+    /// Files that are sent at once, to all peers together; at least 1.
+    pub upload_slots: usize,
+    /// Files that are sent at once to one peer; at least 1.
+    pub upload_slots_per_peer: usize,
+    /// Bytes of files a second that leave, over all links together; `None` for no limit.
+    pub upload_rate: Option<u64>,
+    /// Bytes of files a second that come, over all links together; `None` for no limit.
+    pub download_rate: Option<u64>,
 }
 
 /// The default port of a server.

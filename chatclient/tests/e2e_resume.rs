@@ -171,12 +171,12 @@ fn a_source_that_changed_is_refused_until_the_user_says_otherwise() {
     assert_eq!((&failed["id"], &failed["error"]), (&"1".into(), &"changed".into()));
     alice.type_line("/get 1");
     let failed = alice.expect("transfer", |event| event["state"] == "failed");
-    assert_eq!((&failed["id"], &failed["error"]), (&"2".into(), &"changed".into()));
+    assert_eq!((&failed["id"], &failed["error"]), (&"1".into(), &"changed".into()), "under its number");
     let kept = std::fs::read_dir(world.scratch.path("alice-downloads")).expect("a folder").count();
     assert_eq!(kept, 2, "the part and its record");
-    alice.type_line("/discard 2");
+    alice.type_line("/discard 1");
     alice.type_line("/get 1");
-    let done = alice.expect("transfer", |event| event["id"] == "3" && ended(event));
+    let done = alice.expect("transfer", |event| event["id"] == "1" && ended(event));
     world.check(&done);
     alice.quit_with_failures();
     bob.quit();

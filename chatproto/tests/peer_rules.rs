@@ -18,10 +18,10 @@ use chatproto::peer::{
 };
 use chatproto::wire::{
     Body, Bye, Capabilities, Capability, CloseReason, Error, ErrorCode, FileCancel, FileData, FileDone,
-    FileEnd, FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Generation, HEADER_LEN,
-    LinkHello, LinkSaid, LinkSay, LinkTicket, LinkWelcome, List, ListFolder, ListPage, MAGIC, NameRef,
-    NoteRef, OfferId, Ping, Pong, Purpose, RawFrame, RequestId, Rest, SafeRelPathRef, Source, Text, TextRef,
-    ToPeer, TransferId,
+    FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FrameError,
+    FrameType, Generation, HEADER_LEN, LinkHello, LinkSaid, LinkSay, LinkTicket, LinkWelcome, List,
+    ListFolder, ListPage, MAGIC, NameRef, NoteRef, OfferId, Ping, Pong, Purpose, RawFrame, RequestId, Rest,
+    SafeRelPathRef, Source, Text, TextRef, ToPeer, TransferId,
 };
 use peer_pair::{ALICE, BOB, START, TICKET, config, digest, introduction, path, take};
 
@@ -122,6 +122,9 @@ fn samples() -> Vec<(FrameType, Bytes)> {
         (FrameType::FileCancel, FileCancel { transfer, code }.to_bytes()),
         (FrameType::FileQueued, FileQueued { transfer, position: 1 }.to_bytes()),
         (FrameType::FileDone, FileDone { transfer }.to_bytes()),
+        (FrameType::FilePause, FilePause { transfer }.to_bytes()),
+        (FrameType::FileResume, FileResume { transfer }.to_bytes()),
+        (FrameType::FileRate, FileRate { bytes_per_second: 1 }.to_bytes()),
     ]
 }
 
@@ -503,6 +506,8 @@ fn transfers_nobody_asked_for_are_refused() {
         FileDone { transfer: TransferId(2) }.to_bytes(),
         FileCancel { transfer, code: ErrorCode::Busy }.to_bytes(),
         FileCancel { transfer: TransferId(2), code: ErrorCode::Busy }.to_bytes(),
+        FilePause { transfer }.to_bytes(),
+        FileResume { transfer: TransferId(2) }.to_bytes(),
     ] {
         let mut peer = fetching();
         peer.handle_input(&frame, START);

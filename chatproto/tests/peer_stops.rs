@@ -140,6 +140,7 @@ fn lists_past_the_limit_are_an_error_of_the_program() {
         size: 0,
         mtime: 0,
         root: None,
+        content: None,
     };
     let too_long = pair.bob.peer.provide_list(id, vec![item("a"), item("b")]);
     assert_eq!(too_long, Err(ProvideListError::TooLong { entries: 2, max: 1 }));

@@ -301,7 +301,10 @@ fn items(u: &mut Unstructured<'_>) -> Result<Vec<Item>> {
         .map(|at: usize| {
             let kind = if u.ratio(1, 4)? { EntryKind::Folder } else { EntryKind::File };
             let name = SafeName::new(["a", "b", "c", "d", "e", "f"][at]).expect("a legal name");
-            Ok(Item { kind, name, size: u.int_in_range(0..=5000)?, mtime: 0, root: None })
+            let size = u.int_in_range(0..=5000)?;
+            let content = u.arbitrary::<bool>()?.then(|| Bytes::from(vec![7; size as usize]));
+            let root = u.arbitrary::<bool>()?.then_some(Hash([5; 32]));
+            Ok(Item { kind, name, size, mtime: 0, root, content })
         })
         .collect()
 }

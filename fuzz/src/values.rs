@@ -314,6 +314,9 @@ bodies! {
     FileEnd { transfer, root }
     FileCancel { transfer, code }
     FileQueued { transfer, position }
+    FilePause { transfer }
+    FileResume { transfer }
+    FileRate { bytes_per_second }
     FileDone { transfer }
 }
 
@@ -343,7 +346,7 @@ directions! {
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit
-        FileEnd FileCancel FileQueued FileDone
+        FileEnd FileCancel FileQueued FileDone FilePause FileResume FileRate
     }
 }
 

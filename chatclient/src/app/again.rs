@@ -85,12 +85,13 @@ impl App {
             if download.file.is_same_as(file) {
                 download.file = file.clone();
                 download.link = Some(link);
-                download.fact.state = TransferState::Queued;
+                download.fact.state =
+                    if download.paused { TransferState::Paused } else { TransferState::Queued };
             } else {
                 changed.push(download.fact.id);
             }
         }
-        changed.into_iter().for_each(|id| self.fail_download(id, ErrorCode::Changed.into()));
+        changed.into_iter().for_each(|id| self.fail_download(id, ErrorCode::Changed.into(), None));
         self.start_downloads(link);
     }
 
@@ -99,7 +100,7 @@ impl App {
         let waiting = self.transfers.downloads.values().filter(|download| download.waits_for(&search.peer));
         let gone = waiting.filter(|download| download.file.folder().as_ref() == Some(&search.folder));
         for id in gone.map(|download| download.fact.id).collect::<Vec<_>>() {
-            self.fail_download(id, ErrorCode::Changed.into());
+            self.fail_download(id, ErrorCode::Changed.into(), None);
         }
     }
 }

@@ -64,6 +64,9 @@ impl App {
             | Command::Quit
             | Command::Cancel { .. }
             | Command::Discard { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::Retry { .. }
             | Command::Accept { .. }
             | Command::Deny { .. }
             | Command::Transfers
@@ -153,12 +156,15 @@ impl App {
                 Some(link) => self.list_root(errand, link),
                 None => self.ask_peer(errand, user, Purpose::Files),
             },
-            Command::Ls { peer, path, page } => self.list_folder(errand, peer, path, page),
-            Command::Get { peer, numbers } => self.get(&errand, peer, &numbers),
+            Command::Ls { peer, path, page, inline } => self.list_folder(errand, peer, path, page, inline),
+            Command::Get { peer, files } => self.get(&errand, peer, &files),
             Command::PeerSay { user, text } => self.say_on_link(errand, &user, &text),
             Command::Transfers => self.show_transfers(&errand),
-            Command::Cancel { id } => self.cancel_transfer(&errand, id),
+            Command::Cancel { transfers } => self.cancel_transfers(&errand, &transfers),
             Command::Discard { id } => self.discard_transfer(errand, id),
+            Command::Pause { transfers } => self.pause_transfers(&errand, &transfers, true),
+            Command::Resume { transfers } => self.pause_transfers(&errand, &transfers, false),
+            Command::Retry { transfers } => self.retry_transfers(&errand, &transfers),
             Command::Accept { id } => self.answer_by_user(&errand, id, true),
             Command::Deny { id } => self.answer_by_user(&errand, id, false),
             Command::Peers => self.show_peers(&errand),

@@ -83,11 +83,21 @@ impl App {
                 }
             }
             Event::ListPage { request, generation, path, page, pages, total, entries } => {
-                self.on_list_page(id, request, Page { generation, path, page, pages, total, entries });
+                let page = Page { generation, path, page, pages, total, entries };
+                if let Err(page) = self.on_gathered(id, request, page) {
+                    self.on_list_page(id, request, page);
+                }
             }
-            Event::ListRefused { request, code } => self.on_list_refused(id, request, code),
-            Event::ListWanted { id: list, path } => self.on_list_wanted(id, list, path),
+            Event::ListRefused { request, code } => {
+                if !self.on_gather_refused(id, request, code) {
+                    self.on_list_refused(id, request, code);
+                }
+            }
+            Event::ListWanted { id: list, path, content } => self.on_list_wanted(id, list, path, content),
             Event::FileQueued { transfer, position } => self.on_file_queued((id, transfer), position),
+            Event::FilePaused { transfer } => self.on_paused((id, transfer), true),
+            Event::FileResumed { transfer } => self.on_paused((id, transfer), false),
+            Event::RateWanted { bytes_per_second } => self.on_rate_wanted(id, bytes_per_second),
             Event::FileStarted { transfer, size, mtime, .. } => {
                 self.on_file_started((id, transfer), size, mtime);
             }
@@ -107,6 +117,7 @@ impl App {
 
     fn on_link_closed(&mut self, id: LinkId, reason: &Closed) {
         self.park_downloads_of(id);
+        self.end_gathering(id);
         self.again.forget(id);
         self.lists.forget(id);
         let Some(link) = self.links.get_mut(id) else { return };

@@ -35,7 +35,7 @@ pub(super) enum Job {
     /// Check the server's answer and prove the password.
     FinishLogin { attempt: u64, login: Box<ClientLogin>, response: Bytes, user: String, binding: Bytes },
     /// Look into a shared folder.
-    List { link: LinkId, id: ListId, share: Share, path: SafeRelPath },
+    List { link: LinkId, id: ListId, share: Share, path: SafeRelPath, content: bool },
     /// Open a shared file.
     Open { at: LinkTransfer, share: Share, what: What, unit: UnitLog2 },
     /// Look at some of the values that must be known before a shared file is sent.
@@ -45,11 +45,23 @@ pub(super) enum Job {
     /// Keep what was computed of a shared file, or stop believing what was known.
     Remember { share: Share, outgoing: Box<Outgoing>, doubted: bool },
     /// Look for the part of a file that came earlier.
-    Look { id: u64, folder: Folder, name: SafeName, origin: Origin },
+    Look { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin },
     /// Look at some of what was found.
     Recheck { id: u64, incoming: Box<Incoming> },
     /// Begin a file that comes.
-    Begin { id: u64, folder: Folder, name: SafeName, origin: Origin },
+    Begin { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin },
+    /// Put a file in its place whose bytes came with the list.
+    Place {
+        id: u64,
+        folder: Folder,
+        into: SafeRelPath,
+        name: SafeName,
+        origin: Origin,
+        root: Hash,
+        content: Bytes,
+    },
+    /// Make a folder in the download folder.
+    MakeFolder { folder: Folder, path: SafeRelPath },
     /// Hash and write one unit of a file that comes.
     Store { id: u64, incoming: Box<Incoming>, unit: Unit },
     /// Flush some of what came, and claim it in the record.
@@ -129,6 +141,7 @@ pub(super) enum Done {
         id: u64,
         finished: Result<crate::downloads::Finished, receiving::Failure>,
     },
+    FolderMade(Result<(), receiving::Failure>),
     /// Nobody waits for it.
     Nothing,
 }
@@ -189,8 +202,8 @@ fn work(job: Job) -> Done {
             let proof = login.finish(&response, &user, &binding, &mut OsRng).map(|(proof, _key)| proof);
             Done::LoginFinished { attempt, proof }
         }
-        Job::List { link, id, share, path } => {
-            Done::Listed { link, id, listed: sending::list(&share, &path) }
+        Job::List { link, id, share, path, content } => {
+            Done::Listed { link, id, listed: sending::list(&share, &path, content) }
         }
         Job::Open { at, share, what, unit } => {
             Done::Opened { at, opened: sending::open(&share, &what, unit) }
@@ -211,16 +224,21 @@ fn work(job: Job) -> Done {
             outgoing.remember(share.hashes());
             Done::Nothing
         }
-        Job::Look { id, folder, name, origin } => {
-            Done::Looked { id, looked: receiving::look(folder, &name, &origin) }
+        Job::Look { id, folder, into, name, origin } => {
+            Done::Looked { id, looked: receiving::look(folder, &into, &name, &origin) }
         }
         Job::Recheck { id, mut incoming } => {
             let left = receiving::recheck(&mut incoming);
             Done::Rechecked { id, incoming, left }
         }
-        Job::Begin { id, folder, name, origin } => {
-            Done::Begun { id, begun: receiving::begin(folder, &name, &origin) }
+        Job::Begin { id, folder, into, name, origin } => {
+            Done::Begun { id, begun: receiving::begin(folder, &into, &name, &origin) }
         }
+        Job::Place { id, folder, into, name, origin, root, content } => {
+            let finished = receiving::place(folder, &into, &name, &origin, root, &content);
+            Done::Finished { id, finished }
+        }
+        Job::MakeFolder { folder, path } => Done::FolderMade(receiving::make_folder(folder, &path)),
         Job::Store { id, mut incoming, unit } => {
             let stored = receiving::store(&mut incoming, &unit);
             Done::Stored { id, incoming, stored }

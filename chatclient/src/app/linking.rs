@@ -228,6 +228,7 @@ impl App {
         }
         self.voice.show(&Notice::PeerConnected { peer: peer.clone(), device, path }, errand.as_ref());
         self.find_again(id, &peer);
+        self.revive(id, &peer);
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}

@@ -1,6 +1,7 @@
 //! Direct links to peers: each is a socket and a machine.
 
 use super::errand::Errand;
+use super::rate::Bucket;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
@@ -11,6 +12,13 @@ use std::net::SocketAddr;
 /// Names a link for as long as the program runs; newer ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct LinkId(u64);
+
+#[cfg(test)]
+impl LinkId {
+    pub(super) fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// One link, from the end of its TLS handshake on.
 #[derive(Debug)]
@@ -39,6 +47,10 @@ pub(super) struct Link {
     pub(super) paused: bool,
     /// Says that the peer has not confirmed, by their numbers.
     pub(super) says: BTreeMap<u64, Errand>,
+    /// What the peer wants files to be kept to.
+    pub(super) rate: Option<Bucket>,
+    /// What the peer was asked to keep files to.
+    pub(super) asked_rate: u64,
 }
 
 /// What of an introduction is of use after the link stands.
@@ -68,6 +80,7 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     tokens: HashMap<ConnToken, LinkId>,
     last: u64,
+    turn: usize,
 }
 
 impl Links {
@@ -95,6 +108,8 @@ impl Links {
             is_surplus: false,
             paused: false,
             says: BTreeMap::new(),
+            rate: None,
+            asked_rate: 0,
         };
         self.links.insert(id, link);
         id
@@ -116,6 +131,15 @@ impl Links {
 
     pub(super) fn ids(&self) -> Vec<LinkId> {
         self.links.keys().copied().collect()
+    }
+
+    /// All links, each time another one first: what is shared is shared fairly.
+    pub(super) fn in_turn(&mut self) -> Vec<LinkId> {
+        let mut ids = self.ids();
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn.checked_rem(ids.len()).unwrap_or(0);
+        ids.rotate_left(first);
+        ids
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {

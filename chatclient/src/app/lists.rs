@@ -3,7 +3,7 @@
 use super::App;
 use super::errand::Errand;
 use super::links::LinkId;
-use super::transfers::RemoteFile;
+use crate::command::Picks;
 use crate::notice::{Code, FileEntry, FileKind, Notice};
 use chatproto::peer::ListedEntry;
 use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeRelPath};
@@ -35,6 +35,7 @@ struct Question {
     path: SafeRelPath,
     /// The page that the user wants; a fresh look begins with the first one.
     page: u32,
+    inline: bool,
 }
 
 /// A page as the link brought it.
@@ -67,7 +68,7 @@ impl Lists {
 
 impl App {
     pub(super) fn list_root(&mut self, errand: Errand, link: LinkId) {
-        self.list(errand, link, SafeRelPath::root(), 1);
+        self.list(errand, link, SafeRelPath::root(), 1, false);
     }
 
     /// `/ls`.
@@ -77,44 +78,36 @@ impl App {
         peer: Option<Name>,
         path: SafeRelPath,
         page: Option<u32>,
+        inline: bool,
     ) {
         if let Some((link, _)) = self.link_for(&errand, peer) {
-            self.list(errand, link, path, page.unwrap_or(1));
+            self.list(errand, link, path, page.unwrap_or(1), inline);
         }
     }
 
     /// `/get`.
-    pub(super) fn get(&mut self, errand: &Errand, peer: Option<Name>, numbers: &[u32]) {
-        let Some((_, peer)) = self.link_for(errand, peer) else { return };
+    pub(super) fn get(&mut self, errand: &Errand, peer: Option<Name>, picks: &Picks) {
+        let Some((link, peer)) = self.link_for(errand, peer) else { return };
         let shown = self.lists.shown.get(&peer).filter(|shown| self.links.stands(shown.link));
-        let Some(shown) = shown else {
-            let text = format!("no list of {} was shown yet; try /ls @{0}", peer.as_str());
-            return self.voice.fail(Some(errand), Code::NoList, text);
-        };
-        let link = shown.link;
-        let mut wanted = Vec::new();
-        for number in numbers {
-            let found = match shown.entries.get(number) {
-                Some(entry) if entry.kind == EntryKind::File => {
-                    match RemoteFile::listed(&peer, &shown.path, shown.generation, entry) {
-                        Some(file) => Ok(file),
-                        None => {
-                            Err((ErrorCode::NoSuchPath, format!("the path of number {number} is too long")))
-                        }
-                    }
-                }
-                Some(_) => Err((
-                    ErrorCode::NotAFile,
-                    format!("number {number} is a folder; /ls shows what is in it"),
-                )),
-                None => Err((ErrorCode::NoSuchNumber, format!("number {number} is not in the list"))),
-            };
-            wanted.push(found);
-        }
-        for found in wanted {
-            match found {
-                Ok(file) => self.fetch(errand, link, file),
-                Err((code, text)) => self.voice.fail(Some(errand), code, text),
+        match (picks, shown) {
+            (Picks::All, shown) => {
+                // What is there now, of the folder that was shown.
+                let (link, remote) =
+                    shown.map_or((link, SafeRelPath::root()), |shown| (shown.link, shown.path.clone()));
+                self.get_folder(errand, &peer, link, remote);
+            }
+            (Picks::These(numbers), Some(shown)) => {
+                let (link, folder, generation) = (shown.link, shown.path.clone(), shown.generation);
+                let find = |number: &u64| {
+                    let entry = u32::try_from(*number).ok().and_then(|number| shown.entries.get(&number));
+                    entry.cloned().ok_or(*number)
+                };
+                let found = numbers.iter().map(find).collect();
+                self.get_entries(errand, &peer, link, (folder, generation), found);
+            }
+            (Picks::These(_), None) => {
+                let text = format!("no list of {} was shown yet; try /ls @{0}", peer.as_str());
+                self.voice.fail(Some(errand), Code::NoList, text);
             }
         }
     }
@@ -140,18 +133,21 @@ impl App {
         self.lists.last().cloned().or_else(|| self.direct.as_ref().map(|direct| direct.peer.clone()))
     }
 
-    fn list(&mut self, errand: Errand, id: LinkId, path: SafeRelPath, page: u32) {
+    fn list(&mut self, errand: Errand, id: LinkId, path: SafeRelPath, page: u32, inline: bool) {
         let Some(link) = self.links.get_mut(id) else { return };
         let Some(peer) = link.name().cloned() else { return };
         // Further pages belong to the list that was shown; a first page is a fresh look.
         let known = self.lists.shown.get(&peer).filter(|shown| shown.link == id && shown.path == path);
-        let asked = match known.filter(|_| page > 1) {
-            Some(shown) => link.peer.list(&path, shown.generation, page),
-            None => link.peer.list(&path, Generation(0), 1),
+        let (generation, first) =
+            known.filter(|_| page > 1).map_or((Generation(0), 1), |shown| (shown.generation, page));
+        let asked = if inline {
+            link.peer.list_with_content(&path, generation, first)
+        } else {
+            link.peer.list(&path, generation, first)
         };
         match asked {
             Ok(request) => {
-                let question = Question { errand, peer, path, page };
+                let question = Question { errand, peer, path, page, inline };
                 self.lists.open.insert((id, request), question);
             }
             Err(error) => {
@@ -180,7 +176,7 @@ impl App {
                 let text = format!("there is no page {} of {pages}", question.page);
                 return self.voice.fail(Some(&question.errand), ErrorCode::NoSuchNumber, text);
             }
-            return self.list(question.errand, link, question.path, question.page);
+            return self.list(question.errand, link, question.path, question.page, question.inline);
         }
         let peer = question.peer;
         let generation = generation.0;
@@ -188,6 +184,7 @@ impl App {
         let entries = entries.into_iter().map(file_entry).collect();
         let notice = Notice::FileList { peer, path, generation, page, pages, total, more, entries };
         self.voice.show(&notice, Some(&question.errand));
+        self.gather(link);
     }
 
     pub(super) fn on_list_refused(&mut self, link: LinkId, request: RequestId, code: ErrorCode) {

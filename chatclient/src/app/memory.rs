@@ -3,6 +3,7 @@
 use crate::share::KnownHashes;
 use crate::state::{
     self, Device, Journal, KeyCheck, KnownPeers, SayTarget, StateDir, StateError, TICKET_BYTES, Ticket,
+    WantedFiles,
 };
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
@@ -25,6 +26,8 @@ pub(super) struct Memory {
     device: Device,
     journal: Journal,
     peers: KnownPeers,
+    /// The files that are still to be fetched.
+    pub(super) wanted: WantedFiles,
     ticket: Option<Ticket>,
     /// The first number of this run, reserved on disk.
     first_counter: u64,
@@ -40,6 +43,7 @@ impl Memory {
         let mut device = dir.device()?;
         let (journal, replay) = dir.journal(&device)?;
         let peers = dir.known_peers()?;
+        let wanted = dir.wanted()?;
         // A damaged one costs no more than the password: the next one replaces it.
         let ticket = dir.ticket().unwrap_or_else(|error| {
             tracing::warn!(%error, "the session ticket is lost");
@@ -52,6 +56,7 @@ impl Memory {
             device,
             journal,
             peers,
+            wanted,
             ticket,
             first_counter,
             next_counter: Some(first_counter),

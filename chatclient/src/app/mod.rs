@@ -11,19 +11,25 @@ mod direct;
 mod errand;
 mod events;
 mod facts;
+mod gather;
 mod house;
 mod jobs;
+mod kept;
 mod linking;
 mod links;
 mod lists;
 mod memory;
+mod pace;
+mod paced;
 mod pump;
+mod rate;
 mod reaching;
 mod receiving;
 mod redial;
 mod rooms;
 mod sending;
 mod server;
+mod slots;
 mod start;
 mod transfers;
 mod voice;
@@ -43,11 +49,14 @@ use chatproto::wire::{CloseReason, ErrorCode, Name, Note, RequestId};
 use clock::Clock;
 use direct::Direct;
 use errand::{Errand, Errands};
+use gather::Gathering;
 use jobs::Jobs;
+use kept::KeptTransfers;
 use linking::Linking;
 use links::Links;
 use lists::Lists;
 use memory::Memory;
+use pace::Pace;
 use reaching::Reaching;
 use redial::Redial;
 use rooms::Question;
@@ -127,6 +136,9 @@ struct App {
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
+    kept: KeptTransfers,
+    gathering: Gathering,
+    pace: Pace,
 
     /// Since the end began: until when the last bytes may leave.
     ending: Option<Instant>,
@@ -140,7 +152,8 @@ impl App {
             if self.is_over() {
                 return self.voice.status();
             }
-            if let Err(error) = self.net.turn(self.deadline(), &mut events) {
+            let deadline = self.deadline();
+            if let Err(error) = self.net.turn(deadline, &mut events) {
                 self.voice.fatal(
                     &Notice::error(ErrorCode::Internal, error.to_string()),
                     ErrorCode::Internal.into(),

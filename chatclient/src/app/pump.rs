@@ -3,6 +3,7 @@
 use super::App;
 use super::jobs::Done;
 use super::links::{Link, LinkId};
+use super::paced::Paced;
 use crate::notice::{Code, Notice};
 use bytes::Buf as _;
 use chatnet::{ConnToken, Read, Write};
@@ -22,7 +23,7 @@ impl App {
                 self.run_held();
             }
             moved |= self.write_server();
-            for id in self.links.ids() {
+            for id in self.links.in_turn() {
                 moved |= self.write_link(id);
             }
             if !moved {
@@ -54,7 +55,8 @@ impl App {
     }
 
     /// When the loop must turn even if nothing happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        let paced = self.next_allowance(Instant::now()).into_iter().chain(self.pace.next_telling()).min();
         let links = self.links.iter().filter_map(Link::poll_timeout);
         let machines = self.server.session.poll_timeout().into_iter().chain(links);
         let drained = self.input_ended.map(|since| since + super::DRAIN_TIMEOUT);
@@ -66,6 +68,7 @@ impl App {
             .chain(self.ending)
             .chain(drained)
             .chain(stalled)
+            .chain(paced)
             .chain(self.reaching.deadline())
             .chain(self.redial.deadline())
             .min()
@@ -81,6 +84,8 @@ impl App {
             }
         }
         self.end_stalled();
+        self.tell_places(None);
+        self.share_download_rate();
         self.meet_peers();
         self.redial_peers();
     }
@@ -117,9 +122,17 @@ impl App {
 
     fn read_link(&mut self, id: LinkId, token: ConnToken) {
         let now = self.clock.now();
-        while let Some(link) = self.links.get_mut(id).filter(|link| link.peer.wants_read()) {
+        while self.may_receive(Instant::now())
+            && let Some(link) = self.links.get_mut(id).filter(|link| link.peer.wants_read())
+        {
             match self.net.read(token) {
-                Read::Bytes(bytes) => link.peer.handle_input(bytes, now),
+                Read::Bytes(bytes) => {
+                    link.peer.handle_input(bytes, now);
+                    // What came counts before more is read.
+                    if self.pace.down.is_some() {
+                        self.take_link_events(id);
+                    }
+                }
                 Read::Eof => {
                     link.peer.handle_eof(now);
                     return;
@@ -163,19 +176,33 @@ impl App {
     }
 
     fn write_link(&mut self, id: LinkId) -> bool {
+        let now = Instant::now();
+        let may_receive = self.may_receive(now);
+        let allowance = self.send_allowance(id, now);
         let Some(link) = self.links.get_mut(id) else { return false };
         let token = link.token;
-        if link.paused && link.peer.wants_read() {
+        if link.paused && link.peer.wants_read() && may_receive {
             link.paused = false;
             self.net.resume_read(token);
         }
         let queue = link.peer.outgoing();
-        let waiting = queue.remaining();
-        if waiting > 0 && self.net.write(token, queue) == Write::Closed {
+        let (waiting, files) = (queue.remaining(), queue.bulk_len());
+        let outcome = match allowance {
+            _ if waiting == 0 => Write::Done,
+            None => self.net.write(token, queue),
+            Some(files) => self.net.write(token, &mut Paced::new(queue, files)),
+        };
+        if outcome == Write::Closed {
             queue.advance(queue.remaining());
         }
-        let moved = link.peer.outgoing().remaining() < waiting;
-        if link.peer.is_finished() {
+        let queue = link.peer.outgoing();
+        let moved = queue.remaining() < waiting;
+        let sent = files.saturating_sub(queue.bulk_len()) as u64;
+        let is_finished = link.peer.is_finished();
+        if sent > 0 {
+            self.charge_sent(id, sent, now);
+        }
+        if is_finished {
             self.net.close(token);
             self.end_link(id);
             return true;
@@ -214,6 +241,7 @@ impl App {
                 Done::Rechecked { id, incoming, left } => self.on_rechecked(id, incoming, left),
                 Done::Kept { id, kept } => self.on_kept(id, kept),
                 Done::Forgotten { id, forgotten } => self.on_forgotten(id, forgotten),
+                Done::FolderMade(made) => self.on_folder_made(made),
                 Done::Nothing => {}
             }
         }

@@ -6,7 +6,7 @@ use super::transfers::{Download, Ending, Stage};
 use crate::downloads::{Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search};
 use crate::notice::TransferState;
 use bytes::Bytes;
-use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPathRef};
+use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -103,7 +103,7 @@ impl App {
                 );
                 self.voice.info(text);
                 self.transfers.keep(id, kept);
-                self.fail_download(id, ErrorCode::Changed.into());
+                self.fail_download(id, ErrorCode::Changed.into(), None);
             }
             Err(failure) => self.give_up_download(id, &failure),
         }
@@ -142,11 +142,13 @@ impl App {
     pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64) {
         let Some(download) = self.transfers.of(at) else { return };
         let id = download.fact.id;
-        let name = download.fact.name.clone();
+        let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
         download.heard_at = Instant::now();
         download.fact.size = Some(size);
         download.fact.position = None;
-        download.fact.state = TransferState::Active;
+        if !(download.paused || download.paused_there) {
+            download.fact.state = TransferState::Active;
+        }
         if size != download.file.size {
             // What came earlier was looked for, and what is asked for counted, with the size that was listed.
             let message = format!("{} has another size than was listed", name.as_str());
@@ -160,9 +162,15 @@ impl App {
         download.stage = Stage::Coming(at, coming);
         if !is_begun {
             let folder = self.folder();
-            self.jobs.submit(Job::Begin { id, folder, name, origin });
+            self.jobs.submit(Job::Begin { id, folder, into, name, origin });
         }
-        self.show_progress(id);
+        self.show_change(id);
+    }
+
+    pub(super) fn on_folder_made(&mut self, made: Result<(), Failure>) {
+        if let Err(failure) = made {
+            self.voice.fail(None, failure.code, failure.message);
+        }
     }
 
     pub(super) fn on_begun(&mut self, id: u64, begun: Result<(Downloads, Box<Incoming>), Failure>) {
@@ -177,6 +185,9 @@ impl App {
     }
 
     pub(super) fn on_file_data(&mut self, at: LinkTransfer, data: Bytes) {
+        if let Some(bucket) = &mut self.pace.down {
+            bucket.take(data.len() as u64, Instant::now());
+        }
         let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
             return;
         };
@@ -246,7 +257,7 @@ impl App {
         let Some(id) = self.transfers.of(at).map(|download| download.fact.id) else { return };
         // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
         if code != ErrorCode::Offline {
-            self.fail_download(id, code.into());
+            self.fail_download(id, code.into(), None);
         }
     }
 
@@ -273,7 +284,14 @@ impl App {
                 coming.incoming = Some(incoming);
                 true
             }
-            Some(Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking)
+            Some(
+                Stage::Waiting
+                | Stage::Looking
+                | Stage::Ready
+                | Stage::Asked(_)
+                | Stage::Parking
+                | Stage::Placing,
+            )
             | None => {
                 self.put_away(id, incoming);
                 false
@@ -319,9 +337,14 @@ impl App {
 }
 
 /// Looks for what an earlier transfer left; on a worker.
-pub(super) fn look(folder: Folder, name: &SafeName, origin: &Origin) -> Result<(Downloads, Looked), Failure> {
+pub(super) fn look(
+    folder: Folder,
+    into: &SafeRelPath,
+    name: &SafeName,
+    origin: &Origin,
+) -> Result<(Downloads, Looked), Failure> {
     let downloads = open(folder)?;
-    let looked = match downloads.look_for(SafeRelPathRef::ROOT, name.borrow(), origin)? {
+    let looked = match downloads.look_for(into.borrow(), name.borrow(), origin)? {
         Search::Nothing { damaged } => Looked::Nothing { damaged },
         Search::Part(incoming) => Looked::Part(incoming),
         Search::Changed(kept) => Looked::Changed(kept),
@@ -337,11 +360,12 @@ pub(super) fn recheck(incoming: &mut Incoming) -> Result<usize, Failure> {
 /// Begins a file; on a worker.
 pub(super) fn begin(
     folder: Folder,
+    into: &SafeRelPath,
     name: &SafeName,
     origin: &Origin,
 ) -> Result<(Downloads, Box<Incoming>), Failure> {
     let downloads = open(folder)?;
-    let incoming = Incoming::begin(&downloads, SafeRelPathRef::ROOT, name.borrow(), origin)?;
+    let incoming = Incoming::begin(&downloads, into.borrow(), name.borrow(), origin)?;
     Ok((downloads, Box::new(incoming)))
 }
 
@@ -350,6 +374,29 @@ fn open(folder: Folder) -> Result<Downloads, DownloadError> {
         Folder::Open(downloads) => Ok(downloads),
         Folder::Named(path) => Downloads::open(path),
     }
+}
+
+/// Puts a whole file in its place; on a worker.
+pub(super) fn place(
+    folder: Folder,
+    into: &SafeRelPath,
+    name: &SafeName,
+    origin: &Origin,
+    root: Hash,
+    content: &Bytes,
+) -> Result<Finished, Failure> {
+    let (_, mut incoming) = begin(folder, into, name, origin)?;
+    if !content.is_empty() && incoming.store(0, std::slice::from_ref(content), &root.0)? != root.0 {
+        let message = format!("{} does not hash to what the list said", name.as_str());
+        let _ = incoming.discard();
+        return Err(Failure { code: ErrorCode::VerifyFailed, message });
+    }
+    finish(*incoming, root, origin.mtime_ms)
+}
+
+/// Makes a folder; on a worker.
+pub(super) fn make_folder(folder: Folder, path: &SafeRelPath) -> Result<(), Failure> {
+    Ok(open(folder)?.create_folder(path.borrow())?)
 }
 
 /// Hashes and writes one unit; on a worker.

@@ -7,12 +7,15 @@ use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
 use crate::share::{self, Outgoing, Seen, Share, ShareError, Skipped};
 use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
 use chatproto::verify::UnitLog2;
-use chatproto::wire::{ErrorCode, Hash, SafeRelPath};
+use chatproto::wire::{EntryKind, ErrorCode, Hash, MAX_INLINE, SafeRelPath};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Most entries of a folder that are served, as the link's own limit has it.
 const MAX_ENTRIES: usize = 10_000;
+
+/// Bytes of small files that go along with a list, as the link's own limit has it.
+const MAX_CONTENT: usize = 1024 * 1024;
 
 /// Names that are left out of a list and told to the user; of the others, how many there are.
 const MAX_REMARKED: usize = 3;
@@ -38,7 +41,28 @@ pub(super) struct Upload {
     part: Part,
     /// When the peer was told last that the file is still being hashed.
     told_at: Instant,
+    /// What to open when its turn comes.
+    asked: Option<Asked>,
+    /// All its bytes were handed to the link.
+    all_sent: bool,
+    /// This user has stopped it, or the peer has.
+    pub(super) paused: bool,
+    pub(super) paused_there: bool,
+    /// Whether it stands still for one of these.
+    pub(super) stands: bool,
+    shown_at: Instant,
 }
+
+/// Which file a peer asked for.
+#[derive(Debug)]
+struct Asked {
+    share: Share,
+    what: What,
+    unit: UnitLog2,
+}
+
+/// The way of an upload is shown so often.
+const SHOW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Which file a peer wants.
 #[derive(Debug)]
@@ -72,12 +96,30 @@ impl Upload {
     pub(super) fn fact(&self) -> Transfer {
         self.fact.clone()
     }
+
+    /// Its place in the queue has changed.
+    pub(super) fn set_place(&mut self, place: u32) {
+        self.fact.position = Some(place);
+    }
+
+    pub(super) fn is_all_sent(&self) -> bool {
+        self.all_sent
+    }
+
+    /// Gives it the state that it has by who stops it.
+    pub(super) fn show_state(&mut self) {
+        self.fact.state = match (self.stands, &self.asked) {
+            (true, _) => TransferState::Paused,
+            (false, Some(_)) => TransferState::Queued,
+            (false, None) => TransferState::Active,
+        };
+    }
 }
 
 impl App {
-    pub(super) fn on_list_wanted(&mut self, link: LinkId, id: ListId, path: SafeRelPath) {
+    pub(super) fn on_list_wanted(&mut self, link: LinkId, id: ListId, path: SafeRelPath, content: bool) {
         match self.share.clone() {
-            Some(share) => self.jobs.submit(Job::List { link, id, share, path }),
+            Some(share) => self.jobs.submit(Job::List { link, id, share, path, content }),
             None => self.on_listed(link, id, Err(ErrorCode::NoShare)),
         }
     }
@@ -123,25 +165,49 @@ impl App {
             (Ok((path, seen, unit, share)), Some(peer)) => {
                 // A file that was listed has a name.
                 let Some(name) = path.borrow().file_name().map(|name| name.to_owned()) else { return };
-                let fact = Transfer {
-                    id: self.transfers.next_id(),
-                    peer,
-                    direction: Direction::Out,
-                    name,
-                    size: Some(seen.size),
-                    bytes: 0,
-                    state: TransferState::Queued,
-                    path: None,
-                    blake3: None,
-                    position: None,
-                    error: None,
+                let folder = path.borrow().parent().map(|folder| folder.to_owned()).unwrap_or_default();
+                let id = self.transfers.next_id();
+                let mut fact = Transfer::new(id, peer, Direction::Out, folder, name);
+                fact.size = Some(seen.size);
+                let now = Instant::now();
+                let upload = Upload {
+                    fact,
+                    outgoing: None,
+                    wanted: 0,
+                    part,
+                    told_at: now,
+                    asked: Some(Asked { share, what: What::Listed(path, seen), unit }),
+                    all_sent: false,
+                    paused: false,
+                    paused_there: false,
+                    stands: false,
+                    shown_at: now,
                 };
-                let upload = Upload { fact, outgoing: None, wanted: 0, part, told_at: Instant::now() };
                 self.uploads.insert(at, upload);
-                self.jobs.submit(Job::Open { at, share, what: What::Listed(path, seen), unit });
+                self.queue_upload(at);
             }
             (Ok(_), None) => {}
             (Err(code), _) => self.refuse_file(at, code),
+        }
+    }
+
+    /// A slot is free for a file.
+    pub(super) fn begin_upload(&mut self, at: LinkTransfer) {
+        let Some(upload) = self.uploads.get_mut(&at) else { return };
+        upload.fact.position = None;
+        match upload.asked.take() {
+            Some(Asked { share, what, unit }) => self.jobs.submit(Job::Open { at, share, what, unit }),
+            // It had begun before it was stopped.
+            None => {
+                self.hold_upload(at, false);
+                self.read_next(at);
+            }
+        }
+    }
+
+    pub(super) fn show_upload(&mut self, at: LinkTransfer) {
+        if let Some(upload) = self.uploads.get(&at) {
+            self.voice.show(&Notice::Upload(upload.fact()), None);
         }
     }
 
@@ -195,14 +261,21 @@ impl App {
         upload.outgoing = Some(outgoing);
         let Some(link) = self.links.get_mut(at.0) else { return };
         if link.peer.send_file(at.1, info).is_ok() {
-            upload.fact.state = TransferState::Active;
+            upload.show_state();
+            // Nothing is left to be read.
+            upload.all_sent = upload.fact.bytes == info.size;
+            let all_sent = upload.all_sent;
             self.voice.show(&Notice::Upload(upload.fact()), None);
+            if all_sent {
+                self.leave_queue(at);
+            }
         }
     }
 
     fn give_up_upload(&mut self, at: LinkTransfer, code: ErrorCode) {
         self.uploads.remove(&at);
         self.refuse_file(at, code);
+        self.leave_queue(at);
     }
 
     /// Keeps what was computed of a file that is not read any more.
@@ -233,10 +306,24 @@ impl App {
             if data.root.is_some() {
                 upload.fact.blake3 = data.root;
             }
+            upload.all_sent = upload.fact.size.is_some_and(|size| upload.fact.bytes >= size);
             link.peer.provide_unit(at.1, data).map_err(|_| ErrorCode::Changed)
         });
         match provided {
-            Ok(()) => self.read_next(at),
+            Ok(()) => {
+                let now = Instant::now();
+                let is_due = now.duration_since(upload.shown_at) >= SHOW_INTERVAL;
+                if is_due {
+                    upload.shown_at = now;
+                }
+                // What is sent leaves its slot to the next one; when it is confirmed is the peer's affair.
+                if upload.all_sent {
+                    self.leave_queue(at);
+                } else if is_due {
+                    self.show_upload(at);
+                }
+                self.read_next(at);
+            }
             Err(code) => {
                 // If it has ended already, the event that says why is on its way.
                 if link.peer.cancel(at.1, code).is_ok() {
@@ -249,6 +336,7 @@ impl App {
     /// The peer has the file, or will not get it.
     pub(super) fn on_upload_over(&mut self, at: LinkTransfer, failed: Option<ErrorCode>) {
         let Some(mut upload) = self.uploads.remove(&at) else { return };
+        self.leave_queue(at);
         if let Some(outgoing) = upload.outgoing.take() {
             self.remember_hashes(outgoing, failed == Some(ErrorCode::VerifyFailed));
         }
@@ -260,6 +348,7 @@ impl App {
             Some(ErrorCode::Cancelled) => TransferState::Cancelled,
             Some(_) => TransferState::Failed,
         };
+        fact.position = None;
         self.voice.show(&Notice::Upload(upload.fact), None);
     }
 
@@ -280,7 +369,7 @@ impl App {
 }
 
 /// Looks into a shared folder; on a worker.
-pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Listed, ErrorCode> {
+pub(super) fn list(share: &Share, path: &SafeRelPath, content: bool) -> Result<Listed, ErrorCode> {
     let listing = share.list(path.borrow()).map_err(|error| code_of(&error))?;
     let (skipped, total) = (listing.skipped(), listing.skipped_total());
     let mut remark = (total > 0).then(|| skipped_remark(path, skipped, total));
@@ -288,13 +377,33 @@ pub(super) fn list(share: &Share, path: &SafeRelPath) -> Result<Listed, ErrorCod
         remark =
             Some(format!("only the first {MAX_ENTRIES} entries of /{} are shown to peers", path.as_str()));
     }
-    let items = listing.into_entries().into_iter().take(MAX_ENTRIES).map(item).collect();
+    let mut items = listing.into_entries().into_iter().take(MAX_ENTRIES).map(item).collect::<Vec<_>>();
+    if content {
+        add_content(share, path, &mut items);
+    }
     Ok(Listed { items, remark })
+}
+
+/// Reads what small files hold. One that cannot be read, or has just changed, goes without.
+fn add_content(share: &Share, folder: &SafeRelPath, items: &mut [Item]) {
+    let mut room = MAX_CONTENT;
+    for item in items.iter_mut().filter(|item| item.kind == EntryKind::File) {
+        let is_small = usize::try_from(item.size).is_ok_and(|size| size <= MAX_INLINE.min(room));
+        let Some(path) = folder.borrow().join(item.name.borrow()).ok().filter(|_| is_small) else { continue };
+        let what = What::Listed(path, Seen { size: item.size, mtime_ms: item.mtime });
+        let Ok(mut outgoing) = open(share, &what, UnitLog2::default()) else { continue };
+        let content = match outgoing.next_unit() {
+            Ok(unit) => unit.map(|unit| unit.bytes).unwrap_or_default(),
+            Err(_) => continue,
+        };
+        room -= content.len();
+        (item.root, item.content) = (outgoing.root().map(Hash), Some(content));
+    }
 }
 
 fn item(entry: share::Listed) -> Item {
     let share::Listed { kind, name, size, mtime_ms, root } = entry;
-    Item { kind, name, size, mtime: mtime_ms, root: root.map(Hash) }
+    Item { kind, name, size, mtime: mtime_ms, root: root.map(Hash), content: None }
 }
 
 fn skipped_remark(path: &SafeRelPath, skipped: &[Skipped], total: usize) -> String {

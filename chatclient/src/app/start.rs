@@ -4,11 +4,14 @@ use super::App;
 use super::again::Again;
 use super::clock::Clock;
 use super::errand::Errands;
+use super::gather::Gathering;
 use super::jobs::Jobs;
+use super::kept::KeptTransfers;
 use super::linking::Linking;
 use super::links::Links;
 use super::lists::Lists;
 use super::memory::Memory;
+use super::pace::Pace;
 use super::reaching::Reaching;
 use super::redial::Redial;
 use super::server::{Server, Trust};
@@ -26,7 +29,7 @@ use chatproto::session::{Announcement, Config, RoomKey, Session};
 use chatproto::wire::{Capabilities, Capability, ErrorCode, LinkKey, Name, Note, NoteRef};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connections of one client: the server's, links, and callers that have not shown a ticket. Answers callers that
 /// open connections and stay silent.
@@ -115,6 +118,7 @@ impl App {
 
     pub(super) fn new(start: Start, voice: Voice) -> Self {
         let Start { settings, clock, net, jobs, memory, identity, server, rooms, share } = start;
+        let pace = Pace::new(&settings.pace, Instant::now());
         let mut app = Self {
             settings,
             voice,
@@ -147,8 +151,12 @@ impl App {
             downloads: None,
             transfers: Transfers::default(),
             uploads: BTreeMap::new(),
+            kept: KeptTransfers::default(),
+            gathering: Gathering::default(),
+            pace,
             ending: None,
         };
+        app.restore_wanted();
         // What an earlier run said is finished when it is posted now.
         let said = app.server.session.pending().map(|say| say.counter).collect::<Vec<_>>();
         for counter in said {
@@ -163,8 +171,10 @@ impl App {
 
     /// How this end of a link is set up.
     pub(super) fn peer_config(&self) -> peer::Config {
-        let config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
-        peer::Config { capabilities: Capabilities::NONE.with(Capability::Resume), ..config }
+        let mut config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
+        config.capabilities =
+            config.capabilities.with(Capability::Resume).with(Capability::Inline).with(Capability::Pace);
+        config
     }
 
     /// Tells the server under which private address neighbours find this machine: the one that it is talked to from.

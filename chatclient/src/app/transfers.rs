@@ -2,11 +2,13 @@
 
 use super::App;
 use super::errand::Errand;
+use super::gather::Outcome;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::receiving::{self, Coming};
 use crate::downloads::{Incoming, KeptPart, Origin};
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
+use bytes::Bytes;
 use chatproto::peer::{FetchError, ListedEntry, Resume};
 use chatproto::verify::UnitLog2;
 use chatproto::wire::{ErrorCode, Generation, Hash, Name, SafeName, SafeRelPath, Source};
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 const MAX_ACTIVE: usize = 4;
 
 /// Files that may wait. Answers a script that asks without end.
-const MAX_WAITING: usize = 10_000;
+pub(super) const MAX_WAITING: usize = 20_000;
 
 /// At most four times a second: enough for eyes, little for logs.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -35,18 +37,21 @@ pub(super) struct RemoteFile {
     pub(super) peer: Name,
     /// Where it lies in the share of the peer.
     pub(super) path: SafeRelPath,
-    pub(super) name: SafeName,
     pub(super) size: u64,
     pub(super) mtime: u64,
     pub(super) root: Option<Hash>,
     /// How to ask for it on the link where it was shown.
     pub(super) source: Source,
+    /// All its bytes, if it is small and they came with the list.
+    pub(super) content: Option<Bytes>,
 }
 
 /// A file that this client fetches.
 #[derive(Debug)]
 pub(super) struct Download {
     pub(super) errand: Errand,
+    /// The `/get` that counts it.
+    pub(super) batch: Option<u64>,
     /// None while there is no link with the peer.
     pub(super) link: Option<LinkId>,
     pub(super) file: RemoteFile,
@@ -54,10 +59,27 @@ pub(super) struct Download {
     pub(super) stage: Stage,
     /// What an earlier transfer left of it, read back already.
     pub(super) found: Option<Box<Incoming>>,
+    /// The user has stopped it, or the peer has.
+    pub(super) paused: bool,
+    pub(super) paused_there: bool,
+    /// Its link was lost once.
+    was_parked: bool,
     /// When something of it came last.
     pub(super) heard_at: Instant,
     shown_at: Option<Instant>,
+    meter: Meter,
 }
+
+/// How fast something moves, over the last moments.
+#[derive(Debug)]
+struct Meter {
+    at: Instant,
+    bytes: u64,
+    speed: Option<u64>,
+}
+
+/// The speed is told over at least so long.
+const METER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How far a download is.
 #[derive(Debug)]
@@ -74,6 +96,8 @@ pub(super) enum Stage {
     Coming(LinkTransfer, Coming),
     /// The link was lost; what came is being put away.
     Parking,
+    /// All bytes came with the list; a worker puts them in their place.
+    Placing,
 }
 
 /// What is to become of the bytes of a transfer that ends early.
@@ -107,6 +131,32 @@ impl Transfers {
         self.last
     }
 
+    /// Numbers up to this one are in use.
+    pub(super) fn skip_to(&mut self, id: u64) {
+        self.last = self.last.max(id);
+    }
+
+    /// Lists of a link of which a file was not asked for yet, each once, at most `max` of them.
+    pub(super) fn generations(&self, link: LinkId, max: usize) -> BTreeSet<Generation> {
+        let mut found = BTreeSet::new();
+        for download in self.downloads.values().filter(|download| download.is_unasked(link)) {
+            if let Source::Number { generation, .. } = download.file.source {
+                found.insert(generation);
+            }
+            if found.len() >= max {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Links over which files come, or were asked for.
+    pub(super) fn busy_links(&self) -> Vec<LinkId> {
+        let mut links = self.asked.keys().map(|(link, _)| *link).collect::<Vec<_>>();
+        links.dedup();
+        links
+    }
+
     /// The download that the peer knows by this number.
     pub(super) fn of(&mut self, at: LinkTransfer) -> Option<&mut Download> {
         self.downloads.get_mut(self.asked.get(&at)?)
@@ -115,12 +165,13 @@ impl Transfers {
     /// When the next download will have stalled, unless something comes.
     pub(super) fn next_stall(&self) -> Option<Instant> {
         let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.map(|download| download.heard_at + STALL_TIMEOUT).min()
+        active.filter(|it| it.may_stall()).map(|download| download.heard_at + STALL_TIMEOUT).min()
     }
 
     fn stalled(&self, now: Instant) -> Option<(LinkTransfer, u64)> {
         let stalled = |id: &u64| {
-            self.downloads.get(id).is_some_and(|download| now >= download.heard_at + STALL_TIMEOUT)
+            let download = self.downloads.get(id);
+            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + STALL_TIMEOUT)
         };
         self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id))
     }
@@ -150,12 +201,14 @@ impl Transfers {
     /// Downloads that have begun in some way.
     fn active_on(&self, link: LinkId) -> usize {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
-        on_link.filter(|download| !matches!(download.stage, Stage::Waiting)).count()
+        let moves = |it: &&Download| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing);
+        on_link.filter(moves).count()
     }
 
     fn next_waiting(&self, link: LinkId) -> Option<u64> {
-        let waits =
-            |download: &&Download| download.link == Some(link) && matches!(download.stage, Stage::Waiting);
+        let waits = |download: &&Download| {
+            download.link == Some(link) && !download.paused && matches!(download.stage, Stage::Waiting)
+        };
         self.downloads.values().find(waits).map(|download| download.fact.id)
     }
 }
@@ -171,11 +224,11 @@ impl RemoteFile {
         Some(Self {
             peer: peer.clone(),
             path: folder.borrow().join(entry.name.borrow()).ok()?,
-            name: entry.name.clone(),
             size: entry.size,
             mtime: entry.mtime,
             root: entry.root,
             source: Source::Number { generation, number: entry.number },
+            content: entry.content.clone(),
         })
     }
 
@@ -213,7 +266,7 @@ impl RemoteFile {
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parking => None,
+            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parking | Stage::Placing => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
         }
     }
@@ -223,46 +276,110 @@ impl Download {
         self.link.is_none() && self.file.peer == *peer
     }
 
-    fn notice(&self) -> Notice {
+    pub(super) fn notice(&self) -> Notice {
         Notice::Transfer(self.fact.clone())
+    }
+
+    /// Whether the number by which it was listed is still needed.
+    fn is_unasked(&self, link: LinkId) -> bool {
+        self.link == Some(link) && matches!(self.stage, Stage::Waiting | Stage::Looking | Stage::Ready)
+    }
+
+    /// Whether silence means that something is wrong.
+    fn may_stall(&self) -> bool {
+        self.fact.state != TransferState::Paused
+    }
+}
+
+impl Meter {
+    fn new(now: Instant) -> Self {
+        Self { at: now, bytes: 0, speed: None }
+    }
+
+    /// Bytes a second, given how many there are now.
+    fn measure(&mut self, now: Instant, bytes: u64) -> Option<u64> {
+        let elapsed = now.saturating_duration_since(self.at);
+        if elapsed >= METER_INTERVAL {
+            let gained = u128::from(bytes.saturating_sub(self.bytes));
+            let speed = gained * 1000 / elapsed.as_millis().max(1);
+            self.speed = Some(u64::try_from(speed).unwrap_or(u64::MAX));
+            (self.at, self.bytes) = (now, bytes);
+        }
+        self.speed
     }
 }
 
 impl App {
-    /// Fetches one file of a list that was shown.
-    pub(super) fn fetch(&mut self, errand: &Errand, link: LinkId, file: RemoteFile) {
+    /// Fetches one file of a list into a folder below the download folder; `id` is the number of a transfer that goes on.
+    pub(super) fn fetch(
+        &mut self,
+        errand: &Errand,
+        link: LinkId,
+        batch: Option<u64>,
+        id: Option<u64>,
+        file: RemoteFile,
+        place: (SafeRelPath, SafeName),
+    ) {
         if self.transfers.downloads.len() >= MAX_WAITING {
             let text = format!("{MAX_WAITING} files wait to be fetched already");
             return self.voice.fail(Some(errand), ErrorCode::TooManyTransfers, text);
         }
-        let id = self.transfers.next_id();
-        let fact = Transfer {
-            id,
-            peer: file.peer.clone(),
-            direction: Direction::In,
-            name: file.name.clone(),
-            size: None,
-            bytes: 0,
-            state: TransferState::Queued,
-            path: None,
-            blake3: None,
-            position: None,
-            error: None,
-        };
-        let errand = errand.clone();
-        let download = Download {
-            errand,
+        if id.is_none() && !self.count_file(batch) {
+            return;
+        }
+        if id.is_none() && self.adopt(errand, batch, &file) {
+            return;
+        }
+        // What was left by an earlier run, or had failed, is the same file: it goes on under its number.
+        let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
+        let kept = id.and_then(|id| self.kept.take(id));
+        let id = id.unwrap_or_else(|| self.transfers.next_id());
+        let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
+        let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
+        fact.size = Some(file.size);
+        let now = Instant::now();
+        let mut download = Download {
+            errand: errand.clone(),
+            batch,
             link: Some(link),
             file,
             fact,
             stage: Stage::Waiting,
             found: None,
-            heard_at: Instant::now(),
+            paused: false,
+            paused_there: false,
+            was_parked: false,
+            heard_at: now,
             shown_at: None,
+            meter: Meter::new(now),
         };
         self.voice.show(&download.notice(), Some(&download.errand));
+        match (download.file.content.take(), download.file.root) {
+            (Some(content), Some(root)) => {
+                download.stage = Stage::Placing;
+                let (folder, into) = (self.folder(), download.fact.folder.clone());
+                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                self.jobs.submit(Job::Place { id, folder, into, name, origin, root, content });
+            }
+            // The machine lets no content through without a root.
+            (Some(_) | None, _) => self.remember(&download, None),
+        }
         self.transfers.downloads.insert(id, download);
         self.start_downloads(link);
+    }
+
+    /// Whether a file goes on by itself already, after its link was lost or the program ended: then it is what was asked
+    /// for.
+    fn adopt(&mut self, errand: &Errand, batch: Option<u64>, file: &RemoteFile) -> bool {
+        let same = |it: &&mut Download| it.file.peer == file.peer && it.file.path == file.path;
+        let mut goes_on = self.transfers.downloads.values_mut().filter(same);
+        let Some(download) = goes_on.find(|it| it.batch.is_none() || it.was_parked) else { return false };
+        download.errand = errand.clone();
+        let earlier = std::mem::replace(&mut download.batch, batch);
+        let id = download.fact.id;
+        self.end_file(earlier, Outcome::Cancelled);
+        self.show_change(id);
+        true
     }
 
     /// Begins waiting files as far as there is room.
@@ -273,9 +390,10 @@ impl App {
             let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
             if download.file.has_parts() && download.found.is_none() {
                 download.stage = Stage::Looking;
-                let (name, origin) = (download.fact.name.clone(), download.file.origin());
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
                 let folder = self.folder();
-                self.jobs.submit(Job::Look { id, folder, name, origin });
+                self.jobs.submit(Job::Look { id, folder, into, name, origin });
             } else {
                 download.stage = Stage::Ready;
                 if !self.ask_for(id) {
@@ -283,6 +401,7 @@ impl App {
                 }
             }
         }
+        self.gather(link);
     }
 
     /// It is known what there is of a file; the rest is asked for.
@@ -308,7 +427,7 @@ impl App {
         let at = download.found.as_ref().map_or_else(Resume::default, |found| resume_at(found));
         let link = download.link.and_then(|id| Some((id, self.links.get_mut(id)?)));
         let Some((link_id, link)) = link else {
-            self.fail_download(id, Code::LinkLost);
+            self.fail_download(id, Code::LinkLost, None);
             return true;
         };
         let mut asked = link.peer.fetch(download.file.source, at);
@@ -320,6 +439,10 @@ impl App {
             Ok(transfer) => {
                 download.stage = Stage::Asked((link_id, transfer));
                 download.heard_at = Instant::now();
+                if download.paused {
+                    // It was stopped while a worker looked for its part.
+                    let _ = link.peer.pause_file(transfer);
+                }
                 self.transfers.asked.insert((link_id, transfer), id);
                 true
             }
@@ -329,7 +452,7 @@ impl App {
                 false
             }
             Err(FetchError::Resume(_) | FetchError::NoResume | FetchError::UsedUp) => {
-                self.fail_download(id, Code::LinkLost);
+                self.fail_download(id, Code::LinkLost, None);
                 true
             }
         }
@@ -339,9 +462,18 @@ impl App {
     pub(super) fn show_progress(&mut self, id: u64) {
         let now = Instant::now();
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        download.fact.speed = download.meter.measure(now, download.fact.bytes);
         if download.shown_at.is_none_or(|shown| now.duration_since(shown) >= SHOW_INTERVAL) {
             download.shown_at = Some(now);
             self.voice.show(&download.notice(), Some(&download.errand));
+        }
+    }
+
+    /// Tells of a download at once: it has come into another state.
+    pub(super) fn show_change(&mut self, id: u64) {
+        if let Some(download) = self.transfers.downloads.get_mut(&id) {
+            download.shown_at = None;
+            self.show_progress(id);
         }
     }
 
@@ -350,26 +482,31 @@ impl App {
         let Some(mut download) = self.transfers.remove(id) else { return };
         let fact = &mut download.fact;
         fact.state = TransferState::Done;
+        fact.speed = None;
         fact.bytes = finished.size;
         fact.path = Some(finished.path);
         fact.blake3 = Some(Hash(finished.root));
+        self.forget_wanted(id);
         self.voice.show(&download.notice(), Some(&download.errand));
+        self.end_file(download.batch, Outcome::Done { bytes: finished.size });
         self.start_next(download.link);
     }
 
     /// Ends a download that will not arrive. What came is kept.
-    pub(super) fn fail_download(&mut self, id: u64, code: Code) {
+    pub(super) fn fail_download(&mut self, id: u64, code: Code, message: Option<String>) {
         let Some(mut download) = self.transfers.remove(id) else { return };
         self.release(&mut download, Ending::Keep);
         let cancelled = code == Code::Wire(ErrorCode::Cancelled);
         download.fact.state = if cancelled { TransferState::Cancelled } else { TransferState::Failed };
         download.fact.error = Some(code);
-        download.fact.position = None;
+        download.fact.message = message;
+        (download.fact.position, download.fact.speed) = (None, None);
         self.voice.show(&download.notice(), Some(&download.errand));
         // Who cancels a file has got what was asked for; it is a peer's cancel that fails the command.
         self.voice.note(code);
+        self.end_file(download.batch, if cancelled { Outcome::Cancelled } else { Outcome::Failed });
         let link = download.link;
-        drop(download);
+        self.keep_failed(download, code);
         self.start_next(link);
     }
 
@@ -389,7 +526,9 @@ impl App {
                 (incoming, is_out)
             }
             Stage::Looking | Stage::Parking => (None, true),
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) => (download.found.take(), false),
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => {
+                (download.found.take(), false)
+            }
         };
         match (incoming, ending) {
             (Some(incoming), Ending::Keep) => {
@@ -406,8 +545,7 @@ impl App {
     /// Gives a download up because of something here, and tells the peer.
     pub(super) fn give_up_download(&mut self, id: u64, failure: &receiving::Failure) {
         self.cancel_on_link(id, failure.code);
-        self.voice.info(failure.message.clone());
-        self.fail_download(id, failure.code.into());
+        self.fail_download(id, failure.code.into(), Some(failure.message.clone()));
     }
 
     /// Gives up what has not come for too long. Places in a queue count as coming.
@@ -416,41 +554,27 @@ impl App {
         while let Some((at, id)) = self.transfers.stalled(now) {
             tracing::debug!(?at, id, "a transfer has stalled");
             self.cancel_on_link(id, ErrorCode::Timeout);
-            self.fail_download(id, ErrorCode::Timeout.into());
+            self.fail_download(id, ErrorCode::Timeout.into(), None);
         }
-    }
-
-    /// `/cancel`.
-    pub(super) fn cancel_transfer(&mut self, errand: &Errand, id: u64) {
-        if self.transfers.downloads.contains_key(&id) {
-            self.cancel_on_link(id, ErrorCode::Cancelled);
-            return self.drop_download(id);
-        }
-        let Some(at) = self.uploads.iter().find(|(_, upload)| upload.id() == id).map(|(at, _)| *at) else {
-            return self.voice.fail(Some(errand), Code::NoSuchTransfer, format!("there is no transfer {id}"));
-        };
-        if let Some(link) = self.links.get_mut(at.0) {
-            // It has ended already when this fails.
-            let _ = link.peer.cancel(at.1, ErrorCode::Cancelled);
-        }
-        self.on_upload_over(at, Some(ErrorCode::Cancelled));
     }
 
     /// `/transfers`.
     pub(super) fn show_transfers(&mut self, errand: &Errand) {
         let downloads = self.transfers.downloads.values().map(|download| download.fact.clone());
         let uploads = self.uploads.values().map(super::sending::Upload::fact);
-        let mut transfers = downloads.chain(uploads).collect::<Vec<_>>();
+        let mut transfers = downloads.chain(uploads).chain(self.kept.facts()).collect::<Vec<_>>();
         transfers.sort_by_key(|transfer| transfer.id);
         self.voice.show(&Notice::Transfers { transfers }, Some(errand));
     }
 
     /// Ends a download because the user wished so: nothing has failed, and what came goes.
     pub(super) fn drop_download(&mut self, id: u64) {
+        self.cancel_on_link(id, ErrorCode::Cancelled);
+        self.forget_wanted(id);
         self.stop_download(id, Ending::Discard);
     }
 
-    /// Ends a download because the program ends. What came is kept.
+    /// Ends a download because the program ends. What came is kept, and the next run goes on with it.
     pub(super) fn interrupt_download(&mut self, id: u64) {
         self.stop_download(id, Ending::Keep);
     }
@@ -458,8 +582,13 @@ impl App {
     fn stop_download(&mut self, id: u64, ending: Ending) {
         let Some(mut download) = self.transfers.remove(id) else { return };
         self.release(&mut download, ending);
-        download.fact.state = TransferState::Cancelled;
+        download.fact.state = match ending {
+            Ending::Keep => TransferState::Waiting,
+            Ending::Discard => TransferState::Cancelled,
+        };
+        (download.fact.position, download.fact.speed) = (None, None);
         self.voice.show(&download.notice(), Some(&download.errand));
+        self.end_file(download.batch, Outcome::Cancelled);
         self.start_next(download.link);
     }
 
@@ -511,7 +640,7 @@ impl App {
         let is_last_chance = self.input_ended.is_some() && !self.settings.stay;
         for id in ids {
             if is_last_chance || self.ending.is_some() {
-                self.fail_download(id, Code::LinkLost);
+                self.fail_download(id, Code::LinkLost, None);
             } else {
                 self.park_download(id);
             }
@@ -522,7 +651,12 @@ impl App {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
         download.link = None;
         download.fact.state = TransferState::Waiting;
-        download.fact.position = None;
+        (download.fact.position, download.fact.speed) = (None, None);
+        (download.paused_there, download.was_parked) = (false, true);
+        if matches!(download.stage, Stage::Placing) {
+            // It has all its bytes and needs no link.
+            return;
+        }
         if let Some(at) = download.at() {
             self.transfers.asked.remove(&at);
         }
@@ -531,11 +665,11 @@ impl App {
         let incoming = match stage {
             Stage::Coming(_, Coming { incoming, .. }) => incoming,
             // Nothing has begun.
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) if download.found.is_none() => {
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing if download.found.is_none() => {
                 download.stage = Stage::Waiting;
                 return;
             }
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) => download.found.take(),
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => download.found.take(),
             Stage::Looking | Stage::Parking => None,
         };
         // What a worker has comes back later.
@@ -561,7 +695,7 @@ impl App {
         }
         let parked = |(id, download): (&u64, &Download)| download.link.is_none().then_some(*id);
         let ids = self.transfers.downloads.iter().filter_map(parked).collect::<Vec<_>>();
-        ids.into_iter().for_each(|id| self.fail_download(id, Code::LinkLost));
+        ids.into_iter().for_each(|id| self.fail_download(id, Code::LinkLost, None));
     }
 }
 

@@ -4,10 +4,11 @@ use chatproto::session::Order;
 use chatproto::wire::path::RelPathError;
 use chatproto::wire::{Action, Name, NameRef, Note, SafeRelPath, Text, WireError};
 
-use super::Command;
+use super::{Command, Picks};
+use std::collections::BTreeSet;
 
-/// So many files may be asked for in one `/get`. Bounds what a range like `1-4000000000` can cost.
-pub const MAX_GET_NUMBERS: usize = 1000;
+/// So many numbers one command may name. Bounds what a range like `1-4000000000` can cost; `all` is not bounded by it.
+pub const MAX_PICKS: usize = 10_000;
 
 /// So many messages may be asked for in one `/history`. Bounds the pages that are asked for in a row.
 pub const MAX_HISTORY: u32 = 10_000;
@@ -68,8 +69,8 @@ pub enum CommandError {
     /// A range whose end is before its start.
     #[error("the range {0:?} ends before it starts")]
     Range(String),
-    /// More files than one command may ask for.
-    #[error("at most {MAX_GET_NUMBERS} files can be asked for at once")]
+    /// More numbers than one command may name.
+    #[error("at most {MAX_PICKS} numbers can be given at once; `all` means everything")]
     TooManyNumbers,
 }
 
@@ -120,12 +121,15 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/deop", "/deop USER", "take that back"),
     help(FILE_WORD, "[FILE] USER", "ask to see somebody's files"),
     help("/file", "/file USER", "the same"),
-    help("/ls", "/ls [@USER] [PATH] [--page N]", "list a folder of a peer"),
-    help("/get", "/get [@USER] NUMBER...", "fetch files by their numbers, as 3 or 2-5"),
+    help("/ls", "/ls [@USER] [PATH] [--page N] [--inline]", "list a folder of a peer"),
+    help("/get", "/get [@USER] NUMBER...|all", "fetch files and folders by number"),
     help("/peer", "/peer USER TEXT", "say it over the direct link"),
     help("/transfers", "/transfers", "show the transfers"),
-    help("/cancel", "/cancel ID", "end a transfer"),
+    help("/cancel", "/cancel ID...|all", "end transfers"),
     help("/discard", "/discard ID", "remove what was kept of a transfer that ended early"),
+    help("/pause", "/pause ID...|all", "stop transfers for now"),
+    help("/resume", "/resume ID...|all", "let them go on"),
+    help("/retry", "/retry ID...|all", "fetch again what failed"),
     help("/accept", "/accept ID", "say yes to somebody who asks"),
     help("/deny", "/deny ID", "say no"),
     help("/peers", "/peers", "show the direct links"),
@@ -199,8 +203,11 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
             Command::PeerSay { user, text }
         }
         "/transfers" => words.nothing_more(Command::Transfers)?,
-        "/cancel" => Command::Cancel { id: words.id()? },
+        "/cancel" => Command::Cancel { transfers: words.transfers()? },
         "/discard" => Command::Discard { id: words.id()? },
+        "/pause" => Command::Pause { transfers: words.transfers()? },
+        "/resume" => Command::Resume { transfers: words.transfers()? },
+        "/retry" => Command::Retry { transfers: words.transfers()? },
         "/accept" => Command::Accept { id: words.id()? },
         "/deny" => Command::Deny { id: words.id()? },
         "/peers" => words.nothing_more(Command::Peers)?,
@@ -214,9 +221,13 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
     })
 }
 
-/// `[@USER] [PATH] [--page N]`; the path may have spaces in it.
+/// `[@USER] [PATH] [--page N] [--inline]`; the path may have spaces in it.
 fn ls(words: &Words<'_>) -> Result<Command, CommandError> {
     let (peer, rest) = words.peer_if_any()?;
+    let (rest, inline) = match rest.strip_suffix(INLINE_OPTION) {
+        Some(before) if is_word_end(before) => (before.trim_end(), true),
+        Some(_) | None => (rest, false),
+    };
     let (rest, page) = match rest.split_once(PAGE_OPTION) {
         Some((before, after)) if is_word_end(before) && after.starts_with(char::is_whitespace) => {
             (before.trim_end(), Some(at_least_one(after.trim(), "page number", u32::MAX)?))
@@ -229,8 +240,10 @@ fn ls(words: &Words<'_>) -> Result<Command, CommandError> {
     let inner = if inner == "." { "" } else { inner };
     let path =
         SafeRelPath::new(inner).map_err(|error| CommandError::Path { path: rest.to_owned(), error })?;
-    Ok(Command::Ls { peer, path, page })
+    Ok(Command::Ls { peer, path, page, inline })
 }
+
+const INLINE_OPTION: &str = "--inline";
 
 const PAGE_OPTION: &str = "--page";
 
@@ -238,32 +251,46 @@ fn is_word_end(before: &str) -> bool {
     before.is_empty() || before.ends_with(char::is_whitespace)
 }
 
-/// `[@USER] NUMBER...`, where a number may be a range.
+/// `[@USER] NUMBER...`, where a number may be a range, or `all`.
 fn get(words: &Words<'_>) -> Result<Command, CommandError> {
     let (peer, rest) = words.peer_if_any()?;
-    let mut numbers = Vec::new();
-    for word in rest.split_whitespace() {
+    let files = picks(rest, "file number", 1, u32::MAX.into())?;
+    let files = files.ok_or_else(|| words.missing("the number of a file"))?;
+    Ok(Command::Get { peer, files })
+}
+
+/// Numbers and ranges between spaces or commas, or `all`; `None` when there is nothing.
+fn picks(text: &str, what: &'static str, min: u64, max: u64) -> Result<Option<Picks>, CommandError> {
+    if ALL_WORDS.contains(&text.trim_end()) {
+        return Ok(Some(Picks::All));
+    }
+    let (mut numbers, mut seen) = (Vec::new(), BTreeSet::new());
+    let is_between = |c: char| c.is_whitespace() || c == ',';
+    for word in text.split(is_between).filter(|word| !word.is_empty()) {
+        let number = |text: &str| {
+            let number = digits(text).filter(|number| (min..=max).contains(number));
+            number.ok_or_else(|| CommandError::Number { text: text.to_owned(), what })
+        };
         let (first, last) = word.split_once('-').unwrap_or((word, word));
-        let first = at_least_one(first, "file number", u32::MAX)?;
-        let last = at_least_one(last, "file number", u32::MAX)?;
+        let (first, last) = (number(first)?, number(last)?);
         if last < first {
             return Err(CommandError::Range(word.to_owned()));
         }
         for number in first..=last {
-            if numbers.contains(&number) {
+            if !seen.insert(number) {
                 continue;
             }
-            if numbers.len() == MAX_GET_NUMBERS {
+            if numbers.len() == MAX_PICKS {
                 return Err(CommandError::TooManyNumbers);
             }
             numbers.push(number);
         }
     }
-    if numbers.is_empty() {
-        return Err(words.missing("the number of a file"));
-    }
-    Ok(Command::Get { peer, numbers })
+    Ok((!numbers.is_empty()).then_some(Picks::These(numbers)))
 }
+
+/// How everything is asked for.
+const ALL_WORDS: [&str; 2] = ["all", "*"];
 
 /// A line taken apart: its first word, and all that follows, trimmed.
 struct Words<'a> {
@@ -383,6 +410,11 @@ impl Words<'_> {
             return Err(self.missing("an id"));
         }
         digits(word).ok_or_else(|| CommandError::Number { text: word.to_owned(), what: "id" })
+    }
+
+    /// `ID...`, where an id may be a range, or `all`.
+    fn transfers(&self) -> Result<Picks, CommandError> {
+        picks(self.rest, "id", 0, u64::MAX)?.ok_or_else(|| self.missing("an id"))
     }
 
     fn peer_if_any(&self) -> Result<(Option<Name>, &str), CommandError> {

@@ -15,7 +15,7 @@ mod record;
 pub use error::DownloadError;
 pub use incoming::{CLAIM_BYTES, CLAIM_INTERVAL, Claim, Finished, Incoming, finish_all};
 pub use kept::{MAX_LOOKED_AT, Search};
-pub(crate) use names::is_temporary;
+pub(crate) use names::{is_temporary, variant};
 pub use partial::{KeptPart, MAX_COPIES, Partial};
 pub use record::{MAX_RECORDED_UNITS, Origin, Record, RecordError};
 
@@ -79,6 +79,16 @@ impl Downloads {
         self.check_room(size)?;
         let dir = self.make_folder(folder)?;
         Partial::create(Arc::new(dir), self.path.join(folder.as_str()), name.to_owned(), size)
+    }
+
+    /// Makes a folder, with those above it, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::NotAFolder`] when a file or a symbolic link is in its way, [`DownloadError::NotWritable`],
+    /// [`DownloadError::DiskFull`] or [`DownloadError::Io`].
+    pub fn create_folder(&self, folder: SafeRelPathRef<'_>) -> Result<(), DownloadError> {
+        self.make_folder(folder).map(drop)
     }
 
     fn check_room(&self, needed: u64) -> Result<(), DownloadError> {

@@ -43,6 +43,8 @@ pub enum Code {
     KeyMismatch,
     /// The link ended in the middle.
     LinkLost,
+    /// More than one command may ask for.
+    TooMuch,
 }
 
 impl Code {
@@ -68,7 +70,35 @@ impl Code {
             Self::Unreachable => "unreachable",
             Self::KeyMismatch => "key_mismatch",
             Self::LinkLost => "link_lost",
+            Self::TooMuch => "too_much",
         }
+    }
+
+    /// The code of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let own = [
+            Self::Usage,
+            Self::UnknownServer,
+            Self::ServerChanged,
+            Self::Connect,
+            Self::ConnectionLost,
+            Self::NotConnected,
+            Self::StateInUse,
+            Self::State,
+            Self::PeerListen,
+            Self::NoRoom,
+            Self::NoPeer,
+            Self::NoList,
+            Self::NoSuchTransfer,
+            Self::NoSuchRequest,
+            Self::Unreachable,
+            Self::KeyMismatch,
+            Self::LinkLost,
+            Self::TooMuch,
+        ];
+        let wire = ErrorCode::ALL.iter().copied().map(Self::Wire);
+        wire.chain(own).find(|code| code.name() == name)
     }
 
     /// What happened, in one sentence without its full stop.
@@ -93,6 +123,7 @@ impl Code {
             Self::Unreachable => "none of the peer's addresses answered",
             Self::KeyMismatch => "the peer's device shows another key than it should",
             Self::LinkLost => "the link ended in the middle",
+            Self::TooMuch => "this is more than one command may ask for",
         }
     }
 
@@ -110,6 +141,7 @@ impl Code {
             | Self::State
             | Self::PeerListen
             | Self::LinkLost
+            | Self::TooMuch
             | Self::Unreachable => ExitStatus::Failure,
             Self::NoRoom | Self::NoPeer | Self::NoList | Self::NoSuchTransfer | Self::NoSuchRequest => {
                 ExitStatus::NotFound

@@ -40,6 +40,10 @@ pub(super) fn path<S: Serializer>(path: &SafeRelPath, out: S) -> Result<S::Ok, S
     out.serialize_str(path.as_str())
 }
 
+pub(super) fn is_root(path: &SafeRelPath) -> bool {
+    path.borrow().is_root()
+}
+
 pub(super) fn purpose<S: Serializer>(purpose: &Purpose, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(purpose.name())
 }

@@ -28,19 +28,9 @@ fn message(place: Place) -> Message {
 }
 
 fn transfer(state: TransferState) -> Transfer {
-    Transfer {
-        id: 3,
-        peer: name("bob"),
-        direction: Direction::In,
-        name: SafeName::new("notes.txt").unwrap(),
-        size: None,
-        bytes: 0,
-        state,
-        path: None,
-        blake3: None,
-        position: None,
-        error: None,
-    }
+    let file = SafeName::new("notes.txt").unwrap();
+    let transfer = Transfer::new(3, name("bob"), Direction::In, SafeRelPath::root(), file);
+    Transfer { state, ..transfer }
 }
 
 fn check(notice: &Notice, expected: &Value) {
@@ -235,8 +225,9 @@ fn files_and_transfers() {
     );
     for (state, word) in [
         (TransferState::Queued, "queued"),
-        (TransferState::Active, "active"),
         (TransferState::Waiting, "waiting"),
+        (TransferState::Active, "active"),
+        (TransferState::Paused, "paused"),
         (TransferState::Done, "done"),
         (TransferState::Failed, "failed"),
         (TransferState::Cancelled, "cancelled"),
@@ -256,6 +247,9 @@ fn files_and_transfers() {
         path: Some("/tmp/notes.txt".into()),
         blake3: Some(Hash([0x0f; 32])),
         position: Some(2),
+        folder: SafeRelPath::new("docs/old").unwrap(),
+        speed: Some(7),
+        message: Some("why".into()),
         error: Some(ErrorCode::VerifyFailed.into()),
         ..transfer(TransferState::Failed)
     };
@@ -265,8 +259,28 @@ fn files_and_transfers() {
         &json!({"event": "transfers", "transfers": [{
             "id": "3", "peer": "bob", "direction": "out", "name": "notes.txt", "size": 10, "bytes": 10,
             "state": "failed", "path": "/tmp/notes.txt", "blake3": root, "position": 2, "error": "verify_failed",
+            "folder": "docs/old", "speed": 7, "message": "why",
         }]}),
     );
+}
+
+#[test]
+fn a_get_is_summed_up() {
+    let sum = Notice::Fetched { peer: name("bob"), done: 3, failed: 1, cancelled: 2, bytes: 9, millis: 40 };
+    check(
+        &sum,
+        &json!({
+            "event": "fetched", "peer": "bob", "done": 3, "failed": 1, "cancelled": 2, "bytes": 9, "ms": 40,
+        }),
+    );
+}
+
+#[test]
+fn codes_are_found_by_their_names() {
+    for code in [Code::from(ErrorCode::Storage), Code::LinkLost, Code::TooMuch, Code::Usage] {
+        assert_eq!(Code::named(code.name()), Some(code));
+    }
+    assert_eq!(Code::named("nonsense"), None);
 }
 
 #[test]

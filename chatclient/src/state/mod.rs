@@ -12,6 +12,7 @@
 //! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
 //! | `hashes` | the hashes of shared files | appended, not flushed |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
+//! | `wanted` | the files that are still to be fetched | appended, not flushed |
 //!
 //! Files that are flushed are replaced whole, so a crash leaves the old or the new. The journal survives the death of
 //! the process at any moment; a power cut may cost its last lines, which costs no correctness: a cursor that is
@@ -29,6 +30,7 @@ mod log_id;
 mod peers;
 mod pin;
 mod ticket;
+mod wanted;
 
 pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
 pub use error::StateError;
@@ -39,6 +41,7 @@ pub use log_id::LOG_ID_BYTES;
 pub use peers::{KeyCheck, KnownPeers, LINK_KEY_BYTES, MAX_KNOWN_DEVICES};
 pub use pin::FINGERPRINT_BYTES;
 pub use ticket::{TICKET_BYTES, Ticket};
+pub use wanted::{MAX_WANTED_FILES, WantedFile, WantedFiles};
 
 use folder::Folder;
 use std::path::{Path, PathBuf};
@@ -157,6 +160,15 @@ impl StateDir {
     /// [`StateError::Corrupt`] when the file is there and unreadable.
     pub fn known_peers(&self) -> Result<KnownPeers, StateError> {
         KnownPeers::load(&self.folder)
+    }
+
+    /// The files that are still to be fetched. Open it once: two would write over each other.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when the file cannot be read or written.
+    pub fn wanted(&self) -> Result<WantedFiles, StateError> {
+        WantedFiles::open(&self.folder)
     }
 
     /// The journal of `device`, and what it brought back. Open it once: two would write over each other.

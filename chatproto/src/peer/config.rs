@@ -28,6 +28,9 @@ pub struct Config {
     /// Entries of a folder that this end serves. Default 10,000. Together with
     /// [`max_generations`](Self::max_generations) it bounds the snapshots: at most 400 bytes an entry.
     pub max_list_entries: usize,
+    /// Bytes of content that go along with one generation of a list, when it is asked for. Default 1 MiB. Together with
+    /// [`max_generations`](Self::max_generations) it bounds the memory of a peer that asks for content again and again.
+    pub max_list_content: usize,
     /// Generations that are kept so that their pages and numbers can still be asked for. Default 8; the oldest goes
     /// first, and is answered with `changed` from then on.
     pub max_generations: usize,
@@ -60,6 +63,7 @@ impl Config {
             max_lists: 8,
             page_entries: 256,
             max_list_entries: 10_000,
+            max_list_content: 1024 * 1024,
             max_generations: 8,
             low_water: 256 * 1024,
             max_units_wanted: 4,

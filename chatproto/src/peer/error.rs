@@ -113,6 +113,20 @@ pub enum TransferError {
     NotComplete(TransferId),
 }
 
+/// Why a transfer cannot be paused, or a rate not be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PaceError {
+    /// The link does not stand.
+    #[error("no rate can be asked for: {0}")]
+    NotLinked(State),
+    /// The transfer has ended, or there never was one.
+    #[error("no transfer {0} is open")]
+    NotOpen(TransferId),
+    /// The ends have not agreed on [`Capability::Pace`](crate::wire::Capability::Pace).
+    #[error("the two ends cannot both pause transfers")]
+    NotSupported,
+}
+
 /// Why a file is not accepted for sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SendFileError {

@@ -90,6 +90,8 @@ pub enum Event {
         id: ListId,
         /// The folder.
         path: SafeRelPath,
+        /// Whether the content of small files is wanted with it: [`Item::content`](super::Item::content).
+        content: bool,
     },
 
     /// A file that this end fetches waits at the other end.
@@ -98,6 +100,22 @@ pub enum Event {
         transfer: TransferId,
         /// Its place in the queue, from 1.
         position: u32,
+    },
+    /// The other end has stopped a transfer of either direction for now.
+    FilePaused {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// The other end lets a transfer go on that it had stopped.
+    FileResumed {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// The other end wants files to come no faster over this link, all together: the program keeps to it as it drains
+    /// [`outgoing`](super::Peer::outgoing).
+    RateWanted {
+        /// Bytes of files a second; 0 for no limit.
+        bytes_per_second: u64,
     },
     /// A file that this end fetches begins to come. One [`FileData`](Self::FileData) or more and a
     /// [`FileUnit`](Self::FileUnit) follow for every unit from `offset` on, none for an empty file.
@@ -234,6 +252,8 @@ impl Event {
     pub fn transfer(&self) -> Option<TransferId> {
         match self {
             Self::FileQueued { transfer, .. }
+            | Self::FilePaused { transfer }
+            | Self::FileResumed { transfer }
             | Self::FileStarted { transfer, .. }
             | Self::FileData { transfer, .. }
             | Self::FileUnit { transfer, .. }
@@ -250,6 +270,7 @@ impl Event {
             | Self::ListPage { .. }
             | Self::ListRefused { .. }
             | Self::ListWanted { .. }
+            | Self::RateWanted { .. }
             | Self::Closed { .. } => None,
         }
     }

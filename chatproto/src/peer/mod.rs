@@ -71,6 +71,7 @@ mod error;
 mod event;
 mod link;
 mod lists;
+mod pace;
 mod receive;
 mod send;
 mod state;
@@ -84,7 +85,8 @@ use alloc::string::ToString as _;
 
 pub use config::{Config, Introduction};
 pub use error::{
-    FetchError, ListError, NoHello, ProvideListError, SayError, SendFileError, TransferError, UnitError,
+    FetchError, ListError, NoHello, PaceError, ProvideListError, SayError, SendFileError, TransferError,
+    UnitError,
 };
 pub use event::{Closed, Event};
 pub use lists::{Item, ListId, ListedEntry};
@@ -289,6 +291,11 @@ impl Peer {
             ToPeer::FileCancel(cancel) => self.on_cancel(cancel)?,
             ToPeer::FileQueued(queued) => self.on_queued(queued)?,
             ToPeer::FileDone(done) => self.on_done(done)?,
+            ToPeer::FilePause(pause) => self.on_pause(FrameType::FilePause, pause.transfer, true)?,
+            ToPeer::FileResume(resume) => self.on_pause(FrameType::FileResume, resume.transfer, false)?,
+            ToPeer::FileRate(rate) => {
+                self.events.push_back(Event::RateWanted { bytes_per_second: rate.bytes_per_second })
+            }
         }
         Ok(())
     }
@@ -316,7 +323,10 @@ impl Peer {
             | ToPeer::ListPage(_)
             | ToPeer::FileRequest(_)
             | ToPeer::FileCancel(_)
-            | ToPeer::FileQueued(_) => false,
+            | ToPeer::FileQueued(_)
+            | ToPeer::FilePause(_)
+            | ToPeer::FileResume(_)
+            | ToPeer::FileRate(_) => false,
         }
     }
 

@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::pace::Pause;
 use super::unit::Units;
 use super::{Event, FetchError, Peer, Resume, TransferError, TransferFault, Violation};
 use crate::wire::{
@@ -33,6 +34,7 @@ struct Download {
     source: Source,
     at: Resume,
     stage: Stage,
+    pause: Pause,
 }
 
 #[derive(Debug)]
@@ -74,9 +76,14 @@ impl Downloads {
         self.open.contains_key(&transfer)
     }
 
+    /// Who has stopped a transfer.
+    pub(super) fn pause_of(&mut self, transfer: TransferId) -> Option<&mut Pause> {
+        self.open.get_mut(&transfer).map(|download| &mut download.pause)
+    }
+
     /// Whether `transfer` was asked for on this link at all. What still comes for one that has ended crossed our
     /// cancel on the way.
-    fn was_asked(&self, transfer: TransferId) -> bool {
+    pub(super) fn was_asked(&self, transfer: TransferId) -> bool {
         transfer.0 % 2 == self.parity && transfer.0 > 0 && self.next.is_none_or(|next| transfer.0 < next)
     }
 
@@ -131,7 +138,9 @@ impl Peer {
         let transfer = TransferId(number);
         let Resume { unit_log2, offset, held } = at;
         self.conn.send(&FileRequest { transfer, source, unit_log2, offset, held });
-        self.downloads.open.insert(transfer, Download { source, at, stage: Stage::Asked });
+        self.downloads
+            .open
+            .insert(transfer, Download { source, at, stage: Stage::Asked, pause: Pause::default() });
         Ok(transfer)
     }
 

@@ -12,6 +12,7 @@ use core::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
 
+use super::pace::Pause;
 use super::unit::{EMPTY_ROOT, Units};
 use super::{Event, Peer, Resume, SendFileError, TransferFault, UnitError, Violation};
 use crate::conn::Lane;
@@ -87,6 +88,7 @@ struct Upload {
     path: SafeRelPath,
     at: Resume,
     stage: Stage,
+    pause: Pause,
 }
 
 #[derive(Debug)]
@@ -137,12 +139,18 @@ impl Uploads {
 
     /// Whether the other end has used this number. What still comes for a transfer that has ended crossed our
     /// cancel on the way.
-    fn was_wanted(&self, transfer: TransferId) -> bool {
+    pub(super) fn was_wanted(&self, transfer: TransferId) -> bool {
         transfer.0 % 2 == self.parity && transfer.0 > 0 && transfer.0 <= self.last
     }
 
+    /// Who has stopped a transfer.
+    pub(super) fn pause_of(&mut self, transfer: TransferId) -> Option<&mut Pause> {
+        self.open.get_mut(&transfer).map(|upload| &mut upload.pause)
+    }
+
+    /// Those that move. What a stopped one still has to provide must not hold up the others.
     fn sending(&self) -> impl Iterator<Item = &Sending> {
-        self.open.values().filter_map(|upload| match &upload.stage {
+        self.open.values().filter(|upload| upload.pause.moves()).filter_map(|upload| match &upload.stage {
             Stage::Sending(sending) => Some(sending),
             Stage::Wanted | Stage::Sent => None,
         })
@@ -155,7 +163,7 @@ impl Uploads {
             return None;
         }
         let wants = |(transfer, upload): (&TransferId, &Upload)| match &upload.stage {
-            Stage::Sending(sending) if sending.wants_unit() => Some(*transfer),
+            Stage::Sending(sending) if upload.pause.moves() && sending.wants_unit() => Some(*transfer),
             Stage::Sending(_) | Stage::Wanted | Stage::Sent => None,
         };
         let after = self.open.range((Bound::Excluded(self.turn), Bound::Unbounded));
@@ -297,7 +305,9 @@ impl Peer {
             Wanted::Listed { path, .. } => path.clone(),
             Wanted::Root(_) => SafeRelPath::root(),
         };
-        self.uploads.open.insert(transfer, Upload { path, at, stage: Stage::Wanted });
+        self.uploads
+            .open
+            .insert(transfer, Upload { path, at, stage: Stage::Wanted, pause: Pause::default() });
         self.events.push_back(Event::FileWanted { transfer, wanted, unit_log2, offset, held });
         Ok(())
     }

@@ -74,7 +74,10 @@ impl State {
             | ToPeer::FileEnd(_)
             | ToPeer::FileCancel(_)
             | ToPeer::FileQueued(_)
-            | ToPeer::FileDone(_) => self == Self::Open,
+            | ToPeer::FileDone(_)
+            | ToPeer::FilePause(_)
+            | ToPeer::FileResume(_)
+            | ToPeer::FileRate(_) => self == Self::Open,
         }
     }
 }

@@ -169,3 +169,27 @@ body! {
         transfer: TransferId,
     }
 }
+
+body! {
+    /// One side stops a transfer for now. It moves when neither side stops it.
+    frame FilePause FilePause {
+        /// The transfer.
+        transfer: TransferId,
+    }
+}
+
+body! {
+    /// The side that stopped a transfer lets it go on.
+    frame FileResume FileResume {
+        /// The transfer.
+        transfer: TransferId,
+    }
+}
+
+body! {
+    /// How fast the sender of this frame wants files to come over this link, all together.
+    frame FileRate FileRate {
+        /// Bytes of files a second; 0 for no limit.
+        bytes_per_second: u64,
+    }
+}

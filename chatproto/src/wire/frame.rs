@@ -4,12 +4,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     Announce, Bye, CaughtUp, ClientHello, Create, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
-    FileHead, FileQueued, FileRequest, FileUnit, FrameError, FrameType, Gap, History, IGNORABLE, Invited,
-    Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage,
-    LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated,
-    PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest,
-    PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, Relay, RelayOpened, RoomList,
-    Rooms, Say, Search, ServerHello, Who, WireError,
+    FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FrameError, FrameType, Gap,
+    History, IGNORABLE, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome,
+    ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage,
+    Moderate, Moderated, PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
+    PeerRequest, PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, Relay,
+    RelayOpened, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -179,5 +179,6 @@ direction! {
         List(ListFolder<'a>), ListPage(ListPage<'a>),
         FileRequest(FileRequest), FileHead(FileHead<'a>), FileData(FileData<'a>), FileUnit(FileUnit), FileEnd(FileEnd),
         FileCancel(FileCancel), FileQueued(FileQueued), FileDone(FileDone),
+        FilePause(FilePause), FileResume(FileResume), FileRate(FileRate),
     }
 }

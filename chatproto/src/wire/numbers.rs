@@ -75,6 +75,9 @@ table! {
         0x65 FileCancel "file_cancel" "Ends a transfer early, from either side."
         0x66 FileQueued "file_queued" "The transfer waits at this position."
         0x67 FileDone "file_done" "The receiver has the file, verified."
+        0x68 FilePause "file_pause" "The transfer stands still, for one side."
+        0x69 FileResume "file_resume" "The transfer may go on, for one side."
+        0x6c FileRate "file_rate" "How fast files may come over this link."
     }
 }
 
@@ -85,8 +88,6 @@ pub const RESERVED_FRAMES: &[(u8, &str)] = &[
     (0x1a, "password change"),
     (0x32, "topic"),
     (0x37, "read marker"),
-    (0x68, "pause"),
-    (0x69, "resume"),
     (0x6a, "unit by root"),
     (0x7f, "extension"),
 ];
@@ -194,6 +195,7 @@ table! {
         6 Inline "inline" "Lists can carry the content of small files."
         7 Resume "resume" "Transfers resume at a verified unit."
         8 Sources "sources" "Units can be asked for by root."
+        11 Pace "pace" "Transfers can be paused, and kept to a rate."
         12 Ways "ways" "An introduction whose first dial fails goes on to other ways."
     }
 }

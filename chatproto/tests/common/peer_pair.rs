@@ -112,7 +112,7 @@ impl End {
                 assert_eq!(ticket, TICKET);
                 self.peer.admit(START).unwrap();
             }
-            Event::ListWanted { id, path } => match self.items(path.as_str()) {
+            Event::ListWanted { id, path, .. } => match self.items(path.as_str()) {
                 Some(items) => drop(self.peer.provide_list(id, items).unwrap()),
                 None => self.peer.refuse_list(id, ErrorCode::NoSuchPath).unwrap(),
             },
@@ -170,7 +170,8 @@ impl End {
                 Some((name, _)) => (name, EntryKind::Folder, 0),
                 None => (rest, EntryKind::File, bytes.len() as u64),
             };
-            let item = Item { kind, name: SafeName::new(name).unwrap(), size, mtime: 5, root: None };
+            let item =
+                Item { kind, name: SafeName::new(name).unwrap(), size, mtime: 5, root: None, content: None };
             items.insert((kind == EntryKind::File, name), item);
         }
         (!items.is_empty() || folder.is_empty()).then(|| items.into_values().collect())

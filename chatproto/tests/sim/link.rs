@@ -223,7 +223,11 @@ impl LinkEnd {
                     owner.end.session_mut().way_failed(offer, way, ErrorCode::LinkBroken, now);
                 }
             }
-            Event::FileQueued { .. } | Event::ListRefused { .. } => {}
+            Event::FileQueued { .. }
+            | Event::FilePaused { .. }
+            | Event::FileResumed { .. }
+            | Event::RateWanted { .. }
+            | Event::ListRefused { .. } => {}
         }
     }
 }

@@ -28,6 +28,7 @@ impl Share {
             size: bytes.len() as u64,
             mtime: 7,
             root: (bytes.len().is_multiple_of(2)).then(|| digest(bytes)),
+            content: None,
         };
         self.0.iter().map(item).collect()
     }

@@ -81,6 +81,9 @@ FRAMES = """
 65 file_cancel     peer    transfer:u32 code:error_code
 66 file_queued     peer    transfer:u32 position:u32
 67 file_done       peer    transfer:u32
+68 file_pause      peer    transfer:u32
+69 file_resume     peer    transfer:u32
+6c file_rate       peer    bytes_per_second:u64
 """
 
 # Items of lists.

@@ -1,9 +1,9 @@
 //! The file-list and file-data families.
 
 use chatproto::wire::{
-    Entry, EntryKind, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest,
-    FileUnit, Generation, LIST_INLINE, List, ListFolder, ListPage, MAX_UNIT_LOG2, MIN_UNIT_LOG2, RequestId,
-    Rest, SafeNameRef, Source, TransferId,
+    Entry, EntryKind, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued,
+    FileRate, FileRequest, FileResume, FileUnit, Generation, LIST_INLINE, List, ListFolder, ListPage,
+    MAX_UNIT_LOG2, MIN_UNIT_LOG2, RequestId, Rest, SafeNameRef, Source, TransferId,
 };
 
 use crate::show::show;
@@ -22,6 +22,9 @@ show! {
     FileCancel { transfer, code }
     FileQueued { transfer, position }
     FileDone { transfer }
+    FilePause { transfer }
+    FileResume { transfer }
+    FileRate { bytes_per_second }
 }
 
 const REQUEST: RequestId = RequestId(9);
@@ -138,5 +141,11 @@ pub(crate) fn transfers() -> Vec<Vector> {
         vector("far away", FileQueued { transfer: TRANSFER, position: u32::MAX }),
         vector("typical", FileDone { transfer: TRANSFER }),
         vector("largest", FileDone { transfer: TransferId(u32::MAX) }),
+        vector("typical", FilePause { transfer: TRANSFER }),
+        vector("largest", FilePause { transfer: TransferId(u32::MAX) }),
+        vector("typical", FileResume { transfer: TRANSFER }),
+        vector("largest", FileResume { transfer: TransferId(u32::MAX) }),
+        vector("one MiB a second", FileRate { bytes_per_second: 1 << 20 }),
+        vector("no limit", FileRate { bytes_per_second: 0 }),
     ]
 }

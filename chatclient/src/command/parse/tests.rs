@@ -9,11 +9,12 @@ fn text(said: &str) -> Text {
 }
 
 fn ls(peer: Option<&str>, path: &str, page: Option<u32>) -> Command {
-    Command::Ls { peer: peer.map(name), path: SafeRelPath::new(path).unwrap(), page }
+    Command::Ls { peer: peer.map(name), path: SafeRelPath::new(path).unwrap(), page, inline: false }
 }
 
 fn get(peer: Option<&str>, numbers: &[u32]) -> Command {
-    Command::Get { peer: peer.map(name), numbers: numbers.to_vec() }
+    let files = Picks::These(numbers.iter().copied().map(u64::from).collect());
+    Command::Get { peer: peer.map(name), files }
 }
 
 #[test]
@@ -43,6 +44,12 @@ fn every_command_is_read() {
         ("/ls --page 2", ls(None, "", Some(2))),
         ("/ls @bob my docs --page 3", ls(Some("bob"), "my docs", Some(3))),
         ("/ls x--page 3", ls(None, "x--page 3", None)),
+        ("/ls --inline", Command::Ls { peer: None, path: SafeRelPath::root(), page: None, inline: true }),
+        (
+            "/ls a b --page 2 --inline",
+            Command::Ls { peer: None, path: SafeRelPath::new("a b").unwrap(), page: Some(2), inline: true },
+        ),
+        ("/ls x--inline", ls(None, "x--inline", None)),
         ("/ls x --pages", ls(None, "x --pages", None)),
         ("/get 3", get(None, &[3])),
         ("/get 3 5 2", get(None, &[3, 5, 2])),
@@ -51,8 +58,15 @@ fn every_command_is_read() {
         ("/get 4294967294-4294967295", get(None, &[u32::MAX - 1, u32::MAX])),
         ("/peer bob over the link", Command::PeerSay { user: bob(), text: text("over the link") }),
         ("/transfers", Command::Transfers),
-        ("/cancel 7", Command::Cancel { id: 7 }),
+        ("/get 2-4,9,3 1", get(None, &[2, 3, 4, 9, 1])),
+        ("/get all", Command::Get { peer: None, files: Picks::All }),
+        ("/get @bob *", Command::Get { peer: Some(name("bob")), files: Picks::All }),
+        ("/cancel 7", Command::Cancel { transfers: Picks::These(vec![7]) }),
         ("/discard 7", Command::Discard { id: 7 }),
+        ("/cancel all", Command::Cancel { transfers: Picks::All }),
+        ("/pause 1-2,5", Command::Pause { transfers: Picks::These(vec![1, 2, 5]) }),
+        ("/resume *", Command::Resume { transfers: Picks::All }),
+        ("/retry 3 4", Command::Retry { transfers: Picks::These(vec![3, 4]) }),
         ("/accept 18446744073709551615", Command::Accept { id: u64::MAX }),
         ("/deny 0", Command::Deny { id: 0 }),
         ("/create den", Command::Create { room: name("den"), private: false }),
@@ -139,11 +153,11 @@ fn wrong_lines_say_what_is_wrong() {
         ("[FILE]", "[FILE] needs the name of a person: [FILE] USER"),
         ("[FILE] bob and more", r#"[FILE] takes no "and": [FILE] USER"#),
         ("/ls @", r#""" is no name: `name` is empty"#),
-        ("/ls --page", "/ls needs a number after --page: /ls [@USER] [PATH] [--page N]"),
+        ("/ls --page", "/ls needs a number after --page: /ls [@USER] [PATH] [--page N] [--inline]"),
         ("/ls --page 0", r#""0" is no page number"#),
         ("/ls --page 1 2", r#""1 2" is no page number"#),
-        ("/get", "/get needs the number of a file: /get [@USER] NUMBER..."),
-        ("/get @bob", "/get needs the number of a file: /get [@USER] NUMBER..."),
+        ("/get", "/get needs the number of a file: /get [@USER] NUMBER...|all"),
+        ("/get @bob", "/get needs the number of a file: /get [@USER] NUMBER...|all"),
         ("/get 0", r#""0" is no file number"#),
         ("/get +1", r#""+1" is no file number"#),
         ("/get 4294967296", r#""4294967296" is no file number"#),
@@ -151,10 +165,13 @@ fn wrong_lines_say_what_is_wrong() {
         ("/get -3", r#""" is no file number"#),
         ("/get 1-", r#""" is no file number"#),
         ("/get 5-2", r#"the range "5-2" ends before it starts"#),
-        ("/get 1-1001", "at most 1000 files can be asked for at once"),
-        ("/get 1-4294967295", "at most 1000 files can be asked for at once"),
+        ("/get 1-10001", "at most 10000 numbers can be given at once; `all` means everything"),
+        ("/get all 3", r#""all" is no file number"#),
+        ("/pause", "/pause needs an id: /pause ID...|all"),
+        ("/retry x", r#""x" is no id"#),
+        ("/get 1-4294967295", "at most 10000 numbers can be given at once; `all` means everything"),
         ("/peer bob", "/peer needs a text: /peer USER TEXT"),
-        ("/cancel", "/cancel needs an id: /cancel ID"),
+        ("/cancel", "/cancel needs an id: /cancel ID...|all"),
         ("/cancel x", r#""x" is no id"#),
         ("/accept 18446744073709551616", r#""18446744073709551616" is no id"#),
         ("/deny 1 2", r#"/deny takes no "2": /deny ID"#),
@@ -174,9 +191,11 @@ fn wrong_lines_say_what_is_wrong() {
 }
 
 #[test]
-fn a_thousand_files_can_be_asked_for_at_once() {
-    let Ok(Some(Command::Get { numbers, .. })) = parse("/get 1-1000 500-600") else { panic!("not read") };
-    assert_eq!(numbers.len(), MAX_GET_NUMBERS);
+fn ten_thousand_files_can_be_asked_for_at_once() {
+    let Ok(Some(Command::Get { files: Picks::These(numbers), .. })) = parse("/get 1-10000 500-600") else {
+        panic!("not read")
+    };
+    assert_eq!(numbers.len(), MAX_PICKS);
 }
 
 fn order(action: Action, user: Option<&str>, seconds: u32, remark: &str) -> Command {

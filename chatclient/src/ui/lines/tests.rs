@@ -78,7 +78,7 @@ fn json_lines_carry_their_reference() {
     assert_eq!(
         inputs[..4],
         [
-            request(Command::Get { peer: None, numbers: vec![3] }, Some("x")),
+            request(Command::Get { peer: None, files: crate::command::Picks::These(vec![3]) }, Some("x")),
             request(Command::Say { text: hello }, Some("y")),
             request(Command::Rooms, None),
             request(Command::Peers, None),

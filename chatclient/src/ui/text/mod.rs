@@ -102,6 +102,10 @@ impl Text {
             Notice::Transfer(transfer) | Notice::Upload(transfer) => {
                 self.progress.line(transfer, self.audience, now).into_iter().collect()
             }
+            Notice::Fetched { peer, done, failed, cancelled, bytes, millis } => {
+                let counts = (*done, *failed, *cancelled);
+                progress::sum(peer.as_str(), counts, *bytes, *millis).into_iter().collect()
+            }
             Notice::Rooms { rooms } => lists::rooms(rooms),
             Notice::Who { room, who } => lists::people(room, who),
             Notice::History { history: messages } | Notice::Search { search: messages } => {

@@ -33,13 +33,13 @@ impl Progress {
                 transfer.position.map(|_| format!("{}: {}", title(transfer), queued(transfer)))
             }
             TransferState::Active => self.active(transfer, audience, now),
+            TransferState::Waiting | TransferState::Paused => {
+                self.moving.remove(&transfer.id);
+                Some(format!("{}: {}", title(transfer), standing(transfer)))
+            }
             TransferState::Done => {
                 let moving = self.moving.remove(&transfer.id);
                 Some(done(transfer, moving.map(|moving| (moving.had, now.duration_since(moving.since)))))
-            }
-            TransferState::Waiting => {
-                self.moving.remove(&transfer.id);
-                Some(format!("{}: {}", title(transfer), parked(transfer)))
             }
             TransferState::Failed | TransferState::Cancelled => {
                 self.moving.remove(&transfer.id);
@@ -75,8 +75,11 @@ impl Progress {
 pub(super) fn summary(transfer: &Transfer) -> String {
     let state = match transfer.state {
         TransferState::Queued => queued(transfer),
-        TransferState::Active => amount(transfer),
-        TransferState::Waiting => parked(transfer),
+        TransferState::Active => {
+            let speed = transfer.speed.map_or_else(String::new, |speed| format!(" {}/s", units::size(speed)));
+            format!("{}{speed}", amount(transfer))
+        }
+        TransferState::Waiting | TransferState::Paused => standing(transfer),
         TransferState::Done => format!("done, {}", units::size(transfer.bytes)),
         TransferState::Failed | TransferState::Cancelled => ended(transfer),
     };
@@ -84,19 +87,33 @@ pub(super) fn summary(transfer: &Transfer) -> String {
 }
 
 fn title(transfer: &Transfer) -> String {
-    let (id, name, peer) = (transfer.id, transfer.name.as_str(), transfer.peer.as_str());
+    let (id, peer) = (transfer.id, transfer.peer.as_str());
+    let name = match transfer.folder.as_str() {
+        "" => transfer.name.as_str().to_owned(),
+        folder => format!("{folder}/{}", transfer.name.as_str()),
+    };
     match transfer.direction {
         Direction::In => format!("transfer {id}: {name} from {peer}"),
         Direction::Out => format!("transfer {id}: {name} to {peer}"),
     }
 }
 
-fn queued(transfer: &Transfer) -> String {
-    transfer.position.map_or_else(|| "waiting".to_owned(), |position| format!("waiting, place {position}"))
+fn standing(transfer: &Transfer) -> String {
+    match transfer.state {
+        TransferState::Paused => format!("paused at {}", amount(transfer)),
+        TransferState::Waiting
+        | TransferState::Queued
+        | TransferState::Active
+        | TransferState::Done
+        | TransferState::Failed
+        | TransferState::Cancelled => {
+            format!("waiting for a link with {}, {}", transfer.peer.as_str(), amount(transfer))
+        }
+    }
 }
 
-fn parked(transfer: &Transfer) -> String {
-    format!("waiting for a link with {}, {}", transfer.peer.as_str(), amount(transfer))
+fn queued(transfer: &Transfer) -> String {
+    transfer.position.map_or_else(|| "waiting".to_owned(), |position| format!("waiting, place {position}"))
 }
 
 fn started(transfer: &Transfer) -> String {
@@ -131,6 +148,21 @@ fn amount(transfer: &Transfer) -> String {
     }
 }
 
+/// What one `/get` came to, where that is more than one file.
+pub(super) fn sum(peer: &str, counts: (u64, u64, u64), bytes: u64, millis: u64) -> Option<String> {
+    let (done, failed, cancelled) = counts;
+    if done + failed + cancelled < 2 {
+        return None;
+    }
+    let mut line = format!("fetched {done} of {} files from {peer}", done + failed + cancelled);
+    let mut facts = vec![units::size(bytes)];
+    facts.extend(units::speed(bytes, Duration::from_millis(millis)));
+    facts.extend((failed > 0).then(|| format!("{failed} failed")));
+    facts.extend((cancelled > 0).then(|| format!("{cancelled} cancelled")));
+    line += &format!(" ({})", facts.join(", "));
+    Some(line)
+}
+
 /// `saved /path/notes.txt (1.2 MiB, 45 MiB/s, verified, blake3 HEX)`
 fn done(transfer: &Transfer, took: Option<(u64, Duration)>) -> String {
     let mut facts = vec![units::size(transfer.size.unwrap_or(transfer.bytes))];
@@ -152,7 +184,11 @@ fn done(transfer: &Transfer, took: Option<(u64, Duration)>) -> String {
 fn ended(transfer: &Transfer) -> String {
     let word = if transfer.state == TransferState::Cancelled { "cancelled" } else { "failed" };
     let why = transfer.error.filter(|_| transfer.state == TransferState::Failed);
-    why.map_or_else(|| word.to_owned(), |code| format!("{word}: {}", code.meaning()))
+    match (why, &transfer.message) {
+        (Some(_), Some(message)) => format!("{word}: {message}"),
+        (Some(code), None) => format!("{word}: {}", code.meaning()),
+        (None, _) => word.to_owned(),
+    }
 }
 
 /// The way of one transfer is shown so often.

@@ -30,19 +30,9 @@ fn message(place: Place, from: &str, byte: u8) -> Message {
 }
 
 fn transfer(state: TransferState, bytes: u64) -> Transfer {
-    Transfer {
-        id: 1,
-        peer: name("bob"),
-        direction: Direction::In,
-        name: SafeName::new("notes.txt").unwrap(),
-        size: Some(100 << 20),
-        bytes,
-        state,
-        path: None,
-        blake3: None,
-        position: None,
-        error: None,
-    }
+    let file = SafeName::new("notes.txt").unwrap();
+    let transfer = Transfer::new(1, name("bob"), Direction::In, SafeRelPath::root(), file);
+    Transfer { size: Some(100 << 20), bytes, state, ..transfer }
 }
 
 /// What alice, on device 1, reads.
@@ -231,8 +221,8 @@ fn answers_are_readable_lists() {
         "[lobby 2023-11-14 22:13Z] bob: hi\n"
     );
     let help = shown(&Notice::Help);
-    assert!(help.contains("/ls [@USER] [PATH] [--page N]  list a folder of a peer\n"), "{help}");
-    assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    assert!(help.contains("/ls [@USER] [PATH] [--page N] [--inline]  list a folder of a peer\n"), "{help}");
+    assert!(help.lines().all(|line| line.len() <= 110), "{help}");
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use alloc::collections::BTreeMap;
 
 use super::super::{Event, ListError, ListFault, Peer, Violation};
-use crate::wire::{ErrorCode, FrameType, Generation, ListFolder, ListPage, RequestId, SafeRelPath};
+use crate::wire::{
+    Capability, ErrorCode, FrameType, Generation, LIST_INLINE, ListFolder, ListPage, MAX_INLINE, RequestId,
+    SafeRelPath,
+};
 
 /// The requests that wait for their page.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ struct Question {
     path: SafeRelPath,
     generation: Generation,
     page: u32,
+    /// Whether content may come along.
+    content: bool,
 }
 
 impl Asked {
@@ -51,6 +56,30 @@ impl Peer {
         generation: Generation,
         page: u32,
     ) -> Result<RequestId, ListError> {
+        self.ask_for_list(path, generation, page, false)
+    }
+
+    /// As [`list`](Self::list), and asks for the content of small files to come along where the ends have agreed on
+    /// [`Capability::Inline`]. A generation holds content only if its first page was asked for in this way.
+    ///
+    /// # Errors
+    /// Those of [`list`](Self::list).
+    pub fn list_with_content(
+        &mut self,
+        path: &SafeRelPath,
+        generation: Generation,
+        page: u32,
+    ) -> Result<RequestId, ListError> {
+        self.ask_for_list(path, generation, page, self.capabilities.has(Capability::Inline))
+    }
+
+    fn ask_for_list(
+        &mut self,
+        path: &SafeRelPath,
+        generation: Generation,
+        page: u32,
+        content: bool,
+    ) -> Result<RequestId, ListError> {
         self.check_open().map_err(ListError::NotOpen)?;
         if page == 0 || (generation == Generation(0) && page != 1) {
             return Err(ListError::Page { page });
@@ -59,8 +88,9 @@ impl Peer {
             return Err(ListError::TooMany { max: self.config.max_lists });
         }
         let request = self.asked.next_request();
-        self.conn.send(&ListFolder { request, generation, page, flags: 0, path: path.borrow() });
-        self.asked.open.insert(request, Question { path: path.clone(), generation, page });
+        let flags = if content { LIST_INLINE } else { 0 };
+        self.conn.send(&ListFolder { request, generation, page, flags, path: path.borrow() });
+        self.asked.open.insert(request, Question { path: path.clone(), generation, page, content });
         Ok(request)
     }
 
@@ -120,7 +150,15 @@ impl Question {
                 return out_of_range("number");
             }
             last = entry.number;
+            let Some(content) = entry.inline else { continue };
+            let is_whole = u64::try_from(content.as_bytes().len()) == Ok(entry.size);
+            if !self.content || !is_whole || entry.root.is_none() || entry.size > MAX_CONTENT {
+                return out_of_range("inline");
+            }
         }
         Ok(())
     }
 }
+
+/// Most bytes of a file whose content comes with a list.
+const MAX_CONTENT: u64 = MAX_INLINE as u64;

@@ -5,10 +5,12 @@ mod serve;
 
 use core::fmt;
 
+use bytes::Bytes;
+
 pub(super) use ask::Asked;
 pub(super) use serve::Served;
 
-use crate::wire::{Entry, EntryKind, Hash, SafeName};
+use crate::wire::{Blob, Entry, EntryKind, Hash, SafeName};
 
 /// This end's number for a list that the other end wants; used once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,9 @@ pub struct Item {
     pub mtime: u64,
     /// BLAKE3 root, if it is known already.
     pub root: Option<Hash>,
+    /// All its bytes, where they were wanted and the file has at most [`MAX_INLINE`](crate::wire::MAX_INLINE); they go
+    /// along only with `root`, and while the list has room for them.
+    pub content: Option<Bytes>,
 }
 
 /// One file or folder that the other end shares.
@@ -48,19 +53,22 @@ pub struct ListedEntry {
     pub mtime: u64,
     /// BLAKE3 root, if the other end knows it already.
     pub root: Option<Hash>,
+    /// All its bytes, if they came along. Compare what they hash to with `root`, which is there then.
+    pub content: Option<Bytes>,
     /// Its name in the folder.
     pub name: SafeName,
 }
 
 impl Item {
-    fn entry(&self, number: u32) -> Entry<'_> {
+    fn entry(&self, number: u32, content: bool) -> Entry<'_> {
+        let content = self.content.as_deref().filter(|_| content);
         Entry {
             number,
             kind: self.kind,
             size: self.size,
             mtime: self.mtime,
             root: self.root,
-            inline: None,
+            inline: content.and_then(|content| Blob::new(content).ok()),
             name: self.name.borrow(),
         }
     }
@@ -74,6 +82,7 @@ impl From<Entry<'_>> for ListedEntry {
             size: entry.size,
             mtime: entry.mtime,
             root: entry.root,
+            content: entry.inline.map(|content| Bytes::copy_from_slice(content.as_bytes())),
             name: entry.name.to_owned(),
         }
     }

@@ -7,11 +7,13 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::super::{Event, ListFault, Peer, ProvideListError, Violation};
 use super::{Item, ListId};
 use crate::wire::{
-    EntryKind, ErrorCode, FrameType, Generation, Hash, List, ListFolder, ListPage, RequestId, SafeRelPath,
-    Wire as _,
+    Capability, EntryKind, ErrorCode, FrameType, Generation, Hash, LIST_INLINE, List, ListFolder, ListPage,
+    MAX_INLINE, RequestId, SafeRelPath, Wire as _,
 };
 
 /// What the other end wants listed, and what it was shown.
@@ -29,6 +31,7 @@ pub(in super::super) struct Served {
 struct Wanted {
     request: RequestId,
     path: SafeRelPath,
+    content: bool,
 }
 
 /// One generation of one folder.
@@ -82,7 +85,7 @@ impl Peer {
     ///
     /// # Errors
     /// When nobody waits for it any more, there are too many items, or one has a path that could not be sent.
-    pub fn provide_list(&mut self, id: ListId, items: Vec<Item>) -> Result<Generation, ProvideListError> {
+    pub fn provide_list(&mut self, id: ListId, mut items: Vec<Item>) -> Result<Generation, ProvideListError> {
         let wanted = self.served.wanted.get(&id).ok_or(ProvideListError::NotWanted)?;
         let too_long = ProvideListError::TooLong { entries: items.len(), max: self.config.max_list_entries };
         if items.len() > self.config.max_list_entries || u32::try_from(items.len()).is_err() {
@@ -93,12 +96,13 @@ impl Peer {
             return Err(ProvideListError::Path { index });
         }
         let Some(wanted) = self.served.wanted.remove(&id) else { return Err(ProvideListError::NotWanted) };
+        keep_content(&mut items, wanted.content.then_some(self.config.max_list_content));
         // After 2^32 lists the numbers begin again; what had them was evicted long ago.
         self.served.last_generation = self.served.last_generation.checked_add(1).unwrap_or(1);
         let generation = Generation(self.served.last_generation);
         let snapshot =
             Snapshot::new(generation, wanted.path, items, self.config.page_entries, self.max_frame_out);
-        if let Some(page) = snapshot.page(wanted.request, 1) {
+        if let Some(page) = snapshot.page(wanted.request, 1, wanted.content) {
             self.conn.send(&page.frame());
         }
         while self.served.snapshots.len() >= self.config.max_generations {
@@ -135,7 +139,7 @@ impl Peer {
             self.refuse_request(request, ErrorCode::NoSuchPath);
             return Ok(());
         }
-        match snapshot.page(request, list.page) {
+        match snapshot.page(request, list.page, self.wants_content(list)) {
             Some(page) => self.conn.send(&page.frame()),
             None => self.refuse_request(request, ErrorCode::NoSuchNumber),
         }
@@ -153,12 +157,30 @@ impl Peer {
         self.served.last_id += 1;
         let id = ListId(self.served.last_id);
         let path = list.path.to_owned();
-        self.served.wanted.insert(id, Wanted { request: list.request, path: path.clone() });
-        self.events.push_back(Event::ListWanted { id, path });
+        let content = self.wants_content(list);
+        self.served.wanted.insert(id, Wanted { request: list.request, path: path.clone(), content });
+        self.events.push_back(Event::ListWanted { id, path, content });
+    }
+
+    fn wants_content(&self, list: &ListFolder<'_>) -> bool {
+        list.flags & LIST_INLINE != 0 && self.capabilities.has(Capability::Inline)
     }
 
     fn refuse_request(&mut self, request: RequestId, code: ErrorCode) {
         self.conn.send_error(code, FrameType::List.number(), request.into(), "");
+    }
+}
+
+/// Drops content that may not go along, or for which there is no room.
+fn keep_content(items: &mut [Item], room: Option<usize>) {
+    let (wanted, mut room) = (room.is_some(), room.unwrap_or(0));
+    for item in items {
+        let kept = item.content.take().filter(|content| {
+            let is_whole = u64::try_from(content.len()) == Ok(item.size);
+            wanted && is_whole && item.root.is_some() && content.len() <= MAX_INLINE.min(room)
+        });
+        room -= kept.as_ref().map_or(0, Bytes::len);
+        item.content = kept;
     }
 }
 
@@ -175,7 +197,7 @@ impl Snapshot {
         let mut first = 0;
         let mut bytes = 0;
         for (index, item) in items.iter().enumerate() {
-            let len = item.entry(0).encoded_len();
+            let len = item.entry(0, true).encoded_len();
             // One entry always fits, so no page is empty but that of an empty folder.
             if index > first && (index - first >= page_entries || bytes + len > room) {
                 pages.push(index);
@@ -188,13 +210,15 @@ impl Snapshot {
     }
 
     /// Page `page`, from 1, as the answer to `request`.
-    fn page(&self, request: RequestId, page: u32) -> Option<Page<'_>> {
+    fn page(&self, request: RequestId, page: u32, content: bool) -> Option<Page<'_>> {
         let index = usize::try_from(page.checked_sub(1)?).ok()?;
         let first = *self.pages.get(index)?;
         let end = self.pages.get(index + 1).copied().unwrap_or(self.items.len());
         let numbers = u32::try_from(first).ok()?.checked_add(1)?..;
-        let entries =
-            numbers.zip(self.items.get(first..end)?).map(|(number, item)| item.entry(number)).collect();
+        let entries = numbers
+            .zip(self.items.get(first..end)?)
+            .map(|(number, item)| item.entry(number, content))
+            .collect();
         Some(Page { snapshot: self, request, page, entries })
     }
 }
