@@ -346,3 +346,45 @@ fn small_files_come_with_the_list_and_need_no_transfer() {
     bob.quit();
     server.stop();
 }
+
+#[test]
+fn a_device_with_another_key_ends_with_7() {
+    let (scratch, server) = world();
+    share(&scratch, "notes.txt", b"x");
+    let bob = Client::ready(options("bob", &server, &scratch));
+    let mut alice = Client::ready(options("alice", &server, &scratch));
+    link(&mut alice);
+    bob.quit();
+    alice.quit();
+    // The same device, as it says, with a key that nobody has seen.
+    std::fs::remove_file(scratch.path("bob-state").join("device.pem")).expect("the key of the device");
+    let bob = Client::ready(options("bob", &server, &scratch));
+    let mut alice = options("alice", &server, &scratch).without("--stay").start();
+    alice.type_line("[FILE] bob");
+    let (status, events) = alice.finish();
+    assert_eq!(status.code(), Some(7), "{events:#?}");
+    let has = |code| events.iter().any(|event| event["event"] == "error" && event["code"] == code);
+    assert!(has("key_mismatch"), "{events:#?}");
+    bob.quit();
+    server.stop();
+}
+
+#[test]
+fn nobody_who_answers_ends_with_8() {
+    let scratch = Scratch::new();
+    let settings = scratch.path("settings.toml");
+    std::fs::write(&settings, "[hub]\noffer_timeout = \"1 s\"\n").expect("settings");
+    let settings = settings.to_str().expect("a path in UTF-8");
+    let server = Server::start_with(&scratch.path("server"), "127.0.0.1:0", &["--config", settings]);
+    server.add_users(&["alice", "bob"]);
+    let mut bob = Client::ready(Options::new("bob", &server, &scratch));
+    let mut alice = Options::new("alice", &server, &scratch).without("--stay").start();
+    alice.type_line("[FILE] bob");
+    bob.expect("peer_request", |event| event["from"] == "alice");
+    let (status, events) = alice.finish();
+    assert_eq!(status.code(), Some(8), "{events:#?}");
+    assert!(events.iter().any(|event| event["code"] == "expired"), "{events:#?}");
+    bob.expect("peer_request_closed", |_| true);
+    bob.quit();
+    server.stop();
+}

@@ -188,7 +188,7 @@ struct World {
 fn start_server(net: &Net, scratch: &Scratch) -> Server {
     let config = scratch.path("settings.toml");
     let args = ["--config", config.to_str().expect("a plain path")];
-    Server::start_within(Some(&net.name("srv")), &scratch.path("data"), SERVER, &args)
+    Server::start_in(Some(&net.name("srv")), &scratch.path("data"), SERVER, &args)
 }
 
 /// Alice and Bob, logged in from behind their lines.
@@ -202,7 +202,7 @@ fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
     server.add_users(&["alice", "bob"]);
     let start = |user: &str, namespace: &str, flags: &[&str]| {
         let options =
-            Options::new(user, &server, &scratch).within(namespace).set("--peer-listen", "0.0.0.0:0");
+            Options::new(user, &server, &scratch).in_netns(Some(namespace)).peers_at("0.0.0.0:0");
         Client::ready(flags.iter().fold(options, |options, flag| options.arg(*flag)))
     };
     let alice = start("alice", &alice_ns, flags[0]);

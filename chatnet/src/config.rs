@@ -40,6 +40,12 @@ pub struct NetConfig {
     ///
     /// Default 64 KiB. Bounds memory per TLS connection whose peer does not read.
     pub tls_send_buffer: usize,
+    /// Bytes that the system takes from one connection beyond what is on its way to the other side; `None` for as many as
+    /// it likes, which may be megabytes.
+    ///
+    /// Default `None`. What the system has taken cannot be overtaken: a program with urgent words behind bulk data keeps
+    /// the queue in its own hands with some ten KiB. Where the system knows no such bound, it has no effect.
+    pub unsent_limit: Option<u32>,
     /// Time that an accepted connection has for its TLS handshake.
     ///
     /// Default 10 s. Answers callers that connect and stay silent. Dialled connections have
@@ -73,6 +79,7 @@ impl Default for NetConfig {
             read_budget: 256 * 1024,
             write_budget: 256 * 1024,
             tls_send_buffer: 64 * 1024,
+            unsent_limit: None,
             handshake_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(2),
             max_linger_bytes: 1024 * 1024,

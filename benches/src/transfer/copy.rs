@@ -66,16 +66,25 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<Copied, Failure> {
     Ok(Copied { time: begin.elapsed(), cpu: process_time().saturating_sub(cpu) })
 }
 
-/// CPU time of one BLAKE3 pass over so many MiB.
-pub(super) fn hash_time(mib: u32) -> Duration {
-    let piece = vec![0x5a; super::MIB];
+/// CPU time of one BLAKE3 pass over a file, read a MiB at a time, by one thread.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn hash_time(path: &Path) -> Result<Duration, Failure> {
+    let what = "hash the file";
+    let mut file = File::open(path).map_err(Failure::io(what))?;
+    let mut piece = vec![0; super::MIB];
     let mut hasher = blake3::Hasher::new();
     let before = process_time();
-    for _ in 0..mib {
-        hasher.update(&piece);
+    loop {
+        let count = file.read(&mut piece).map_err(Failure::io(what))?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(piece.get(..count).unwrap_or_default());
     }
     std::hint::black_box(hasher.finalize());
-    process_time().saturating_sub(before)
+    Ok(process_time().saturating_sub(before))
 }
 
 fn bounded(stream: TcpStream) -> Result<TcpStream, Failure> {

@@ -98,7 +98,7 @@ pub fn run(args: &TransferArgs) -> Result<(), Failure> {
     for repetition in 1..=args.repeat {
         eprintln!("{} MiB: {repetition} of {}", args.mib, args.repeat);
         let copied = copy::copy(&original, &scratch.path().join("copied.bin"))?;
-        let hash_cpu_seconds = copy::hash_time(args.mib).as_secs_f64();
+        let hash_cpu_seconds = copy::hash_time(&original)?.as_secs_f64();
         let moved = moved(&setup, &program, &original, scratch.path(), repetition)?;
         runs.push(Moved {
             copy_seconds: copied.time.as_secs_f64(),

@@ -19,6 +19,7 @@ mod linking;
 mod links;
 mod lists;
 mod memory;
+mod meter;
 mod pace;
 mod paced;
 mod pump;

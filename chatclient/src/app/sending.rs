@@ -3,6 +3,7 @@
 use super::App;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
+use super::meter::Meter;
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
 use crate::share::{self, Outgoing, Seen, Share, ShareError, Skipped};
 use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
@@ -51,6 +52,7 @@ pub(super) struct Upload {
     /// Whether it stands still for one of these.
     pub(super) stands: bool,
     shown_at: Instant,
+    meter: Meter,
 }
 
 /// Which file a peer asked for.
@@ -182,6 +184,7 @@ impl App {
                     paused_there: false,
                     stands: false,
                     shown_at: now,
+                    meter: Meter::new(now),
                 };
                 self.uploads.insert(at, upload);
                 self.queue_upload(at);
@@ -314,6 +317,7 @@ impl App {
                 let now = Instant::now();
                 let is_due = now.duration_since(upload.shown_at) >= SHOW_INTERVAL;
                 if is_due {
+                    upload.fact.speed = upload.meter.measure(now, upload.fact.bytes);
                     upload.shown_at = now;
                 }
                 // What is sent leaves its slot to the next one; when it is confirmed is the peer's affair.
@@ -348,7 +352,7 @@ impl App {
             Some(ErrorCode::Cancelled) => TransferState::Cancelled,
             Some(_) => TransferState::Failed,
         };
-        fact.position = None;
+        (fact.position, fact.speed) = (None, None);
         self.voice.show(&Notice::Upload(upload.fact), None);
     }
 

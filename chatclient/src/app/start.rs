@@ -36,6 +36,11 @@ use std::time::{Duration, Instant};
 const MAX_CONNECTIONS: usize = 256;
 const MAX_HANDSHAKES: usize = 32;
 
+/// What lies in the TLS session and in the system, and cannot be overtaken by what somebody says: a few milliseconds of
+/// a fast home connection, and enough to keep it busy.
+const TLS_SEND_BUFFER: usize = 32 * 1024;
+const UNSENT_LIMIT: u32 = 32 * 1024;
+
 /// Time for a whole attempt. Each address has its own, shorter one; this is for a person who compares fingerprints.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -85,6 +90,8 @@ impl App {
         let mut net = Net::new(NetConfig {
             max_connections: MAX_CONNECTIONS,
             max_handshakes: MAX_HANDSHAKES,
+            tls_send_buffer: TLS_SEND_BUFFER,
+            unsent_limit: Some(UNSENT_LIMIT),
             ..NetConfig::default()
         })
         .map_err(Failure::internal)?;

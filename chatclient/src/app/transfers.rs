@@ -5,6 +5,7 @@ use super::errand::Errand;
 use super::gather::Outcome;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
+use super::meter::Meter;
 use super::receiving::{self, Coming};
 use crate::downloads::{Incoming, KeptPart, Origin};
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
@@ -69,17 +70,6 @@ pub(super) struct Download {
     shown_at: Option<Instant>,
     meter: Meter,
 }
-
-/// How fast something moves, over the last moments.
-#[derive(Debug)]
-struct Meter {
-    at: Instant,
-    bytes: u64,
-    speed: Option<u64>,
-}
-
-/// The speed is told over at least so long.
-const METER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How far a download is.
 #[derive(Debug)]
@@ -288,24 +278,6 @@ impl Download {
     /// Whether silence means that something is wrong.
     fn may_stall(&self) -> bool {
         self.fact.state != TransferState::Paused
-    }
-}
-
-impl Meter {
-    fn new(now: Instant) -> Self {
-        Self { at: now, bytes: 0, speed: None }
-    }
-
-    /// Bytes a second, given how many there are now.
-    fn measure(&mut self, now: Instant, bytes: u64) -> Option<u64> {
-        let elapsed = now.saturating_duration_since(self.at);
-        if elapsed >= METER_INTERVAL {
-            let gained = u128::from(bytes.saturating_sub(self.bytes));
-            let speed = gained * 1000 / elapsed.as_millis().max(1);
-            self.speed = Some(u64::try_from(speed).unwrap_or(u64::MAX));
-            (self.at, self.bytes) = (now, bytes);
-        }
-        self.speed
     }
 }
 

@@ -1,5 +1,6 @@
 //! A person at a terminal: line editing, and output that does not disturb it.
 
+mod board;
 mod completion;
 mod printer;
 mod prompt;
@@ -7,7 +8,7 @@ mod reader;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use chatnet::MailSender;
@@ -18,12 +19,14 @@ use super::text::Text;
 use crate::notice::Notice;
 pub(super) use prompt::Prompt;
 
+use board::Board;
 use printer::Printer;
 
 /// The terminal while lines are read from it.
 #[derive(Debug)]
 pub(super) struct Terminal {
     text: Text,
+    board: Board,
     printer: Printer,
     /// Whether a line is being edited just now.
     editing: Arc<AtomicBool>,
@@ -42,21 +45,29 @@ pub(super) enum Started {
 
 impl Terminal {
     /// Starts to read lines; `text` has shown what came before.
-    pub(super) fn start(text: Text, prompt: &Arc<Prompt>, sender: &MailSender<Input>) -> io::Result<Started> {
+    pub(super) fn start(
+        mut text: Text,
+        prompt: &Arc<Prompt>,
+        sender: &MailSender<Input>,
+    ) -> io::Result<Started> {
         let mut editor = reader::editor()?;
         let Ok(output) = editor.create_external_printer() else { return Ok(Started::TooSimple(text)) };
         let editing = Arc::new(AtomicBool::new(false));
-        let printer = Printer::start(output, Arc::clone(&editing))?;
+        let lines_begun = Arc::new(AtomicU64::new(0));
+        let printer = Printer::start(output, Arc::clone(&editing), Arc::clone(&lines_begun))?;
+        text.leave_ways_to_a_board();
         let before = quiet_between_lines()?;
-        let terminal = Self { text, printer, editing: Arc::clone(&editing), before };
-        reader::start(editor, Arc::clone(prompt), editing, sender.clone())?;
+        let board = Board::default();
+        let terminal = Self { text, board, printer, editing: Arc::clone(&editing), before };
+        reader::start(editor, Arc::clone(prompt), (editing, lines_begun), sender.clone())?;
         Ok(Started::Editing(terminal))
     }
 
     pub(super) fn show(&mut self, notice: &Notice) {
-        let lines = self.text.render(notice, Instant::now());
-        if !lines.is_empty() {
-            self.printer.print(lines);
+        let now = Instant::now();
+        let lines = self.text.render(notice, now);
+        if self.board.take(notice, now) || !lines.is_empty() {
+            self.printer.print(lines, self.board.draw(columns()));
         }
     }
 
@@ -74,6 +85,12 @@ impl Drop for Terminal {
             let _ = io::stdout().lock().write_all(b"\n");
         }
     }
+}
+
+/// How wide the terminal is.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
+    size.map_or(USUAL_COLUMNS, |size| usize::from(size.ws_col)).clamp(MIN_COLUMNS, MAX_COLUMNS)
 }
 
 /// What is typed while no line is edited waits for the next one, instead of being shown where it does not belong; also
@@ -113,6 +130,11 @@ pub(super) fn confirm(question: &str) -> io::Result<bool> {
 pub(super) fn is_there() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
+
+/// Where a terminal does not say how wide it is, and what is believed of those that do.
+const USUAL_COLUMNS: usize = 80;
+const MIN_COLUMNS: usize = 20;
+const MAX_COLUMNS: usize = 500;
 
 /// So many unclear answers mean no.
 const MAX_QUESTIONS: u32 = 3;

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
-use super::{PASSWORD, PATIENCE, Scratch, Server, signal, within};
+use super::{PASSWORD, PATIENCE, Scratch, Server, command_in, signal};
 
 /// How a client is started; begin with [`Options::new`].
 pub struct Options {
@@ -16,8 +16,7 @@ pub struct Options {
     server: String,
     args: Vec<OsString>,
     json: bool,
-    /// The network namespace to run in; that of the test, for `None`.
-    namespace: Option<String>,
+    netns: Option<String>,
 }
 
 impl Options {
@@ -43,7 +42,7 @@ impl Options {
         let password = scratch.path("password");
         std::fs::write(&password, format!("{PASSWORD}\n")).expect("the password is written");
         let options =
-            Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, namespace: None };
+            Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, netns: None };
         options
             .arg("--password-file")
             .arg(password)
@@ -88,23 +87,22 @@ impl Options {
         self
     }
 
-    /// Runs it in a network namespace.
-    pub fn within(mut self, namespace: &str) -> Self {
-        self.namespace = Some(namespace.to_owned());
-        self
-    }
-
-    /// Replaces the value of a flag that has one.
-    pub fn set(mut self, flag: &str, value: &str) -> Self {
-        match self.args.iter().position(|arg| arg == flag) {
-            Some(at) => self.args[at + 1] = value.into(),
-            None => self = self.args([flag, value]),
+    /// Another address for peers than the one in the options so far.
+    pub fn peers_at(mut self, addr: &str) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--peer-listen") {
+            self.args[at + 1] = addr.into();
         }
         self
     }
 
+    /// Runs in a network namespace, if one is named.
+    pub fn in_netns(mut self, netns: Option<&str>) -> Self {
+        self.netns = netns.map(str::to_owned);
+        self
+    }
+
     pub fn start(self) -> Client {
-        let mut child = within(self.namespace.as_deref(), "chatclient")
+        let mut child = command_in(self.netns.as_deref(), "chatclient")
             .args(["--server", &self.server, "--user", &self.user])
             .args(&self.args)
             .args(self.json.then_some("--json"))
@@ -217,10 +215,15 @@ impl Client {
     }
 
     /// Ends it the way a user does whose commands did not all succeed.
-    pub fn quit_with_failures(mut self) {
+    pub fn quit_with_failures(self) {
+        self.quit_with(1);
+    }
+
+    /// Ends it the way a user does; the first command that failed did so with this code.
+    pub fn quit_with(mut self, code: i32) {
         self.type_line("/quit");
         let status = self.wait();
-        assert_eq!(status.code(), Some(1), "the client ended with {status}");
+        assert_eq!(status.code(), Some(code), "the client ended with {status}");
     }
 
     /// Ends it the way a crash does.

@@ -40,16 +40,12 @@ pub fn program(name: &str) -> PathBuf {
     dir.join(name)
 }
 
-/// A command that runs one of our programs in a network namespace; in that of the test, for `None`.
-fn within(namespace: Option<&str>, name: &str) -> Command {
-    match namespace {
-        None => Command::new(program(name)),
-        Some(namespace) => {
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", namespace]).arg(program(name));
-            command
-        }
-    }
+/// One of our programs, about to start in a network namespace, if one is named.
+pub fn command_in(netns: Option<&str>, name: &str) -> Command {
+    let Some(netns) = netns else { return Command::new(program(name)) };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", netns]).arg(program(name));
+    command
 }
 
 /// A directory that is removed at the end, with what a test keeps in it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{PASSWORD, PATIENCE, program, signal, within};
+use super::{PASSWORD, PATIENCE, command_in, program, signal};
 
 pub struct Server {
     child: Child,
@@ -24,12 +24,12 @@ impl Server {
     }
 
     pub fn start_with(data: &Path, listen: &str, args: &[&str]) -> Self {
-        Self::start_within(None, data, listen, args)
+        Self::start_in(None, data, listen, args)
     }
 
-    /// Starts it in a network namespace; that of the test, for `None`.
-    pub fn start_within(namespace: Option<&str>, data: &Path, listen: &str, args: &[&str]) -> Self {
-        let mut child = within(namespace, "chatserver")
+    /// Starts a server in a network namespace.
+    pub fn start_in(netns: Option<&str>, data: &Path, listen: &str, args: &[&str]) -> Self {
+        let mut child = command_in(netns, "chatserver")
             .args(["--listen", listen, "--data"])
             .arg(data)
             .args(args)

@@ -159,6 +159,7 @@ impl Net {
         let deadline = tls.is_some().then(|| Instant::now() + self.config.handshake_timeout);
         let mut conn = Conn::new(stream, tls, 0, true);
         conn.may_be_plain = matches!(security, Security::TlsOrPlain(_));
+        conn.limit_unsent(self.config.unsent_limit);
         let open = matches!(conn.phase, Phase::Open);
         let Ok(token) = self.insert(conn, deadline) else { return };
         self.events.push(NetEvent::Accepted { token, listener, peer });

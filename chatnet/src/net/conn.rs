@@ -179,6 +179,17 @@ impl Conn {
         }
     }
 
+    /// Bounds what the system takes beyond what is on its way.
+    pub(super) fn limit_unsent(&self, limit: Option<u32>) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(limit) = limit {
+            // Without it the connection works all the same, and its queue is longer.
+            let _ = socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(limit);
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = limit;
+    }
+
     /// Goes on with the TLS handshake as far as the socket allows; true when it is complete.
     pub(super) fn handshake(&mut self) -> Result<bool, CloseReason> {
         if self.may_be_plain && !self.decide()? {

@@ -21,8 +21,13 @@ impl Net {
     }
 
     fn step_connecting(&mut self, token: ConnToken) {
+        let unsent_limit = self.config.unsent_limit;
         let Some(conn) = self.conn_mut(token) else { return };
-        match conn.check_connected() {
+        let connected = conn.check_connected();
+        if matches!(connected, Ok(true)) {
+            conn.limit_unsent(unsent_limit);
+        }
+        match connected {
             Ok(true) if conn.tls.is_some() => self.step_handshaking(token),
             Ok(true) => {
                 self.timers.cancel(Alarm::Conn(token));

@@ -3,10 +3,13 @@
 //! The editor takes output only while it waits for a key, and not at all while it searches its history. So that the
 //! loop never waits for a person, a thread stands between. What comes in the very moment in which a line is finished may
 //! be shown one line late.
+//!
+//! Below the lines stands the board of the transfers. It is taken away before other lines come, and drawn again after
+//! them, as long as nobody has begun another line below it.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use rustyline::ExternalPrinter;
 /// The loop's end.
 #[derive(Debug)]
 pub(super) struct Printer {
-    lines: Option<Sender<String>>,
+    lines: Option<Sender<Output>>,
     /// Gone when the thread has printed everything.
     finished: Receiver<()>,
     closed: Arc<AtomicBool>,
@@ -26,6 +29,7 @@ impl Printer {
     pub(super) fn start(
         output: impl ExternalPrinter + Send + 'static,
         editing: Arc<AtomicBool>,
+        lines_begun: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let (lines, waiting) = bounded(MAX_WAITING_OUTPUT);
         let (running, finished) = bounded(1);
@@ -33,18 +37,18 @@ impl Printer {
         let failed = Arc::clone(&closed);
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
             let _running: Sender<()> = running;
-            if print_all(output, &waiting, &editing).is_err() {
+            if print_all(output, &waiting, &editing, &lines_begun).is_err() {
                 failed.store(true, Ordering::SeqCst);
             }
         })?;
         Ok(Self { lines: Some(lines), finished, closed })
     }
 
-    /// Prints lines, each with its end. Waits only when very much is waiting already.
-    pub(super) fn print(&self, lines: String) {
+    /// Prints lines, each with its end, and the board below them. Waits only when very much is waiting already.
+    pub(super) fn print(&self, lines: String, board: String) {
         if let Some(sender) = &self.lines {
             // Fails only when the terminal is gone, which is_closed tells.
-            let _ = sender.send(lines);
+            let _ = sender.send(Output { lines, board });
         }
     }
 
@@ -61,11 +65,22 @@ impl Printer {
 
 fn print_all(
     mut output: impl ExternalPrinter,
-    waiting: &Receiver<String>,
+    waiting: &Receiver<Output>,
     editing: &AtomicBool,
+    lines_begun: &AtomicU64,
 ) -> rustyline::Result<()> {
-    for lines in waiting {
-        output.print(lines)?;
+    // The rows of the board that stand there, and which line was being typed below them.
+    let mut drawn = (0, 0);
+    for Output { lines, board } in waiting {
+        let line = lines_begun.load(Ordering::SeqCst);
+        let (rows, below) = drawn;
+        let erase = if rows > 0 && below == line { format!("\x1b[{rows}A\x1b[J") } else { String::new() };
+        let all = format!("{erase}{lines}{board}");
+        drawn = (board.lines().count(), line);
+        if !all.is_empty() {
+            // The editor ends what does not end a line, which would leave an empty one behind.
+            output.print(if lines.is_empty() && board.is_empty() { erase_only(rows) } else { all })?;
+        }
     }
     // The editor holds one print in its hand and one in its queue. When it has taken both of these, what came before
     // them is on the screen.
@@ -75,6 +90,18 @@ fn print_all(
         }
     }
     Ok(())
+}
+
+/// Takes the board away with one row less than it has: the editor adds the last line's end.
+fn erase_only(rows: usize) -> String {
+    format!("\x1b[{rows}A\x1b[J\x1b[A\n")
+}
+
+/// What is to be printed at once.
+#[derive(Debug)]
+struct Output {
+    lines: String,
+    board: String,
 }
 
 /// One line up and one down: the editor ends every print with a new line.

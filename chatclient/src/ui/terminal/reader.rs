@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ pub(super) fn editor() -> io::Result<LineEditor> {
         .max_history_size(MAX_HISTORY_LINES)
         .map_err(io::Error::other)?
         .auto_add_history(true)
-        .bracketed_paste(false)
+        // What is pasted is taken in one go: the editor draws the whole line anew for every few of its characters.
+        .bracketed_paste(true)
         .build();
     let mut editor =
         Editor::with_history(config.clone(), MemHistory::with_config(&config)).map_err(io::Error::other)?;
@@ -47,7 +48,7 @@ pub(super) fn editor() -> io::Result<LineEditor> {
 pub(super) fn start(
     mut editor: LineEditor,
     prompt: Arc<Prompt>,
-    editing: Arc<AtomicBool>,
+    (editing, lines_begun): (Arc<AtomicBool>, Arc<AtomicU64>),
     sender: MailSender<Input>,
 ) -> io::Result<()> {
     let read_all = move || {
@@ -58,27 +59,37 @@ pub(super) fn start(
             line_number += 1;
             editing.store(true, Ordering::SeqCst);
             let line = editor.readline(&text);
+            lines_begun.fetch_add(1, Ordering::SeqCst);
             editing.store(false, Ordering::SeqCst);
-            let Some(input) = input(line, line_number) else { continue };
-            let (last, wait) = (is_last(&input), may_change_prompt(&input));
-            // After the last line the terminal is as it was, and must stay so.
-            if sender.send(input).is_err() || last {
-                return;
-            }
-            if wait {
-                prompt.wait(seen, MAX_WAIT);
+            for input in inputs(line, line_number) {
+                let (last, wait) = (is_last(&input), may_change_prompt(&input));
+                // After the last line the terminal is as it was, and must stay so.
+                if sender.send(input).is_err() || last {
+                    return;
+                }
+                if wait {
+                    prompt.wait(seen, MAX_WAIT);
+                }
             }
         }
     };
     thread::Builder::new().name("terminal".to_owned()).spawn(read_all).map(drop)
 }
 
-fn input(line: Result<String, ReadlineError>, number: u64) -> Option<Input> {
+/// What was entered: a line, or several that were pasted at once.
+fn inputs(entered: Result<String, ReadlineError>, number: u64) -> Vec<Input> {
+    match entered {
+        Ok(text) => text.lines().filter_map(|line| input(Ok(line), number)).collect(),
+        Err(error) => input(Err(error), number).into_iter().collect(),
+    }
+}
+
+fn input(line: Result<&str, ReadlineError>, number: u64) -> Option<Input> {
     match line {
         Ok(line) if line.len() > MAX_LINE_BYTES => {
             Some(malformed(InputError::TooLong { line: number }, None))
         }
-        Ok(line) => read(Format::Text, &line),
+        Ok(line) => read(Format::Text, line),
         // At a terminal the end of input is a wish to leave.
         Err(ReadlineError::Eof) => Some(Input::Request(Request { command: Command::Quit, reference: None })),
         Err(ReadlineError::Interrupted) => Some(Input::Interrupt),

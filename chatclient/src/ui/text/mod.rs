@@ -3,13 +3,13 @@
 mod house;
 mod lists;
 mod progress;
-mod units;
+pub(super) mod units;
 
 use std::time::Instant;
 
 use chatproto::wire::{DeviceId, Name, Purpose, escaped};
 
-use crate::notice::{LinkPath, Message, Notice, Place, timestamp};
+use crate::notice::{LinkPath, Message, Notice, Place, Transfer, TransferState, timestamp};
 use progress::Progress;
 
 /// Turns notices into lines. It knows who reads them, and how fast files come.
@@ -19,6 +19,8 @@ pub(super) struct Text {
     /// The user and this device, once logged in.
     own: Option<(Name, DeviceId)>,
     progress: Progress,
+    /// The way of transfers is shown elsewhere.
+    has_board: bool,
 }
 
 /// Who reads the lines.
@@ -32,7 +34,12 @@ pub(super) enum Audience {
 
 impl Text {
     pub(super) fn new(audience: Audience) -> Self {
-        Self { audience, own: None, progress: Progress::default() }
+        Self { audience, own: None, progress: Progress::default(), has_board: false }
+    }
+
+    /// From now on a board shows how far transfers are.
+    pub(super) fn leave_ways_to_a_board(&mut self) {
+        self.has_board = true;
     }
 
     /// The lines, each with its end; may be empty. Nothing in them can drive a terminal, whoever wrote it.
@@ -100,7 +107,8 @@ impl Text {
                 lists::files(peer, path, (*page, *pages, *total), entries)
             }
             Notice::Transfer(transfer) | Notice::Upload(transfer) => {
-                self.progress.line(transfer, self.audience, now).into_iter().collect()
+                let line = self.progress.line(transfer, self.audience, now);
+                line.filter(|_| !self.has_board || !is_way(transfer)).into_iter().collect()
             }
             Notice::Fetched { peer, done, failed, cancelled, bytes, millis } => {
                 let counts = (*done, *failed, *cancelled);
@@ -181,6 +189,11 @@ impl Text {
     fn is_from_here(&self, message: &Message) -> bool {
         self.own.as_ref().is_some_and(|(user, device)| *user == message.from && *device == message.device)
     }
+}
+
+/// Whether a transfer is just on its way; one that was resumed is news.
+fn is_way(transfer: &Transfer) -> bool {
+    transfer.state == TransferState::Active
 }
 
 fn conversation(place: &Place) -> String {

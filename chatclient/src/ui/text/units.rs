@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A size in bytes, as `512 B` or `1.2 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::ui) fn size(bytes: u64) -> String {
     if bytes < KIBI {
         return format!("{bytes} B");
     }
@@ -22,7 +22,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// Bytes over a time, as `12.3 MiB/s`; `None` when the time is too short to tell.
-pub(super) fn speed(bytes: u64, time: Duration) -> Option<String> {
+pub(in crate::ui) fn speed(bytes: u64, time: Duration) -> Option<String> {
     let millis = time.as_millis();
     if millis == 0 {
         return None;
@@ -32,7 +32,7 @@ pub(super) fn speed(bytes: u64, time: Duration) -> Option<String> {
 }
 
 /// A time to wait, in milliseconds, as `0.5 s` or `40 s`.
-pub(super) fn pause(millis: u64) -> String {
+pub(in crate::ui) fn pause(millis: u64) -> String {
     if millis < 10_000 {
         format!("{}.{} s", millis / 1000, millis % 1000 / 100)
     } else {
@@ -41,7 +41,7 @@ pub(super) fn pause(millis: u64) -> String {
 }
 
 /// A time in seconds, as `40 s`, `3 min 5 s` or `2 h 40 min`.
-pub(super) fn seconds(seconds: u64) -> String {
+pub(in crate::ui) fn seconds(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
