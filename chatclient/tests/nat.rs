@@ -201,8 +201,7 @@ fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
     let server = start_server(&net, &scratch);
     server.add_users(&["alice", "bob"]);
     let start = |user: &str, namespace: &str, flags: &[&str]| {
-        let options =
-            Options::new(user, &server, &scratch).in_netns(Some(namespace)).peers_at("0.0.0.0:0");
+        let options = Options::new(user, &server, &scratch).in_netns(Some(namespace)).peers_at("0.0.0.0:0");
         Client::ready(flags.iter().fold(options, |options, flag| options.arg(*flag)))
     };
     let alice = start("alice", &alice_ns, flags[0]);

@@ -130,6 +130,8 @@ pub enum DurabilityArg {
     Full,
     /// A crash or `kill -9` of the server, not a power cut.
     Os,
+    /// Nothing: the latest messages of each room are in memory, none on the disk.
+    Off,
 }
 
 /// How logs are written.

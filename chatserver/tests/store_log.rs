@@ -20,7 +20,7 @@ use std::{
 
 use chatserver::store::{
     DataDir, DbError, Durability, HouseChange, Outcome, Read, Refused, Reply, RoomKind, Store, StoreConfig,
-    StoreError, Write, WriteError,
+    Write, WriteError,
 };
 use crossbeam_channel::bounded;
 use store_support::{DEVICE, PATIENCE, Running, append, create, recall};
@@ -436,18 +436,23 @@ fn messages_come_back_as_they_were_said() {
 }
 
 #[test]
-fn durability_os_keeps_the_log_and_off_is_refused() {
+fn durability_os_keeps_the_log_and_off_goes_on_behind_the_numbers_that_were_given() {
     let dir = tempfile::tempdir().unwrap();
     let config = StoreConfig { durability: Durability::Os, ..StoreConfig::default() };
     let run = Running::start_with(dir.path(), &config);
     run.create_room(1, "lobby");
     run.say(1, 1, "kept");
     run.store.finish().unwrap();
-    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
     let off = StoreConfig { durability: Durability::Off, ..StoreConfig::default() };
-    let refused = Store::start(lock, &off, Box::new(drop), Arc::new(drop)).unwrap_err();
-    assert!(matches!(refused, StoreError::DurabilityReserved), "{refused}");
-    assert_eq!(Running::start(dir.path()).whole_room(1).len(), 1);
+    let run = Running::start_with(dir.path(), &off);
+    let number = |id, room, last| Write::Number { id, room, last };
+    assert_eq!(run.one(number(7, 1, 500)), Outcome::Numbered { id: 7, room: 1, last: 500 });
+    let nowhere = Outcome::Failed { id: 8, error: WriteError::NoSuchRoom(9) };
+    assert_eq!(run.one(number(8, 9, 500)), nowhere);
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    assert_eq!((run.store.rooms()[0].last_seq, run.whole_room(1).len()), (500, 1));
+    assert_eq!(run.say(1, 2, "on the disk again"), 501);
 }
 
 #[test]

@@ -176,6 +176,20 @@ impl Client {
         }
     }
 
+    /// The input, for somebody else to type into.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("the input is open")
+    }
+
+    /// The next event, whatever it is.
+    pub fn next(&mut self) -> Value {
+        if !self.seen.is_empty() {
+            return self.seen.remove(0);
+        }
+        let event = self.events.recv_timeout(PATIENCE);
+        event.unwrap_or_else(|_| panic!("{} told nothing more", self.user))
+    }
+
     /// Waits for a message with this text.
     pub fn expect_message(&mut self, from: &str, text: &str) -> Value {
         self.expect("message", |event| event["from"] == from && event["text"] == text)

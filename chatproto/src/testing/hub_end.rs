@@ -22,6 +22,26 @@ pub struct HubEnd {
     streams: BTreeMap<StreamId, ConnId>,
     events: Vec<Event>,
     is_up: bool,
+    trap: Option<(CrashPoint, u64)>,
+}
+
+/// The moment of a crash, in the life of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrashPoint {
+    /// The log was asked to store it.
+    BeforeCommit,
+    /// It is durable, and the hub does not know.
+    AfterCommit,
+    /// The hub has acknowledged it, and no byte of that has left.
+    BeforeAcknowledgement,
+    /// What the hub said was handed to the network.
+    AfterAcknowledgement,
+}
+
+impl CrashPoint {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] =
+        [Self::BeforeCommit, Self::AfterCommit, Self::BeforeAcknowledgement, Self::AfterAcknowledgement];
 }
 
 impl HubEnd {
@@ -29,12 +49,19 @@ impl HubEnd {
     #[must_use]
     pub fn new(hub: Hub, log: MemoryLog, address: SocketAddr, network: &mut Network) -> Self {
         network.listen(address);
-        Self { hub, log, address, streams: BTreeMap::new(), events: Vec::new(), is_up: true }
+        Self { hub, log, address, streams: BTreeMap::new(), events: Vec::new(), is_up: true, trap: None }
+    }
+
+    /// The process will die at this point in the life of the `count`th message from now on.
+    pub fn crash_at(&mut self, point: CrashPoint, count: u64) {
+        let asked = self.log.appended_by(Instant::default());
+        self.trap = Some((point, asked.saturating_add(count)));
     }
 
     /// The process dies: connections are cut, what the log had not committed is gone, nobody listens.
     pub fn crash(&mut self, network: &mut Network) {
         self.is_up = false;
+        self.trap = None;
         network.unlisten(self.address);
         for stream in core::mem::take(&mut self.streams).into_keys() {
             network.cut(stream);
@@ -115,7 +142,40 @@ impl HubEnd {
                 self.events.push(event);
             }
         }
-        any | self.log.answer(&mut self.hub, now)
+        any
+    }
+
+    /// Brings the log's answers to the hub, unless the process dies there.
+    fn answer_log(&mut self, network: &mut Network, now: Instant) -> bool {
+        let is_now = |(_, count): &(CrashPoint, u64)| self.log.appended_by(now) >= *count;
+        let Some((point, _)) = self.trap.filter(is_now) else { return self.log.answer(&mut self.hub, now) };
+        match point {
+            CrashPoint::BeforeCommit => {}
+            CrashPoint::AfterCommit => self.log.commit_due(now),
+            CrashPoint::BeforeAcknowledgement => _ = self.log.answer(&mut self.hub, now),
+            CrashPoint::AfterAcknowledgement => {
+                self.log.answer(&mut self.hub, now);
+                self.pump_all(network, now);
+            }
+        }
+        self.crash(network);
+        true
+    }
+
+    fn pump_all(&mut self, network: &mut Network, now: Instant) -> bool {
+        let mut any = false;
+        let streams = self.streams.iter().map(|(stream, conn)| (*stream, *conn)).collect::<BTreeSet<_>>();
+        for (stream, conn) in streams {
+            match pump(network, stream, &mut HubConn(&mut self.hub, conn), now) {
+                Pumped::Idle => {}
+                Pumped::Moved => any = true,
+                Pumped::Over => {
+                    self.streams.remove(&stream);
+                    any = true;
+                }
+            }
+        }
+        any
     }
 }
 
@@ -129,20 +189,11 @@ impl Actor for HubEnd {
             self.hub.handle_timeout(now);
             any = true;
         }
-        let streams = self.streams.iter().map(|(stream, conn)| (*stream, *conn)).collect::<BTreeSet<_>>();
-        for (stream, conn) in streams {
-            match pump(network, stream, &mut HubConn(&mut self.hub, conn), now) {
-                Pumped::Idle => {}
-                Pumped::Moved => any = true,
-                Pumped::Over => {
-                    self.streams.remove(&stream);
-                    any = true;
-                }
-            }
-        }
+        any |= self.pump_all(network, now);
         // Every connection was looked at: who is named here has been served already, or is in the next round.
         while self.hub.poll_writable().is_some() {}
-        any | self.answer_events(now)
+        any |= self.answer_events(now);
+        any | self.answer_log(network, now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

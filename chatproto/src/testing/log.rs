@@ -15,7 +15,9 @@ pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
 /// What stores messages behind a hub in a test: the seam that a database fills in a program.
 ///
 /// Everything that waits when a batch begins is committed together after the delay, in the order it came, and answered
-/// then. A (person, device, counter) is stored once for good. Questions are answered from what is committed.
+/// then. A (person, device, counter) is stored once for good. Questions are answered from what is committed and kept.
+///
+/// It remembers also what it [let go of](Self::forget), so that a model can be held against it.
 #[derive(Debug, Clone)]
 pub struct MemoryLog {
     delay: Duration,
@@ -27,6 +29,8 @@ pub struct MemoryLog {
     batch_done: Option<Instant>,
     answers: VecDeque<Answer>,
     fails: bool,
+    is_volatile: bool,
+    appended: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ struct Room {
     house: House,
     topic: Note,
     last: u64,
+    /// Up to here the records are only remembered, not kept.
+    forgotten: u64,
     records: Vec<Record>,
 }
 
@@ -70,7 +76,21 @@ impl MemoryLog {
             batch_done: None,
             answers: VecDeque::new(),
             fails: false,
+            is_volatile: false,
+            appended: 0,
         }
+    }
+
+    /// From now on messages are in memory only, as on a server that keeps no log: a crash loses them all, and numbers go
+    /// on behind a block that had been reserved.
+    pub fn set_volatile(&mut self) {
+        self.is_volatile = true;
+    }
+
+    /// Whether messages are in memory only.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        self.is_volatile
     }
 
     /// Says who has an account. Without it everybody has.
@@ -141,10 +161,7 @@ impl MemoryLog {
     /// # Panics
     /// When the hub refuses an answer: log and hub disagree, and the test has found an error.
     pub fn answer(&mut self, hub: &mut Hub, now: Instant) -> bool {
-        if self.batch_done.is_some_and(|done| done <= now) {
-            self.commit(now);
-            self.begin_batch(now);
-        }
+        self.commit_due(now);
         let mut any = false;
         while let Some(answer) = self.answers.pop_front() {
             any = true;
@@ -158,12 +175,35 @@ impl MemoryLog {
         any
     }
 
+    /// Commits what is due, and tells nobody yet.
+    pub fn commit_due(&mut self, now: Instant) {
+        if self.batch_done.is_some_and(|done| done <= now) {
+            self.commit(now);
+            self.begin_batch(now);
+        }
+    }
+
+    /// How many messages, of all that were ever asked to be stored, are stored or about to be by [`commit_due`](Self::commit_due).
+    #[must_use]
+    pub fn appended_by(&self, now: Instant) -> u64 {
+        let is_due = self.batch_done.is_some_and(|done| done <= now);
+        let appends = self.batch.iter().filter(|change| is_due && matches!(change, Change::Append { .. }));
+        self.appended.saturating_add(u64::try_from(appends.count()).unwrap_or(u64::MAX))
+    }
+
     /// The process dies: what was not committed is gone, and nobody is answered any more.
     pub fn crash(&mut self) {
         self.waiting.clear();
         self.batch.clear();
         self.batch_done = None;
         self.answers.clear();
+        if self.is_volatile {
+            self.known.clear();
+            for room in self.rooms.values_mut() {
+                room.last = room.last.saturating_add(RESERVED);
+                room.forgotten = room.last;
+            }
+        }
     }
 
     /// The rooms, for a hub that starts.
@@ -177,10 +217,34 @@ impl MemoryLog {
         })
     }
 
-    /// Everything committed in a room, by its label.
+    /// Everything ever committed in a room, by its label: also what is not kept any more.
     #[must_use]
     pub fn records(&self, label: &Label) -> &[Record] {
-        self.rooms.values().find(|room| room.label == *label).map_or(&[], |room| &room.records)
+        self.room(label).map_or(&[], |room| &room.records)
+    }
+
+    /// The message of this number, also one that is not kept any more.
+    #[must_use]
+    pub fn record(&self, label: &Label, seq: u64) -> Option<&Record> {
+        let records = self.records(label);
+        let at = records.binary_search_by_key(&seq, |record| record.seq).ok()?;
+        records.get(at)
+    }
+
+    /// Number of the last message of a room, 0 for none.
+    #[must_use]
+    pub fn last(&self, label: &Label) -> u64 {
+        self.room(label).map_or(0, |room| room.last)
+    }
+
+    /// Up to which number nothing of a room is kept.
+    #[must_use]
+    pub fn forgotten(&self, label: &Label) -> u64 {
+        self.room(label).map_or(0, |room| room.forgotten)
+    }
+
+    fn room(&self, label: &Label) -> Option<&Room> {
+        self.rooms.values().find(|room| room.label == *label)
     }
 
     /// How many messages are committed.
@@ -198,7 +262,7 @@ impl MemoryLog {
     /// Drops the messages of a room up to a number, as retention would.
     pub fn forget(&mut self, label: &Label, up_to: u64) {
         if let Some(room) = self.rooms.values_mut().find(|room| room.label == *label) {
-            room.records.retain(|record| record.seq > up_to);
+            room.forgotten = room.forgotten.max(up_to.min(room.last));
         }
     }
 
@@ -221,6 +285,7 @@ impl MemoryLog {
                         house,
                         topic,
                         last: 0,
+                        forgotten: 0,
                         records: Vec::new(),
                     });
                 }
@@ -233,6 +298,7 @@ impl MemoryLog {
                     }
                 }
                 Change::Append { id, record } => {
+                    self.appended = self.appended.saturating_add(1);
                     let stored = self.append(Record { time, ..record });
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
@@ -247,8 +313,7 @@ impl MemoryLog {
     /// What became of a message that was stored before.
     fn earlier(&self, key: &Key) -> Option<Stored> {
         let &(room, seq, time) = self.known.get(key)?;
-        let records = self.rooms.get(&room).map_or(&[][..], |room| &room.records);
-        let is_kept = records.binary_search_by_key(&seq, |record| record.seq).is_ok();
+        let is_kept = self.rooms.get(&room).is_some_and(|room| seq > room.forgotten);
         Some(if is_kept { Stored::Duplicate { room, seq, time } } else { Stored::Forgotten })
     }
 
@@ -268,7 +333,7 @@ impl MemoryLog {
     }
 
     fn history(&self, room: RoomId, anchor: Anchor, seq: u64, limit: u16) -> Vec<Record> {
-        let records = self.rooms.get(&room).map_or(&[][..], |room| &room.records);
+        let records = self.rooms.get(&room).map_or(&[][..], Room::kept);
         let limit = usize::from(limit);
         let at = match anchor {
             Anchor::After => records.partition_point(|record| record.seq <= seq),
@@ -287,9 +352,19 @@ impl MemoryLog {
         let has_all = |record: &&Record| words.split(' ').all(|word| record.text.as_str().contains(word));
         let rooms = rooms.iter().filter_map(|room| self.rooms.get(room));
         let mut found: Vec<Record> =
-            rooms.flat_map(|room| room.records.iter().filter(has_all)).cloned().collect();
+            rooms.flat_map(|room| room.kept().iter().filter(has_all)).cloned().collect();
         found.sort_by_key(|record| core::cmp::Reverse((record.time, record.room, record.seq)));
         found.truncate(limit.into());
         found
     }
 }
+
+impl Room {
+    fn kept(&self) -> &[Record] {
+        let first = self.records.partition_point(|record| record.seq <= self.forgotten);
+        self.records.get(first..).unwrap_or_default()
+    }
+}
+
+/// Numbers of a room that a volatile log leaves out with every crash.
+const RESERVED: u64 = 100;

@@ -51,7 +51,7 @@ mod run;
 mod session_end;
 mod socket;
 
-pub use hub_end::HubEnd;
+pub use hub_end::{CrashPoint, HubEnd};
 pub use log::{LOG_EPOCH_MS, MemoryLog};
 pub use network::{Conditions, Dialled, Network, StreamId};
 pub use peer_end::PeerEnd;

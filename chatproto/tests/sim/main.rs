@@ -21,7 +21,8 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use world::{Totals, World};
+use chatproto::testing::CrashPoint;
+use world::{SAID_IN_PEACE, Totals, World};
 
 /// Seeds that are lived when nothing else is asked for: a few seconds without optimisation.
 const DEFAULT_SEEDS: u64 = 80;
@@ -51,6 +52,17 @@ fn promises_hold_in_every_world() {
     // A simulation in which nothing happens proves nothing.
     if count >= DEFAULT_SEEDS {
         totals.assert_rich();
+    }
+}
+
+#[test]
+fn a_crash_at_any_point_of_any_message_loses_nothing_and_repeats_nothing() {
+    for point in CrashPoint::ALL {
+        for count in 1..=SAID_IN_PEACE {
+            let totals = World::durable(count).crash_once(point, count);
+            assert_eq!((totals.trapped, totals.gaps), (1, 0), "{point:?} of message {count}");
+            assert_eq!(totals.posted, SAID_IN_PEACE, "{point:?} of message {count}");
+        }
     }
 }
 

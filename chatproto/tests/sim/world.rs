@@ -10,7 +10,7 @@ use chatproto::peer::{self, Peer};
 use chatproto::reach::Action;
 use chatproto::session::{Event, Introduction, RoomKey};
 use chatproto::testing::{
-    Actor, Conditions, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, run,
+    Actor, Conditions, CrashPoint, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, run,
 };
 use chatproto::wire::*;
 
@@ -23,6 +23,9 @@ pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 
 /// Alice has two devices.
 const PEOPLE: [&str; 4] = ["alice", "alice", "bob", "carol"];
 const ROOMS: [&str; 3] = ["lobby", "tea", "den"];
+
+/// Messages of a life in which nothing happens but one crash.
+pub const SAID_IN_PEACE: u64 = 16;
 
 /// Things that chance does in one life.
 const STEPS: u32 = 60;
@@ -43,6 +46,8 @@ pub struct Totals {
     pub missed: u64,
     pub lost: u64,
     pub crashes: u64,
+    pub trapped: u64,
+    pub gaps: u64,
     pub links: u64,
     pub link_says: u64,
     pub files: u64,
@@ -60,6 +65,8 @@ impl Totals {
         self.missed += other.missed;
         self.lost += other.lost;
         self.crashes += other.crashes;
+        self.trapped += other.trapped;
+        self.gaps += other.gaps;
         self.links += other.links;
         self.link_says += other.link_says;
         self.files += other.files;
@@ -76,6 +83,8 @@ impl Totals {
             self.missed,
             self.lost,
             self.crashes,
+            self.trapped,
+            self.gaps,
             self.links,
             self.link_says,
             self.files,
@@ -112,6 +121,15 @@ struct Dial {
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        let mut world = Self::durable(seed);
+        if world.rng.chance(25) {
+            world.server.log_mut().set_volatile();
+        }
+        world
+    }
+
+    /// A world whose log keeps what it has.
+    pub fn durable(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let mut network = Network::new(rng.next_u64(), conditions(&mut rng));
         let log = MemoryLog::new(Duration::from_millis(rng.below(50)));
@@ -149,6 +167,30 @@ impl World {
         self.totals
     }
 
+    /// A quiet life in which the server crashes once, at this point of the `count`th message, and comes back.
+    pub fn crash_once(mut self, point: CrashPoint, count: u64) -> Totals {
+        let lobby = || RoomKey::Room(name("lobby"));
+        for client in &mut self.clients {
+            client.end.session_mut().join(lobby()).unwrap();
+        }
+        self.pass(Duration::from_secs(2));
+        self.server.crash_at(point, count);
+        for round in 0..SAID_IN_PEACE / PEOPLE.len() as u64 {
+            for client in &mut self.clients {
+                client.say(lobby(), &format!("round {round}"));
+            }
+            self.pass(Duration::from_millis(30));
+        }
+        let until = self.now + REST;
+        while self.server.is_up() && self.now < until {
+            self.pass(Duration::from_millis(100));
+        }
+        assert!(!self.server.is_up(), "it was to crash at {point:?} of message {count}");
+        self.come_to_rest();
+        assert_eq!(self.server.log().len() as u64, SAID_IN_PEACE, "all of it is said, once");
+        self.totals
+    }
+
     fn act(&mut self) {
         let at = self.rng.index(self.clients.len());
         match self.rng.below(100) {
@@ -178,7 +220,8 @@ impl World {
             67..77 => self.request_peer(at),
             77..90 => self.use_link(),
             90..93 => self.clients[at].end.session_mut().leave_for_direct(self.now),
-            93..97 => self.clients[at].end.session_mut().come_back(self.now),
+            93..96 => self.clients[at].end.session_mut().come_back(self.now),
+            96..97 => self.forget(),
             97..98 => self.network.set_conditions(conditions(&mut self.rng)),
             _ => {
                 let failing = self.rng.chance(30);
@@ -214,12 +257,24 @@ impl World {
     }
 
     fn crash_or_restart(&mut self) {
-        if self.server.is_up() {
+        if self.server.is_up() && self.rng.chance(50) {
+            let point = *self.rng.choose(&CrashPoint::ALL).unwrap();
+            self.server.crash_at(point, 1 + self.rng.below(8));
+        } else if self.server.is_up() {
             self.server.crash(&mut self.network);
             self.totals.crashes += 1;
         } else {
             self.server.restart(config(), self.rng.next_u64(), &mut self.network);
         }
+    }
+
+    /// Retention: the oldest messages of a room go.
+    fn forget(&mut self) {
+        let RoomKey::Room(room) = self.room() else { return };
+        let label = Label::Group(room);
+        let last = self.server.log().last(&label);
+        let up_to = self.rng.below(last + 1);
+        self.server.log_mut().forget(&label, up_to);
     }
 
     fn request_peer(&mut self, at: usize) {
@@ -262,10 +317,15 @@ impl World {
     }
 
     fn run(&mut self, until: Instant) {
+        let was_up = self.server.is_up();
         let mut actors: Vec<&mut dyn Actor> = vec![&mut self.server];
         actors.extend(self.clients.iter_mut().map(|client| &mut client.end as &mut dyn Actor));
         actors.extend(self.links.iter_mut().map(|link| &mut link.end as &mut dyn Actor));
         run(&mut self.network, &mut actors, &mut self.now, until).unwrap();
+        if was_up && !self.server.is_up() {
+            self.totals.crashes += 1;
+            self.totals.trapped += 1;
+        }
     }
 
     /// The programs behind the machines take their events. Returns whether there was anything to do.
@@ -431,6 +491,10 @@ impl World {
         let until = self.now + REST;
         while self.now < until && !self.is_at_rest() {
             self.pass(Duration::from_millis(500));
+            if !self.server.is_up() {
+                // What was still to come has come to the message at which it was to crash.
+                self.crash_or_restart();
+            }
         }
         // Every introduction ends, in a link or in a verdict, when its ticket does at the latest.
         self.pass(config().ticket_lifetime);
@@ -447,18 +511,20 @@ impl World {
         self.clients.iter().all(|client| client.is_at_rest(self.server.log()))
     }
 
-    /// The log itself: numbers without gap, every message once.
+    /// The log itself: numbers without gap, every message once. In memory, both hold between two crashes.
     fn check_log(&self) {
         let log = self.server.log();
         let labels: Vec<Label> = log.rooms().map(|room| room.label).collect();
         let mut seen = BTreeSet::new();
         for label in &labels {
-            for (record, seq) in log.records(label).iter().zip(1..) {
-                assert_eq!(record.seq, seq);
-                assert!(
-                    seen.insert((record.from.clone(), record.device, record.counter)),
-                    "{record:?} twice"
-                );
+            let mut last = 0;
+            for record in log.records(label) {
+                let follows = if log.is_volatile() { record.seq > last } else { record.seq == last + 1 };
+                assert!(follows, "{} after {last}", record.seq);
+                last = record.seq;
+                let is_kept = !log.is_volatile() || record.seq > log.forgotten(label);
+                let key = (record.from.clone(), record.device, record.counter);
+                assert!(!is_kept || seen.insert(key), "{record:?} twice");
             }
         }
     }

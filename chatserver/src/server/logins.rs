@@ -259,6 +259,7 @@ impl Logins {
             | Outcome::Duplicate { .. }
             | Outcome::Forgotten { .. }
             | Outcome::Absent { .. }
+            | Outcome::Numbered { .. }
             | Outcome::RoomCreated { .. }
             | Outcome::Moderated { .. } => {}
         }

@@ -45,6 +45,7 @@ impl Meter {
             Outcome::Duplicate { .. } | Outcome::Forgotten { .. } => self.repeated += 1,
             Outcome::Failed { .. } => self.failed += 1,
             Outcome::Absent { .. }
+            | Outcome::Numbered { .. }
             | Outcome::RoomCreated { .. }
             | Outcome::Moderated { .. }
             | Outcome::TicketKept { .. } => {}

@@ -9,6 +9,7 @@ mod reach;
 mod relays;
 mod reload;
 mod removals;
+mod ring;
 mod seam;
 
 use std::io::{self, Write as _};
@@ -26,7 +27,7 @@ use crate::exit::Failure;
 use crate::logging::{self, Logs};
 use crate::metrics::endpoint::{Endpoint, Question};
 use crate::settings::Settings;
-use crate::store::{Accounts, DataDir, Outcome, Reply, Store, unix_ms};
+use crate::store::{Accounts, DataDir, Durability, Outcome, Reply, Store, unix_ms};
 use crate::users;
 
 use links::Links;
@@ -37,6 +38,7 @@ pub(crate) use relays::RelayConfig;
 use relays::Relays;
 use reload::Reload;
 use removals::Removals;
+use ring::Ring;
 use seam::Seam;
 
 /// File of the certificate and its key in the data directory.
@@ -138,7 +140,10 @@ impl Server {
         // The loop is gone only when the process ends: there is nobody left to tell then.
         let on_write = Box::new(move |outcomes| drop(written.send(outcomes)));
         let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
-        let store = Store::start(lock, &settings.store(), on_write, on_read).map_err(Failure::said)?;
+        let log = settings.store();
+        let store = Store::start(lock, &log, on_write, on_read).map_err(Failure::said)?;
+        let ring = (log.durability == Durability::Off)
+            .then(|| Ring::new(store.rooms(), log.ring_messages, log.ring_bytes));
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
         let config = hub_config(server, &settings)?;
         let hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
@@ -162,7 +167,7 @@ impl Server {
             removals: Removals::default(),
             relays: Relays::new(relay),
             tests: Tests::new(identity),
-            seam: Seam::default(),
+            seam: Seam::new(ring),
             reload,
             meter: Meter::default(),
             questions,
@@ -211,7 +216,8 @@ impl Server {
     }
 
     /// Commits what is queued and closes the log.
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<(), Failure> {
+        self.seam.finish(&self.store);
         // What the store still reports after the loop has nobody to go to, and its threads must not wait for us.
         drop(self.outcomes);
         drop(self.replies);
@@ -326,10 +332,7 @@ impl Server {
         let outcomes = self.outcomes.drain().flatten().collect::<Vec<_>>();
         for outcome in outcomes {
             let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
-            self.meter.written(&outcome);
-            if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
-                self.fatal = Some(failure);
-            }
+            self.on_outcome(outcome);
         }
         let replies = self.replies.drain().collect::<Vec<_>>();
         let now = self.now();
@@ -347,6 +350,13 @@ impl Server {
         }
     }
 
+    fn on_outcome(&mut self, outcome: Outcome) {
+        self.meter.written(&outcome);
+        if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
+            self.fatal = Some(failure);
+        }
+    }
+
     /// Lets the hub go on until it wants nothing more in this turn, then sends. What was sent makes room for those who
     /// catch up, which the hub asks the log for: so until both are quiet.
     fn run_hub(&mut self) {
@@ -357,7 +367,9 @@ impl Server {
                 self.on_event(event);
             }
             // Before the sockets, so that the disk works while they are written to.
-            self.seam.hand_over(&self.store);
+            for outcome in self.seam.hand_over(&self.store) {
+                self.on_outcome(outcome);
+            }
             while let Some(conn) = self.hub.poll_writable() {
                 is_quiet = false;
                 self.flush(conn);
@@ -449,13 +461,14 @@ fn hub_config(server: ServerId, settings: &Settings) -> Result<Config, Failure> 
         if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
     let mechanisms = Note::new(&mechanisms).map_err(text)?;
     let mut config = settings.hub(server, agent, mechanisms)?;
-    config.capabilities = Capabilities::NONE
-        .with(Capability::Search)
-        .with(Capability::Moderation)
-        .with(Capability::Probe)
-        .with(Capability::Ways);
+    config.capabilities =
+        Capabilities::NONE.with(Capability::Moderation).with(Capability::Probe).with(Capability::Ways);
     if config.max_relays > 0 {
         config.capabilities = config.capabilities.with(Capability::Relay);
+    }
+    // What is only in memory is not indexed.
+    if settings.store().durability != Durability::Off {
+        config.capabilities = config.capabilities.with(Capability::Search);
     }
     if tickets {
         config.capabilities = config.capabilities.with(Capability::Tickets);

@@ -1,4 +1,5 @@
-//! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs.
+//! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs. With
+//! durability `off` a ring in memory answers for messages, and the store only for rooms.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -6,10 +7,11 @@ use std::time::Duration;
 use chatproto::hub::{AppendId, Event, House, Hub, Label, QueryId, Record, Role, RoomRecord, Stored};
 use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Text};
 
+use super::ring::{Reservation, Ring};
 use crate::exit::Failure;
 use crate::store::{
     FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Reply, RoleRow, RoomKind, RoomRow, Sanction,
-    Search, Store, Write,
+    Search, Store, Write, unix_ms,
 };
 
 /// Joins the names of a conversation's two people in the store; no name can hold it.
@@ -20,6 +22,9 @@ pub(super) const ROOM_WRITE: u64 = 1 << 63;
 
 /// Set in the id of a write that changes who may do what in a room; the rest counts. The bit between is for tickets.
 const MODERATE_WRITE: u64 = 1 << 61;
+
+/// Set in the id of a write that reserves numbers of a room; the rest is the room's number.
+const NUMBER_WRITE: u64 = 1 << 58;
 
 /// What is under way between hub and log.
 #[derive(Debug, Default)]
@@ -32,6 +37,8 @@ pub(super) struct Seam {
     rooms: BTreeMap<u64, MadeRoom>,
     /// Counts changes of rooms, for the ids of their writes.
     moderations: u64,
+    /// Has the messages, where the log has none.
+    ring: Option<Ring>,
 }
 
 #[derive(Debug)]
@@ -41,14 +48,35 @@ struct MadeRoom {
 }
 
 impl Seam {
+    /// The seam to a log, or to the ring that takes its place.
+    pub(super) fn new(ring: Option<Ring>) -> Self {
+        Self { ring, ..Self::default() }
+    }
+
     /// Whether the store has more to do than it can queue.
     pub(super) fn is_full(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Hands the writes of this turn over, and those that waited before them, as far as there is room.
-    pub(super) fn hand_over(&mut self, store: &Store) {
+    /// Hands the writes of this turn over, and those that waited before them, as far as there is room. What is known at
+    /// once comes back.
+    #[must_use]
+    pub(super) fn hand_over(&mut self, store: &Store) -> Vec<Outcome> {
+        let outcomes = self.ring.as_mut().map(Ring::take_outcomes).unwrap_or_default();
+        for reservation in self.ring.as_mut().map(Ring::take_reservations).unwrap_or_default() {
+            self.make_room_again(reservation.room);
+            self.waiting.push_back(number(reservation));
+        }
         // What is left waits for the next answer; a store that has ended is noticed by the loop.
+        let _ = store.writer.try_send_all(&mut self.waiting);
+        outcomes
+    }
+
+    /// The last writes of a server that stops in good order.
+    pub(super) fn finish(&mut self, store: &Store) {
+        let ends = self.ring.iter().flat_map(Ring::ends).map(number);
+        self.waiting.extend(ends);
+        // Numbers that were reserved and are not given back are left out, and that is all.
         let _ = store.writer.try_send_all(&mut self.waiting);
     }
 
@@ -85,6 +113,23 @@ impl Seam {
                     note: note.as_str().into(),
                 };
                 self.waiting.push_back(write);
+            }
+            Event::Append { id, room, from, device, counter, text } if self.ring.is_some() => {
+                let record = Record { room, seq: 0, time: 0, from, device, counter, text };
+                if let Some(ring) = &mut self.ring {
+                    ring.append(id, record, unix_ms());
+                }
+            }
+            Event::Recall { id, room, from, device, counter } if self.ring.is_some() => {
+                if let Some(ring) = &mut self.ring {
+                    ring.recall(id, room, (from, device), counter);
+                }
+            }
+            Event::Read { id, room, after, limit } if self.ring.is_some() => {
+                self.look_back(hub, id, room, Anchor::After, after, limit);
+            }
+            Event::History { id, room, anchor, seq, limit } if self.ring.is_some() => {
+                self.look_back(hub, id, room, anchor, seq, limit);
             }
             Event::Append { id, room, from, device, counter, text } => {
                 self.make_room_again(room);
@@ -155,6 +200,11 @@ impl Seam {
         }
     }
 
+    fn look_back(&self, hub: &mut Hub, id: QueryId, room: RoomId, anchor: Anchor, seq: u64, limit: u16) {
+        let records = self.ring.as_ref().map(|ring| ring.history(room, anchor, seq, limit));
+        hub.records(id, records.as_deref());
+    }
+
     fn make_room_again(&mut self, room: RoomId) {
         let refused = self.rooms.get_mut(&(ROOM_WRITE | u64::from(room.0))).filter(|made| made.was_refused);
         let Some(made) = refused else { return };
@@ -181,11 +231,19 @@ impl Seam {
                     made.was_refused = true;
                     return Ok(());
                 }
+                if let Some(room) = numbered(id) {
+                    self.ring.iter_mut().for_each(|ring| ring.not_reserved(room, &error));
+                    return Ok(());
+                }
                 if id & MODERATE_WRITE != 0 {
                     tracing::error!("a change of a room holds only until the server stops");
                     return Ok(());
                 }
                 (id, Stored::Failed)
+            }
+            Outcome::Numbered { room, last, .. } => {
+                self.ring.iter_mut().for_each(|ring| ring.reserved(RoomId(room), last));
+                return Ok(());
             }
             Outcome::RoomCreated { id, .. } => {
                 self.rooms.remove(&id);
@@ -199,6 +257,16 @@ impl Seam {
             Err(Failure::new("the message log", format!("it numbered message {id} out of turn")))
         }
     }
+}
+
+fn number(Reservation { room, last }: Reservation) -> Write {
+    Write::Number { id: NUMBER_WRITE | u64::from(room.0), room: room.0, last }
+}
+
+/// The room whose numbers a write with this id reserves.
+fn numbered(id: u64) -> Option<RoomId> {
+    let room = u32::try_from(id.checked_sub(NUMBER_WRITE)?).ok()?;
+    Some(RoomId(room))
 }
 
 /// What an action changes in the tables.

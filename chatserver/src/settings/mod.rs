@@ -230,6 +230,7 @@ impl Settings {
         config.durability = match self.durability {
             DurabilityArg::Full => Durability::Full,
             DurabilityArg::Os => Durability::Os,
+            DurabilityArg::Off => Durability::Off,
         };
         config
     }

@@ -86,7 +86,7 @@ fn refusals_name_file_line_and_what_is_allowed() {
         ("[connection]\nidle_timeout = \"2 h\"", "line 2", "from 1 s to 1 h"),
         ("[store]\nmax_file_bytes = \"endless\"", "line 2", "\"unlimited\""),
         ("metrics = \"on\"", "line 1", "\"off\""),
-        ("durability = \"none\"", "line 1", "`full` or `os`"),
+        ("durability = \"none\"", "line 1", "expected one of `full`, `os`, `off`"),
         ("log = \"a\"\nlog = \"b\"", "line 2", "duplicate"),
         ("[hub", "line 1: `[hub`", "unclosed"),
     ];

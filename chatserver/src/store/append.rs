@@ -49,6 +49,16 @@ pub enum Write {
         /// The device's own number for it.
         counter: u64,
     },
+    /// The numbers of a room up to this one count as given: for a server that numbers messages itself and keeps them in
+    /// memory only.
+    Number {
+        /// Comes back in the outcome.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// The last number.
+        last: u64,
+    },
     /// A new room. Creating the same room again (id, kind and name) is answered like the first time, and changes
     /// nothing: what failed may be repeated.
     CreateRoom {
@@ -104,6 +114,7 @@ impl Write {
         match self {
             Self::Append { id, .. }
             | Self::Recall { id, .. }
+            | Self::Number { id, .. }
             | Self::CreateRoom { id, .. }
             | Self::Moderate { id, .. }
             | Self::KeepTicket { id, .. } => *id,
@@ -115,6 +126,7 @@ impl Write {
         match self {
             Self::Append { sender, text, .. } => sender.len() + text.len(),
             Self::Recall { sender, .. } => sender.len(),
+            Self::Number { .. } => 0,
             Self::CreateRoom { name, .. } => name.len(),
             Self::Moderate { by, note, .. } => by.len() + note.len(),
             Self::KeepTicket { user, record, .. } => user.len() + record.len(),
@@ -154,6 +166,15 @@ pub enum Outcome {
     Absent {
         /// The write's id.
         id: u64,
+    },
+    /// The room's next message has the number after this one.
+    Numbered {
+        /// The write's id.
+        id: u64,
+        /// The room.
+        room: u32,
+        /// The last number that counts as given.
+        last: u64,
     },
     /// The room exists now.
     RoomCreated {
@@ -196,6 +217,7 @@ impl Outcome {
             | Self::Duplicate { id, .. }
             | Self::Forgotten { id }
             | Self::Absent { id }
+            | Self::Numbered { id, .. }
             | Self::RoomCreated { id, .. }
             | Self::Moderated { id, .. }
             | Self::TicketKept { id, .. }
@@ -246,9 +268,6 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn open(dir: &DataDir, config: &StoreConfig) -> Result<Self, StoreError> {
-        if config.durability == super::Durability::Off {
-            return Err(StoreError::DurabilityReserved);
-        }
         let file = dir.database();
         let conn = dir.connect()?;
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
@@ -364,6 +383,7 @@ impl Batch<'_> {
                 let found = earlier(self.tx, self.origins, *id, sender, device, *counter)?;
                 Ok(found.unwrap_or(Outcome::Absent { id: *id }))
             }
+            Write::Number { id, room, last } => self.number(*id, *room, *last),
             Write::CreateRoom { id, room, kind, name, owner, is_private } => {
                 self.create_room(*id, *room, *kind, name, owner.as_deref(), *is_private)
             }
@@ -406,6 +426,15 @@ impl Batch<'_> {
         self.before.entry(room).or_insert(Some(last));
         self.tails.insert(room, next);
         Ok(Outcome::Committed { id, seq: next.seq, time_ms: next.time_ms })
+    }
+
+    fn number(&mut self, id: u64, room: u32, last: u64) -> Result<Outcome, WriteError> {
+        let Some(tail) = self.tails.get(&room).copied() else {
+            return Err(WriteError::NoSuchRoom(room));
+        };
+        self.before.entry(room).or_insert(Some(tail));
+        self.tails.insert(room, Tail { seq: last, time_ms: tail.time_ms.max(self.now_ms) });
+        Ok(Outcome::Numbered { id, room, last })
     }
 
     fn create_room(

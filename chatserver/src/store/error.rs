@@ -61,9 +61,6 @@ pub enum StoreError {
         /// What it answered.
         source: DbError,
     },
-    /// `Durability::Off` was asked for.
-    #[error("durability `off` is reserved for a later version; use `full` or `os`")]
-    DurabilityReserved,
     /// A thread of the store panicked.
     #[error("the store's {thread} thread died")]
     ThreadDied {
@@ -93,6 +90,9 @@ pub enum DbError {
     /// The file, or the directory that holds it, cannot be written.
     #[error("the database cannot be written: the file or its directory is read-only")]
     ReadOnly,
+    /// The file, or the directory that holds it, cannot be used at all.
+    #[error("the database cannot be opened: the file or its directory cannot be read, or cannot be written")]
+    CannotOpen,
     /// Another process held the write lock for longer than the store waits.
     #[error("the database is locked by another process")]
     Busy,
@@ -109,6 +109,7 @@ impl From<rusqlite::Error> for DbError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(ErrorCode::CannotOpen) => Self::CannotOpen,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             _ => Self::Other(error.to_string()),

@@ -87,8 +87,8 @@ pub enum Durability {
     /// The death of the process (`kill -9`), but not of the machine: the latest commits may be lost with the
     /// power, the file stays consistent.
     Os,
-    /// Nothing is kept on the disk. Reserved: [`Store::start`] refuses it with
-    /// [`StoreError::DurabilityReserved`], a ring in memory will take the log's place.
+    /// Nothing: messages are not brought here at all, but kept in memory for a while by the server. What is brought here,
+    /// accounts, rooms, and which numbers were given, is as safe as with `Full`.
     Off,
 }
 
@@ -113,6 +113,11 @@ pub struct StoreConfig {
     /// How many bytes of `chat.db` may be in use, accounts and all; beyond it the oldest messages are removed. Default
     /// `None`: the disk is the bound.
     pub keep_bytes: Option<u64>,
+    /// With [`Durability::Off`], the messages of a room that stay in memory, at least 1. Default 1,024.
+    pub ring_messages: usize,
+    /// With [`Durability::Off`], the bytes of their texts, each with about 100 bytes for what else there is of it; the latest
+    /// message stays in any case. Default 256 KiB. It bounds what a room costs, and with the number of rooms what all cost.
+    pub ring_bytes: usize,
     /// Session tickets that one account may have, at least 1: the oldest go. Default 32, two for each device that may be
     /// connected at once. It bounds what somebody who logs in again and again can leave behind.
     pub max_tickets: usize,
@@ -129,6 +134,8 @@ impl Default for StoreConfig {
             max_file_bytes: None,
             keep_time: None,
             keep_bytes: None,
+            ring_messages: 1_024,
+            ring_bytes: 256 << 10,
             max_tickets: MAX_TICKETS,
             clock: unix_ms,
         }
@@ -152,8 +159,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the database or the index cannot be opened, a thread cannot be started, or the
-    /// durability is [`Durability::Off`].
+    /// [`StoreError`] when the database or the index cannot be opened, or a thread cannot be started.
     pub fn start(
         lock: ServerLock,
         config: &StoreConfig,

@@ -191,7 +191,7 @@ impl Text {
     }
 }
 
-/// Whether a transfer is just on its way; one that was resumed is news.
+/// Whether a transfer is just on its way.
 fn is_way(transfer: &Transfer) -> bool {
     transfer.state == TransferState::Active
 }

@@ -1,0 +1,160 @@
+//! A ring whose disk is the test.
+
+use chatproto::wire::Text;
+
+use super::*;
+use crate::store::{HouseRow, RoomKind};
+
+const ROOM: RoomId = RoomId(1);
+
+fn row(last_seq: u64) -> RoomRow {
+    RoomRow {
+        id: ROOM.0,
+        kind: RoomKind::Group,
+        name: "lobby".into(),
+        topic: String::new(),
+        created_ms: 0,
+        last_seq,
+        last_ms: 0,
+        house: HouseRow::default(),
+    }
+}
+
+fn ring(last: u64) -> Ring {
+    Ring::new(&[row(last)], 5, 10_000)
+}
+
+fn record(counter: u64, text: &str) -> Record {
+    Record {
+        room: ROOM,
+        seq: 0,
+        time: 0,
+        from: Name::new("alice").unwrap(),
+        device: DeviceId([1; 16]),
+        counter,
+        text: Text::new(text).unwrap(),
+    }
+}
+
+fn who() -> (Name, DeviceId) {
+    (Name::new("alice").unwrap(), DeviceId([1; 16]))
+}
+
+fn say(ring: &mut Ring, counter: u64) {
+    ring.append(AppendId(counter), record(counter, "x"), 7);
+}
+
+/// The disk takes what is to be reserved.
+fn reserve(ring: &mut Ring) -> Vec<u64> {
+    let taken = ring.take_reservations();
+    taken.iter().for_each(|reservation| ring.reserved(reservation.room, reservation.last));
+    taken.iter().map(|reservation| reservation.last).collect()
+}
+
+/// Numbers that were given, in order.
+fn given(ring: &mut Ring) -> Vec<u64> {
+    let seq = |outcome: &Outcome| {
+        let Outcome::Committed { seq, .. } = outcome else { panic!("{outcome:?}") };
+        *seq
+    };
+    ring.take_outcomes().iter().map(seq).collect()
+}
+
+fn seqs(ring: &Ring, anchor: Anchor, seq: u64) -> Vec<u64> {
+    ring.history(ROOM, anchor, seq, 3).iter().map(|record| record.seq).collect()
+}
+
+#[test]
+fn no_number_is_given_before_it_is_reserved() {
+    let mut ring = ring(40);
+    say(&mut ring, 1);
+    say(&mut ring, 2);
+    assert_eq!(ring.take_outcomes(), []);
+    assert_eq!(reserve(&mut ring), [40 + BLOCK]);
+    assert_eq!(given(&mut ring), [41, 42]);
+    say(&mut ring, 3);
+    assert_eq!(given(&mut ring), [43], "in the same turn from now on");
+}
+
+#[test]
+fn the_next_block_is_asked_for_before_it_is_needed_and_ends_are_exact() {
+    let mut ring = ring(0);
+    let mut asked = Vec::new();
+    for counter in 1..=2 * BLOCK {
+        say(&mut ring, counter);
+        asked.extend(reserve(&mut ring));
+        assert_eq!(given(&mut ring), [counter], "nothing waits but the first");
+    }
+    assert_eq!(asked, [BLOCK, 2 * BLOCK, 3 * BLOCK]);
+    assert_eq!(ring.ends().collect::<Vec<_>>(), [Reservation { room: ROOM, last: 2 * BLOCK }]);
+}
+
+#[test]
+fn a_disk_that_does_not_answer_holds_messages_back_in_their_order_and_one_that_refuses_fails_them() {
+    let mut ring = ring(0);
+    for counter in 1..=3 {
+        say(&mut ring, counter);
+    }
+    say(&mut ring, 1);
+    ring.recall(AppendId(50), Some(ROOM), who(), 2);
+    assert_eq!(ring.take_reservations().len(), 1);
+    let error = WriteError::NoSuchRoom(1);
+    ring.not_reserved(ROOM, &error);
+    let failed = |id| Outcome::Failed { id, error: error.clone() };
+    assert_eq!(
+        ring.take_outcomes(),
+        [failed(1), failed(2), failed(3), failed(1), Outcome::Absent { id: 50 }]
+    );
+    say(&mut ring, 4);
+    say(&mut ring, 4);
+    ring.recall(AppendId(51), Some(ROOM), who(), 4);
+    assert_eq!(reserve(&mut ring), [BLOCK]);
+    let known = |id| Outcome::Duplicate { id, room: 1, seq: 1, time_ms: 7 };
+    let stored = Outcome::Committed { id: 4, seq: 1, time_ms: 7 };
+    assert_eq!(ring.take_outcomes(), [stored, known(4), known(51)]);
+}
+
+#[test]
+fn the_oldest_fall_out_by_number_and_by_bytes_and_stay_said() {
+    let mut ring = ring(0);
+    for counter in 1..=8 {
+        say(&mut ring, counter);
+    }
+    reserve(&mut ring);
+    assert_eq!(given(&mut ring), (1..=8).collect::<Vec<_>>());
+    assert_eq!(seqs(&ring, Anchor::After, 0), [4, 5, 6]);
+    assert_eq!(seqs(&ring, Anchor::Before, 6), [4, 5]);
+    assert_eq!(seqs(&ring, Anchor::Around, 7), [6, 7, 8]);
+    assert_eq!(seqs(&ring, Anchor::After, 8), Vec::<u64>::new());
+    assert_eq!(ring.history(RoomId(9), Anchor::After, 0, 9), []);
+    say(&mut ring, 2);
+    ring.recall(AppendId(60), Some(ROOM), who(), 5);
+    ring.recall(AppendId(61), None, who(), 5);
+    ring.recall(AppendId(62), None, who(), 9);
+    let expected = [
+        Outcome::Forgotten { id: 2 },
+        Outcome::Duplicate { id: 60, room: 1, seq: 5, time_ms: 7 },
+        Outcome::Forgotten { id: 61 },
+        Outcome::Absent { id: 62 },
+    ];
+    assert_eq!(ring.take_outcomes(), expected);
+
+    for counter in 9..=11 {
+        ring.append(AppendId(counter), record(counter, &"y".repeat(4_000)), 8);
+    }
+    assert_eq!(given(&mut ring), [9, 10, 11]);
+    assert_eq!(seqs(&ring, Anchor::After, 0), [10, 11], "two of these are below 10,000 bytes, three above");
+}
+
+#[test]
+fn times_do_not_run_backwards() {
+    let mut ring = ring(0);
+    ring.append(AppendId(1), record(1, "x"), 100);
+    ring.append(AppendId(2), record(2, "x"), 50);
+    reserve(&mut ring);
+    let times = |outcome: &Outcome| {
+        let Outcome::Committed { time_ms, .. } = outcome else { panic!("{outcome:?}") };
+        *time_ms
+    };
+    assert_eq!(ring.take_outcomes().iter().map(times).collect::<Vec<_>>(), [100, 100]);
+}
