@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the seeds of `decode` and `split`, and the dictionary, out of the golden vectors.
+"""Makes the seeds of `decode` and `split`, and the dictionary, out of the golden vectors, and noise for `log` and `resume`.
 
 Run it after the vectors have changed: python3 fuzz/seeds.py
 """
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -13,6 +14,10 @@ VECTORS = HERE.parent / "chatproto" / "tests" / "vectors"
 
 # Longer ones repeat a byte.
 MAX_SEED = 1500
+
+# Seeds of noise for each target that takes them, and the bytes of each.
+NOISE_SEEDS = 12
+NOISE_BYTES = 600
 
 # Tables have a vector for every value; two of a kind are enough to start from.
 MAX_PER_FRAME = 4
@@ -55,6 +60,10 @@ def main():
         stream = b"".join(frames)
         write("split", f"{family}_bytewise", bytes([0, 1, 1, 1, 1, 1, 1, 1, 1]) + stream)
         write("split", f"{family}_uneven", bytes([1, 3, 200, 1, 7, 90, 2, 255, 5]) + stream)
+    # What they draw from any bytes is a life of clients, log and hub.
+    for target in ("log", "resume"):
+        for number in range(NOISE_SEEDS):
+            write(target, f"noise_{number:02}", random.Random(number).randbytes(NOISE_BYTES))
     lines = ["# Made by seeds.py: beginnings of frames, and bytes that mean something."]
     lines += [f"{name}={quoted(data)}" for name, data in dictionary.items()]
     (HERE / "frames.dict").write_text("\n".join(lines) + "\n")

@@ -5,9 +5,22 @@ use std::time::Duration;
 /// Bounds of one poll loop. Start from [`NetConfig::default`] and change what differs.
 ///
 /// Bytes that a program queues for a connection are its own and are not counted here: a [`Net`](crate::Net)
-/// keeps no copy of plain data, and of TLS data at most [`tls_send_buffer`](Self::tls_send_buffer).
+/// keeps no copy of plain data, and of TLS data at most [`tls_send_buffer`](Self::tls_send_buffer). With I/O threads it
+/// keeps a reference to at most [`max_in_transit`](Self::max_in_transit) as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetConfig {
+    /// Threads for sockets and TLS; the loop's own thread is then the program's alone.
+    ///
+    /// Default 0: sockets and TLS are on the loop's thread; 1 means the same. Each thread costs about 150 KiB, and each
+    /// byte a little more work. Fixed when the loop is made.
+    pub io_threads: usize,
+    /// Bytes of one connection that may be on their way between the loop and its I/O thread, each way; the last read may
+    /// exceed it by 80 KiB. Half of it must be taken before more follows.
+    ///
+    /// Default 128 KiB, at least 1 KiB: a connection moves about that much in the time that the threads take to answer each
+    /// other. Bounds memory: of what a slow reader has not taken, and of what was read from a
+    /// connection that the program does not read. Of no effect without I/O threads.
+    pub max_in_transit: usize,
     /// Connections that may exist at once: accepted, dialled and those still lingering after a close.
     ///
     /// Default 10,000. Bounds descriptors and memory (below 500 bytes each while idle and plain, about 8 KiB
@@ -72,6 +85,8 @@ pub struct NetConfig {
 impl Default for NetConfig {
     fn default() -> Self {
         Self {
+            io_threads: 0,
+            max_in_transit: 128 * 1024,
             max_connections: 10_000,
             max_handshakes: 256,
             max_accepts_per_turn: 64,

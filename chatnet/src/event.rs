@@ -1,6 +1,6 @@
 //! What a turn of the loop reports, and what reading and writing answer.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use crate::{CloseReason, ConnToken, ListenerId, Signal, TlsInfo};
 
@@ -55,6 +55,17 @@ pub enum NetEvent {
     Woken,
     /// The process got a signal that was asked for with [`Net::watch_signals`](crate::Net::watch_signals).
     Signal(Signal),
+}
+
+/// What an I/O thread has to do, see [`Net::io_threads`](crate::Net::io_threads).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoThreadStats {
+    /// Its connections, with those that linger.
+    pub connections: usize,
+    /// Turns of its loop since the start.
+    pub turns: u64,
+    /// How long it has worked since the start, which is the time that it did not wait.
+    pub busy: Duration,
 }
 
 /// Why a listener stopped taking connections for a while.

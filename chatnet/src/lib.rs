@@ -2,8 +2,9 @@
 //! program on one thread needs. It knows nothing of what the bytes mean.
 //!
 //! - [`Net`] is the loop: it listens, dials, reads, writes, and tells by [`NetEvent`]s what happened. One thread serves
-//!   thousands of connections; each gets its share of a turn ([`NetConfig`]), and reading stops where the program
-//!   stops, so that a slow program slows its peers down instead of filling its memory.
+//!   thousands of connections, and [`NetConfig::io_threads`] spreads sockets and TLS over more. Each connection gets its
+//!   share of a turn, and reading stops where the program stops, so that a slow program slows its peers down instead of
+//!   filling its memory.
 //! - [`Security`] says what a connection speaks. [`Identity`] is a certificate with its key, [`Fingerprint`] and
 //!   [`LinkKey`] are the names by which the other side knows it.
 //! - [`Waker`], [`Mailbox`] and [`WorkerPool`] bring other threads in; [`Timers`] keeps a program's deadlines for
@@ -75,7 +76,7 @@ mod waker;
 mod workers;
 
 pub use config::NetConfig;
-pub use event::{AcceptPause, NetEvent, Read, Write};
+pub use event::{AcceptPause, IoThreadStats, NetEvent, Read, Write};
 pub use fingerprint::{Fingerprint, FingerprintError, LinkKey};
 pub use mailbox::{MailError, MailSender, Mailbox};
 pub use net::{ConnectOptions, Net};

@@ -19,17 +19,28 @@ pub struct Waker {
 #[derive(Debug)]
 struct Shared {
     waker: mio::Waker,
+    /// The loop will look.
     pending: AtomicBool,
+    /// The program is to be told.
+    called: AtomicBool,
 }
 
 impl Waker {
     pub(crate) fn new(registry: &mio::Registry, token: mio::Token) -> io::Result<Self> {
         let waker = mio::Waker::new(registry, token)?;
-        Ok(Self { shared: Arc::new(Shared { waker, pending: AtomicBool::new(false) }) })
+        Ok(Self {
+            shared: Arc::new(Shared { waker, pending: AtomicBool::default(), called: AtomicBool::default() }),
+        })
     }
 
     /// Ends the current wait of the loop, or else the next one.
     pub fn wake(&self) {
+        self.shared.called.store(true, Ordering::Release);
+        self.nudge();
+    }
+
+    /// Ends the wait of the loop without the event: for what the loop sees to by itself.
+    pub(crate) fn nudge(&self) {
         if !self.shared.pending.swap(true, Ordering::AcqRel) && self.shared.waker.wake().is_err() {
             // The write fails only when the counter is at its end, and then the loop is awake anyway; the next
             // caller tries again.
@@ -37,8 +48,11 @@ impl Waker {
         }
     }
 
-    /// Called by the loop before it reports the wake, so that what is sent while it looks wakes it again.
-    pub(crate) fn rearm(&self) {
-        self.shared.pending.store(false, Ordering::Release);
+    /// Called by the loop before it reports the wake, so that what is sent while it looks wakes it again. Whether there is
+    /// anything to report.
+    pub(crate) fn rearm(&self) -> bool {
+        // Both to read what the wakers have written before, and to be seen by those who come after.
+        self.shared.pending.swap(false, Ordering::AcqRel);
+        self.shared.called.swap(false, Ordering::AcqRel)
     }
 }

@@ -8,8 +8,6 @@
     reason = "a test fails by panicking"
 )]
 
-mod common;
-
 use std::{
     sync::mpsc,
     thread,
@@ -17,7 +15,6 @@ use std::{
 };
 
 use chatnet::{MailError, Mailbox, Net, NetConfig, NetEvent, PoolFull, Signal, WorkerPool};
-use common::PATIENCE;
 
 #[test]
 fn mail_from_another_thread_ends_the_wait_and_arrives_in_order() {
@@ -217,3 +214,6 @@ fn looking_into_an_empty_mailbox_does_not_wake_the_loop() {
     assert!(events.is_empty(), "a loop that wakes itself never sleeps: {events:?}");
     drop(sender);
 }
+
+/// Longer than anything here takes; a test that fails ends all the same.
+const PATIENCE: Duration = Duration::from_secs(20);

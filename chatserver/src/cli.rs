@@ -94,6 +94,9 @@ pub struct RunArgs {
     /// Devices that one account may have connected at once [default: 16]
     #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES")]
     pub max_devices: Option<usize>,
+    /// Threads for sockets and TLS; 0 or 1: the main thread does that too [default: 0]
+    #[arg(long, value_name = "N", env = "CHATSERVER_IO_THREADS")]
+    pub io_threads: Option<usize>,
     /// What an acknowledged message survives [default: full]
     #[arg(long, value_enum, env = "CHATSERVER_DURABILITY")]
     pub durability: Option<DurabilityArg>,

@@ -448,6 +448,21 @@ fn metrics_count_what_happens() {
 }
 
 #[test]
+fn metrics_tell_of_each_io_thread() {
+    let place = place();
+    let args = ["--insecure-plaintext", "--metrics", "127.0.0.1:0", "--io-threads", "2"];
+    let server = Watched::start(place.path(), &args);
+    server.greet();
+    let page = server.metrics();
+    let both = |name: &str| {
+        ["0", "1"].map(|thread| sample(&page, &format!("chatserver_io_thread_{name}{{thread=\"{thread}\"}}")))
+    };
+    assert!(both("turns_total").iter().sum::<f64>() >= 1.0, "{page}");
+    assert!(both("connections").iter().all(|count| *count <= 1.0), "{page}");
+    assert!(both("busy_seconds_total").iter().all(|time| *time < 60.0), "{page}");
+}
+
+#[test]
 fn metrics_endpoint_answers_one_question_and_bounds_its_callers() {
     let place = place();
     let server = Watched::start(place.path(), &["--insecure-plaintext", "--metrics", "127.0.0.1:0"]);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant as Clock};
 use chatnet::{ClientTls, ConnToken, ConnectOptions, Fingerprint, Net, NetConfig, NetEvent, Read, Security};
 use chatproto::Instant;
 use chatproto::opaque::{ClientLogin, MECHANISM, OsRng, Password};
-use chatproto::session::{Config, Event, Restored, RoomKey, Session};
+use chatproto::session::{Config, Event, LoginError, Restored, RoomKey, Session};
 use chatproto::wire::{DeviceId, Name, Text};
 use support::{PASSWORD, Server, add_user};
 
@@ -221,14 +221,14 @@ impl Crowd {
                     let password = Password::new(PASSWORD).expect("a password");
                     let (login, request) = ClientLogin::start(password, &mut OsRng).expect("a login");
                     member.login = Some(login);
-                    member.session.login(MECHANISM, &request).expect("it is offered");
+                    goes_on(member.session.login(MECHANISM, &request));
                 }
                 Event::Challenge { data } => {
                     let login = member.login.take().expect("a login");
                     let (proof, _) = login
                         .finish(&data, &member.user, &member.binding, &mut OsRng)
                         .expect("the right password");
-                    member.session.respond(&proof).expect("it is waited for");
+                    goes_on(member.session.respond(&proof));
                 }
                 Event::LoginFailed { code, note } => panic!("{}: {code} {note:?}", member.user),
                 Event::Joined { .. } => member.in_lobby = true,
@@ -243,4 +243,9 @@ impl Crowd {
             self.net.write(token, member.session.outgoing());
         }
     }
+}
+
+/// On a slow machine the session's time for a login may be over before this crowd has done its part: it connects again.
+fn goes_on(outcome: Result<(), LoginError>) {
+    assert!(matches!(outcome, Ok(()) | Err(LoginError::NotNow { .. })), "{outcome:?}");
 }

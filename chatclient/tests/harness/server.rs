@@ -7,6 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::{PASSWORD, PATIENCE, command_in, program, signal};
 
+/// What `tests/e2e_io_threads.rs` adds to each server's arguments.
+const IO_THREADS: [&str; 2] = ["--io-threads", "2"];
+
 pub struct Server {
     child: Child,
     data: PathBuf,
@@ -33,6 +36,7 @@ impl Server {
             .args(["--listen", listen, "--data"])
             .arg(data)
             .args(args)
+            .args(IO_THREADS.iter().filter(|_| module_path!().starts_with("e2e_io_threads::")))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -11,7 +11,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Alarm, Conn, FIRST_LISTENER, MAX_LISTENERS, Net, Phase, shared};
+use super::{Alarm, Crew, FIRST_LISTENER, MAX_LISTENERS, Net, shared};
 use crate::{AcceptPause, ListenerId, NetEvent, Security, tls::Session};
 
 /// One listening socket.
@@ -23,7 +23,8 @@ pub(super) struct Listener {
     ready: bool,
     /// Paused until the retry timer, after the system refused.
     refused: bool,
-    /// The program was told that the bounds are reached, once for as long as they are.
+    /// The program was told that the bounds are reached, once until nobody waits any more: each caller that is let in
+    /// makes the next one wait, and they may be many.
     full_told: bool,
 }
 
@@ -127,15 +128,15 @@ impl Net {
             }
             return false;
         }
-        listener.full_told = false;
         match listener.socket.accept() {
             Ok((stream, peer)) => {
                 let security = listener.security.clone();
-                self.welcome(id, stream, canonical(peer), &security);
+                self.welcome(id, stream, peer, &security);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 listener.ready = false;
+                listener.full_told = false;
                 false
             }
             // The caller's fault, or nobody's: the next one may be fine.
@@ -157,22 +158,20 @@ impl Net {
         }
         let Ok(tls) = Session::new(security, peer.ip(), self.send_limit()) else { return };
         let deadline = tls.is_some().then(|| Instant::now() + self.config.handshake_timeout);
-        let mut conn = Conn::new(stream, tls, 0, true);
-        conn.may_be_plain = matches!(security, Security::TlsOrPlain(_));
-        conn.limit_unsent(self.config.unsent_limit);
-        let open = matches!(conn.phase, Phase::Open);
-        let Ok(token) = self.insert(conn, deadline) else { return };
-        self.events.push(NetEvent::Accepted { token, listener, peer });
-        if open {
+        let is_plain = tls.is_none();
+        let Ok(token) = self.admit(stream, tls, true, deadline, peer) else { return };
+        self.events.push(NetEvent::Accepted { token, listener, peer: canonical(peer) });
+        if is_plain {
             self.events.push(NetEvent::Connected { token, tls: None });
         }
     }
 
     /// Which bound keeps everybody out, if any.
     fn full(&self) -> Option<AcceptPause> {
-        if self.conns.len() >= self.config.max_connections {
+        let handshakes = self.crew.as_ref().map_or(self.handshakes, Crew::handshakes);
+        if self.connections() >= self.config.max_connections {
             Some(AcceptPause::TooManyConnections)
-        } else if self.handshakes >= self.config.max_handshakes {
+        } else if handshakes >= self.config.max_handshakes {
             Some(AcceptPause::TooManyHandshakes)
         } else {
             None

@@ -105,6 +105,7 @@ impl Conn {
             (true, Some(_)) => Phase::Handshaking,
             (true, None) => Phase::Open,
         };
+        let tls_or_plain = tls.as_ref().is_some_and(|tls| tls.may_be_plain());
         Self {
             stream,
             tls,
@@ -114,7 +115,7 @@ impl Conn {
             readable: false,
             writable: connected,
             peer_shut: false,
-            may_be_plain: false,
+            may_be_plain: tls_or_plain,
             paused: false,
             eof_told: false,
             write_blocked: false,
@@ -148,6 +149,11 @@ impl Conn {
     /// Whether both directions have ended.
     pub(super) fn is_finished(&self) -> bool {
         self.eof_told && self.write_half == WriteHalf::Shut
+    }
+
+    /// Whether our direction of the socket has ended.
+    pub(super) fn has_shut_write(&self) -> bool {
+        self.write_half == WriteHalf::Shut
     }
 
     /// Gives a turn's budgets, once a turn.

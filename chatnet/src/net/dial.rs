@@ -8,7 +8,7 @@ use std::{
 
 use mio::net::TcpStream;
 
-use super::{Alarm, Conn, Net, Phase, shared, too_many};
+use super::{Alarm, Net, Phase, shared, too_many};
 use crate::{ConnToken, Security, tls::Session};
 
 /// How to dial.
@@ -29,12 +29,12 @@ impl Net {
     /// [`max_connections`](crate::NetConfig::max_connections), or what the system says at once, for instance that
     /// there is no route.
     pub fn connect(&mut self, addr: SocketAddr, options: ConnectOptions) -> io::Result<ConnToken> {
-        if self.conns.len() >= self.config.max_connections {
+        if self.connections() >= self.config.max_connections {
             return Err(too_many());
         }
         let tls = Session::new(&options.security, addr.ip(), self.send_limit()).map_err(io::Error::other)?;
         let stream = TcpStream::connect(addr)?;
-        self.insert(Conn::new(stream, tls, 0, false), Some(Instant::now() + options.timeout))
+        self.admit(stream, tls, false, Some(Instant::now() + options.timeout), addr)
     }
 
     /// As [`connect`](Self::connect), from a port of this machine, which a listener of
@@ -49,12 +49,12 @@ impl Net {
         addr: SocketAddr,
         options: ConnectOptions,
     ) -> io::Result<ConnToken> {
-        if self.conns.len() >= self.config.max_connections {
+        if self.connections() >= self.config.max_connections {
             return Err(too_many());
         }
         let tls = Session::new(&options.security, addr.ip(), self.send_limit()).map_err(io::Error::other)?;
         let stream = shared::connect(port, addr)?;
-        self.insert(Conn::new(stream, tls, 0, false), Some(Instant::now() + options.timeout))
+        self.admit(stream, tls, false, Some(Instant::now() + options.timeout), addr)
     }
 
     /// Begins TLS on a plain connection that is open, for instance once something in between has been told whom to

@@ -2,6 +2,7 @@
 
 mod accept;
 mod conn;
+mod crew;
 mod dial;
 mod shared;
 mod step;
@@ -10,19 +11,22 @@ mod verbs;
 use std::{
     collections::VecDeque,
     fmt, io, mem,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, net::TcpStream};
 use slab::Slab;
 
 pub use self::dial::ConnectOptions;
 use self::{
     accept::Listener,
     conn::{Buffers, Conn, Phase},
+    crew::Crew,
 };
 use crate::{
-    CloseReason, ConnToken, ListenerId, NetConfig, NetEvent, Signal, Timers, Waker, signals::Signals,
+    CloseReason, ConnToken, IoThreadStats, ListenerId, NetConfig, NetEvent, Signal, Timers, Waker,
+    signals::Signals, tls::Session,
 };
 
 /// A poll loop with its connections and listeners.
@@ -35,6 +39,8 @@ pub struct Net {
     poll_events: Events,
     waker: Waker,
     signals: Option<Signals>,
+    /// Who has the connections, if this thread has not.
+    crew: Option<Crew>,
     conns: Slab<Conn>,
     listeners: Slab<Listener>,
     /// Those that can go on without a new edge from their sockets, each at most once.
@@ -60,16 +66,18 @@ impl Net {
     /// An empty loop.
     ///
     /// # Errors
-    /// When the system refuses a poll or its waker, for instance for lack of descriptors.
+    /// When the system refuses a poll, its waker or an I/O thread, for instance for lack of descriptors.
     pub fn new(config: NetConfig) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
+        let crew = Crew::start(&config, &waker)?;
         Ok(Self {
             poll_events: Events::with_capacity(config.max_poll_events.max(1)),
             config,
             poll,
             waker,
             signals: None,
+            crew,
             conns: Slab::new(),
             listeners: Slab::new(),
             ready: VecDeque::new(),
@@ -105,16 +113,23 @@ impl Net {
     /// what did. Does not wait while any connection still has something to do.
     ///
     /// # Errors
-    /// Only when the poll itself fails, which leaves nothing to go on with.
+    /// Only when the poll itself fails or an I/O thread has ended, which leaves nothing to go on with.
     pub fn turn(&mut self, deadline: Option<Instant>, events: &mut Vec<NetEvent>) -> io::Result<()> {
         self.turn += 1;
         self.handshake_steps = 0;
+        self.crew.iter_mut().for_each(Crew::hand_over);
         self.wait(deadline)?;
         self.woken_at = Instant::now();
         self.note_edges();
         self.expire(Instant::now());
+        if let Some(crew) = &mut self.crew {
+            crew.collect(self.turn, &mut self.events)?;
+        }
         self.accept_ready();
         self.run_ready();
+        if let Some(crew) = &mut self.crew {
+            crew.run_ready(&mut self.events);
+        }
         events.append(&mut self.events);
         Ok(())
     }
@@ -122,7 +137,12 @@ impl Net {
     /// How many connections there are, with those that still linger after their close.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.conns.len()
+        self.crew.as_ref().map_or(self.conns.len(), Crew::sockets)
+    }
+
+    /// How much each I/O thread has to do; nothing without any.
+    pub fn io_threads(&self) -> impl Iterator<Item = IoThreadStats> + '_ {
+        self.crew.iter().flat_map(Crew::stats)
     }
 
     /// When the last turn stopped waiting and began to work.
@@ -131,15 +151,20 @@ impl Net {
         self.woken_at
     }
 
-    /// Takes other bounds, which hold from now on; `tls_send_buffer` for connections that come from now on. The one that
-    /// was reserved at the start stays: `max_poll_events`.
+    /// Takes other bounds, which hold from now on; `tls_send_buffer` for connections that come from now on. Those that
+    /// were fixed at the start stay: `io_threads` and `max_poll_events`.
     pub fn set_config(&mut self, config: NetConfig) {
-        self.config = NetConfig { max_poll_events: self.config.max_poll_events, ..config };
+        let NetConfig { io_threads, max_poll_events, .. } = self.config;
+        self.config = NetConfig { io_threads, max_poll_events, ..config };
+        if let Some(crew) = &mut self.crew {
+            crew.configure(&self.config);
+        }
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.drop_idle_from_ready();
-        let busy = !self.ready.is_empty() || !self.events.is_empty() || self.can_accept();
+        let is_crew_busy = self.crew.as_mut().is_some_and(Crew::is_busy);
+        let busy = !self.ready.is_empty() || !self.events.is_empty() || self.can_accept() || is_crew_busy;
         let until = [deadline, self.timers.next_deadline()].into_iter().flatten().min();
         loop {
             let timeout = match (busy, until) {
@@ -160,8 +185,9 @@ impl Net {
         for event in &poll_events {
             match event.token() {
                 WAKER => {
-                    self.waker.rearm();
-                    self.events.push(NetEvent::Woken);
+                    if self.waker.rearm() {
+                        self.events.push(NetEvent::Woken);
+                    }
                 }
                 SIGNALS => {
                     let pending = self.signals.iter_mut().flat_map(Signals::pending);
@@ -179,7 +205,9 @@ impl Net {
         conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         conn.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         conn.peer_shut |= event.is_read_closed() || event.is_error();
-        let broken = event.is_error() || (event.is_read_closed() && event.is_write_closed());
+        // When both sides have ended their directions, that looks the same and is no accident: what came before is read.
+        let hung_up = event.is_read_closed() && event.is_write_closed() && !conn.has_shut_write();
+        let broken = event.is_error() || hung_up;
         // Nobody would find out by reading.
         let unread = conn.paused || conn.eof_told;
         let error = (broken && unread && matches!(conn.phase, Phase::Open))
@@ -249,8 +277,26 @@ impl Net {
         conn_of(&mut self.conns, token)
     }
 
+    /// Takes a new connection in, or gives it to the crew. By `deadline` everything must be connected.
+    fn admit(
+        &mut self,
+        stream: TcpStream,
+        tls: Option<Box<Session>>,
+        connected: bool,
+        deadline: Option<Instant>,
+        peer: SocketAddr,
+    ) -> io::Result<ConnToken> {
+        match &mut self.crew {
+            Some(crew) => crew.adopt(stream, tls, connected, deadline, peer),
+            None => self.insert(Conn::new(stream, tls, 0, connected), deadline),
+        }
+    }
+
     /// Adds a connection whose socket is not yet registered.
     fn insert(&mut self, mut conn: Conn, handshake_deadline: Option<Instant>) -> io::Result<ConnToken> {
+        if !matches!(conn.phase, Phase::Connecting) {
+            conn.limit_unsent(self.config.unsent_limit);
+        }
         self.last_generation = self.last_generation.wrapping_add(1);
         conn.generation = self.last_generation;
         let entry = self.conns.vacant_entry();
@@ -287,7 +333,7 @@ impl Net {
 impl fmt::Debug for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Net")
-            .field("connections", &self.conns.len())
+            .field("connections", &self.connections())
             .field("listeners", &self.listeners.len())
             .field("ready", &self.ready.len())
             .finish_non_exhaustive()

@@ -102,15 +102,14 @@ impl Net {
         let Some(conn) = self.conn_mut(token) else { return };
         if conn.unsent() && !matches!(reason, CloseReason::Lost(_)) {
             self.events.push(NetEvent::Closed { token, reason });
-            self.linger(token, None);
+            self.linger(token, None, Instant::now() + self.config.linger_timeout);
         } else {
             self.remove(token, Some(reason));
         }
     }
 
-    /// Closes a connection for the program, sends what is under way and waits for the other side's end.
-    pub(super) fn linger(&mut self, token: ConnToken, reason: Option<CloseReason>) {
-        let deadline = Instant::now() + self.config.linger_timeout;
+    /// Closes a connection for the program, sends what is under way and waits for the other side's end, until `deadline`.
+    pub(super) fn linger(&mut self, token: ConnToken, reason: Option<CloseReason>, deadline: Instant) {
         let discard_left = self.config.max_linger_bytes;
         let Some(conn) = super::conn_of(&mut self.conns, token) else { return };
         if matches!(conn.phase, Phase::Connecting | Phase::Handshaking) {

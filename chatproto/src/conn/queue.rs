@@ -6,7 +6,7 @@
 
 use alloc::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 
 use crate::wire::Body;
 
@@ -44,6 +44,8 @@ pub struct SendQueue {
     /// Bytes of bulk that wait.
     bulk_bytes: usize,
     bytes: usize,
+    /// Bytes that the driver took and has not brought to the socket yet.
+    in_transit: usize,
 }
 
 impl SendQueue {
@@ -53,10 +55,17 @@ impl SendQueue {
         Self::default()
     }
 
-    /// Bytes that wait.
+    /// Bytes that count against the bounds of the connection: those that wait, and those in
+    /// [transit](Self::set_in_transit).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes
+        self.bytes + self.in_transit
+    }
+
+    /// For a driver that hands what it takes to another thread: how many of those bytes have not reached the socket. Who
+    /// does not read must fill the queue all the same.
+    pub fn set_in_transit(&mut self, bytes: usize) {
+        self.in_transit = bytes;
     }
 
     /// Bytes of bulk data that wait.
@@ -65,7 +74,7 @@ impl SendQueue {
         self.bulk_bytes
     }
 
-    /// Whether nothing waits.
+    /// Whether the driver took everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
@@ -168,6 +177,25 @@ impl Buf for SendQueue {
             filled += 1;
         }
         filled
+    }
+
+    /// What fits the first segment is shared; only what is longer, or still being collected, may be copied.
+    fn copy_to_bytes(&mut self, len: usize) -> Bytes {
+        let len = len.min(self.bytes);
+        if self.chat == 0 && len == self.open.len() {
+            self.close_open();
+        }
+        if let Some(front) = self.segments.front()
+            && (self.chat > 0 || self.open.is_empty())
+            && len <= front.bytes.len()
+        {
+            let shared = front.bytes.slice(..len);
+            self.advance(len);
+            return shared;
+        }
+        let mut copied = BytesMut::with_capacity(len);
+        copied.put(self.take(len));
+        copied.freeze()
     }
 
     fn advance(&mut self, count: usize) {

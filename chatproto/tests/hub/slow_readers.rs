@@ -68,6 +68,27 @@ fn slow_reader_that_reads_a_little_catches_up_at_its_own_pace() {
 }
 
 #[test]
+fn what_another_thread_has_not_sent_fills_the_queue_as_well() {
+    let mut desk = desk();
+    let (alice, slow) = (desk.member("alice", 1), desk.member("slow", 2));
+    let mut handed_over = Vec::new();
+    for counter in 1..=100 {
+        desk.say(alice, counter, "lobby", &"z".repeat(500));
+        desk.pass(COMMIT);
+        desk.skip(alice);
+        let queue = desk.hub.outgoing(slow).unwrap();
+        handed_over.extend(queue.copy_to_bytes(queue.remaining()));
+        queue.set_in_transit(handed_over.len());
+    }
+    assert!(handed_over.len() <= QUEUE + 6 * 1024, "{} bytes are on their way", handed_over.len());
+    // Now the other side reads; nothing but the bytes in transit held it back.
+    desk.hub.outgoing(slow).unwrap().set_in_transit(0);
+    let mut frames = decode(handed_over.into());
+    frames.extend(desk.frames(slow));
+    assert_eq!(seqs(&frames), (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
 fn presence_after_falling_behind_is_one_snapshot() {
     let mut desk = desk();
     let (alice, slow) = (desk.member("alice", 1), desk.member("slow", 2));

@@ -156,6 +156,26 @@ proptest! {
         prop_assert_eq!(queue.chunk(), b"");
         prop_assert_eq!(gathered(&queue, 4), b"");
     }
+
+    #[test]
+    fn pieces_of_their_own_are_the_same_bytes(ops in ops(), most in 1_usize..700) {
+        let (mut queue, mut model) = (SendQueue::new(), Model::default());
+        for (push, op) in ops.iter().enumerate() {
+            apply(op, push, &mut queue, &mut model);
+        }
+        let expected = model.bytes();
+        let mut taken = Vec::new();
+        while queue.has_remaining() {
+            let whole = queue.chunk().len();
+            let len = if taken.len() % 2 == 0 { whole } else { most.min(queue.remaining()) };
+            let piece = queue.copy_to_bytes(len);
+            prop_assert_eq!(piece.len(), len);
+            taken.extend_from_slice(&piece);
+            prop_assert_eq!(&gathered(&queue, 256), &expected[taken.len()..]);
+        }
+        prop_assert_eq!(taken, expected);
+        prop_assert!(queue.copy_to_bytes(1).is_empty());
+    }
 }
 
 #[test]
@@ -182,4 +202,20 @@ fn small_frames_share_a_segment_and_large_batches_are_not_copied() {
     let mut queue = SendQueue::new();
     queue.push_shared(batch.clone());
     assert!(std::ptr::eq(queue.chunk(), &batch[..]));
+    let (first, rest) = (queue.copy_to_bytes(100), queue.copy_to_bytes(9_900));
+    assert!(std::ptr::eq(&*first, &batch[..100]) && std::ptr::eq(&*rest, &batch[100..]));
+}
+
+#[test]
+fn bytes_in_transit_count_until_they_are_gone() {
+    let mut queue = SendQueue::new();
+    queue.push_shared(content(1, 1000));
+    let piece = queue.copy_to_bytes(600);
+    queue.set_in_transit(piece.len());
+    assert_eq!((queue.remaining(), queue.len()), (400, 1000));
+    queue.advance(400);
+    assert!(queue.is_empty(), "the driver has everything");
+    assert_eq!(queue.len(), 600);
+    queue.set_in_transit(0);
+    assert_eq!(queue.len(), 0);
 }

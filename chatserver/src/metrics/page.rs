@@ -23,12 +23,16 @@ impl Page {
         self.line(format_args!("{name} {value}"));
     }
 
+    /// A gauge with one label.
+    pub fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(impl Display, impl Display)]) {
+        self.head(name, help, "gauge");
+        self.labelled(name, label, values);
+    }
+
     /// A counter with one label.
-    pub fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+    pub fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(impl Display, impl Display)]) {
         self.head(name, help, "counter");
-        for (kind, value) in values {
-            self.line(format_args!("{name}{{{label}=\"{kind}\"}} {value}"));
-        }
+        self.labelled(name, label, values);
     }
 
     /// Times, in seconds.
@@ -47,6 +51,12 @@ impl Page {
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
+    }
+
+    fn labelled(&mut self, name: &str, label: &str, values: &[(impl Display, impl Display)]) {
+        for (kind, value) in values {
+            self.line(format_args!("{name}{{{label}=\"{kind}\"}} {value}"));
+        }
     }
 
     fn head(&mut self, name: &str, help: &str, kind: &str) {

@@ -124,7 +124,7 @@ impl Logins {
             Reply::Account { id, .. } | Reply::Ticket { id, .. } | Reply::Failed { id, .. } => {
                 (id & LOGIN_READ != 0).then_some(*id)
             }
-            Reply::Page { .. } | Reply::Found { .. } => None,
+            Reply::Page { .. } | Reply::Found { .. } | Reply::Removed { .. } => None,
         }
     }
 
@@ -290,7 +290,11 @@ fn on_ticket(hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
             accept(hub, Proved { conn, user, is_admin: *is_admin, ticket: Bytes::new() }, None);
         }
         Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
-        Reply::Account { .. } | Reply::Page { .. } | Reply::Found { .. } | Reply::Failed { .. } => {
+        Reply::Account { .. }
+        | Reply::Page { .. }
+        | Reply::Found { .. }
+        | Reply::Removed { .. }
+        | Reply::Failed { .. } => {
             tracing::error!(user = user.as_str(), "the ticket could not be read");
             hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");
         }

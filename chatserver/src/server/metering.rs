@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chatnet::Net;
 use chatproto::hub::Hub;
 
 use super::logins::Logins;
@@ -58,7 +59,14 @@ impl Meter {
     }
 
     /// Everything as it is now.
-    pub(super) fn page(&self, hub: &Hub, logins: &Logins, log: &LogWriter, relays: &Relays) -> String {
+    pub(super) fn page(
+        &self,
+        hub: &Hub,
+        logins: &Logins,
+        log: &LogWriter,
+        relays: &Relays,
+        net: &Net,
+    ) -> String {
         let mut page = Page::default();
         let (connections, logged_in) = hub.connections();
         page.gauge("chatserver_connections", "Connections past their TLS handshake.", connections);
@@ -87,6 +95,24 @@ impl Meter {
         page.histogram("chatserver_log_commit_seconds", help, log.commit_times());
         let help = "Time that the loop was busy between two waits.";
         page.histogram("chatserver_loop_turn_seconds", help, &self.turns);
+        add_io_threads(&mut page, net);
         page.into_text()
     }
+}
+
+/// What each I/O thread has to do; nothing where there are none.
+fn add_io_threads(page: &mut Page, net: &Net) {
+    let threads: Vec<_> = net.io_threads().enumerate().collect();
+    if threads.is_empty() {
+        return;
+    }
+    let connections: Vec<_> = threads.iter().map(|(number, stats)| (number, stats.connections)).collect();
+    let help = "Connections of each I/O thread.";
+    page.gauges("chatserver_io_thread_connections", help, "thread", &connections);
+    let turns: Vec<_> = threads.iter().map(|(number, stats)| (number, stats.turns)).collect();
+    let help = "Turns of each I/O thread's loop.";
+    page.counters("chatserver_io_thread_turns_total", help, "thread", &turns);
+    let busy: Vec<_> = threads.iter().map(|(number, stats)| (number, stats.busy.as_secs_f64())).collect();
+    let help = "Time that each I/O thread has worked.";
+    page.counters("chatserver_io_thread_busy_seconds_total", help, "thread", &busy);
 }

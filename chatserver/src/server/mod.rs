@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
 use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
@@ -99,6 +100,8 @@ struct Server {
     /// Logins come with TLS; what comes without may be a probe or a relay.
     takes_side_doors: bool,
     started: Instant,
+    /// The hub has more to do, for which no event will come: the next turn must not wait.
+    is_unfinished: bool,
     /// When the loop gives up on clients that do not take their bye.
     stop_at: Option<Instant>,
     /// The log and the hub disagree, or a thread died: nothing more can be promised.
@@ -176,6 +179,7 @@ impl Server {
             listener,
             takes_side_doors,
             started: Instant::now(),
+            is_unfinished: false,
             stop_at: None,
             fatal: None,
             logs,
@@ -194,15 +198,20 @@ impl Server {
             }
             self.take_answers();
             self.hub.handle_timeout(self.now());
-            self.removals.look(&self.store);
             self.relays.tick(&mut self.net, &mut self.hub);
             self.take_reloaded();
             self.run_hub();
+            self.removals.ask(&self.store);
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ =
-                    question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.relays));
+                let _ = question.send(self.meter.page(
+                    &self.hub,
+                    &self.logins,
+                    &self.store.writer,
+                    &self.relays,
+                    &self.net,
+                ));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -233,7 +242,8 @@ impl Server {
 
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
-        [hub, self.stop_at, self.removals.deadline(), self.relays.deadline()].into_iter().flatten().min()
+        let now = self.is_unfinished.then_some(self.started);
+        [hub, self.stop_at, now, self.relays.deadline()].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -358,8 +368,9 @@ impl Server {
     }
 
     /// Lets the hub go on until it wants nothing more in this turn, then sends. What was sent makes room for those who
-    /// catch up, which the hub asks the log for: so until both are quiet.
+    /// catch up, which the hub asks the log for: so until both are quiet, or it is the others' turn.
     fn run_hub(&mut self) {
+        self.is_unfinished = true;
         for _ in 0..MAX_ROUNDS {
             let mut is_quiet = true;
             while let Some(event) = self.hub.poll_event() {
@@ -375,6 +386,7 @@ impl Server {
                 self.flush(conn);
             }
             if is_quiet {
+                self.is_unfinished = false;
                 break;
             }
         }
@@ -394,13 +406,10 @@ impl Server {
             Event::LoginResponse { conn, data } => {
                 self.logins.respond(&mut self.hub, &self.store, conn, &data);
             }
-            Event::Closed { conn, user, .. } => {
-                self.logins.forget(conn);
-                user.iter().for_each(|user| self.removals.closed(user));
-            }
+            Event::Closed { conn, .. } => self.logins.forget(conn),
             Event::LoggedIn { user, .. } => {
                 self.meter.logged_in();
-                self.removals.logged_in(&user);
+                self.removals.logged_in(user);
             }
             Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
             Event::TestReach { conn, request, address, link_key } => {
@@ -439,11 +448,12 @@ impl Server {
             return;
         };
         if let Some(queue) = self.hub.outgoing(conn) {
-            let waiting = queue.len();
+            let waiting = queue.remaining();
             match self.net.write(token, queue) {
                 Write::Done | Write::Blocked | Write::Closed => {}
             }
-            self.meter.sent(waiting - queue.len());
+            self.meter.sent(waiting - queue.remaining());
+            queue.set_in_transit(self.net.in_transit(token));
         }
         if self.hub.is_finished(conn) {
             self.links.remove(token);

@@ -318,7 +318,7 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
             hub.user_known(QueryId(id), account.is_some());
         }
         // Only logins ask for tickets.
-        Reply::Ticket { .. } => {}
+        Reply::Ticket { .. } | Reply::Removed { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) {

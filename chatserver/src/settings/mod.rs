@@ -41,7 +41,7 @@ const DEFAULT_ROOM: &str = "lobby";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// What can be changed only by starting the server again: keys, and whole sections.
-const AT_START_ONLY: [&str; 16] = [
+const AT_START_ONLY: [&str; 17] = [
     "listen",
     "data",
     "durability",
@@ -55,6 +55,7 @@ const AT_START_ONLY: [&str; 16] = [
     "connection.max_frame",
     "hub.page_bytes",
     "hub.recent_bytes",
+    "network.io_threads",
     "network.max_poll_events",
     "relay",
     "store",
@@ -125,6 +126,9 @@ impl Settings {
         }
         if let Some(devices) = args.max_devices {
             self.hub.max_devices = flag("--max-devices", u64::try_from(devices).unwrap_or(u64::MAX))?;
+        }
+        if let Some(threads) = args.io_threads {
+            self.network.io_threads = flag("--io-threads", u64::try_from(threads).unwrap_or(u64::MAX))?;
         }
         Ok(())
     }
@@ -219,6 +223,8 @@ impl Settings {
     pub(crate) fn network(&self) -> NetConfig {
         let mut config = NetConfig::default();
         self.network.apply(&mut config);
+        // What is on its way counts as queued, and who missed messages gets more when half of the queue is free.
+        config.max_in_transit = config.max_in_transit.min(self.connection.max_queue.0 / 2);
         config
     }
 

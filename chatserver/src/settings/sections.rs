@@ -95,6 +95,8 @@ section! {
 section! {
     /// The loop: sockets and TLS.
     Network of NetConfig = NetConfig::default(); {
+        io_threads: Number<usize, 0, 64>,
+        max_in_transit: Size<usize, { 4 * KIB }, { 16 * MIB }>,
         max_connections: Number<usize, 1, 1_000_000>,
         max_handshakes: Number<usize, 1, 100_000>,
         max_accepts_per_turn: Number<usize, 1, 10_000>,

@@ -82,6 +82,8 @@ fn refusals_name_file_line_and_what_is_allowed() {
         ("[hub]\nmax_devices = \"3\"", "line 2", "a whole number from 1 to 10000"),
         ("[hub]\npage_bytes = \"64 KB\"", "line 2", "from 16 KiB to 128 KiB"),
         ("[hub]\npage_bytes = \"99999999999 GiB\"", "line 2", "from 16 KiB to 128 KiB"),
+        ("[network]\nio_threads = 65", "line 2", "a whole number from 0 to 64"),
+        ("[network]\nmax_in_transit = \"1 KiB\"", "line 2", "from 4 KiB to 16 MiB"),
         ("[connection]\nidle_timeout = 90", "line 2", "(ms, s, min, h or d), from 1 s to 1 h"),
         ("[connection]\nidle_timeout = \"2 h\"", "line 2", "from 1 s to 1 h"),
         ("[store]\nmax_file_bytes = \"endless\"", "line 2", "\"unlimited\""),
@@ -128,23 +130,42 @@ fn flags_go_before_the_file_and_the_file_before_the_defaults() {
         "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ndata = \"there\"\n[hub]\nmax_devices = 3\nmax_rooms = 7\n";
     std::fs::write(&file, text).expect("written");
     let file = file.to_str().expect("text");
-    let flags =
-        ["--config", file, "--listen", "127.0.0.1:2", "--max-devices", "5", "--metrics", "127.0.0.1:0"];
+    let flags = [
+        "--config",
+        file,
+        "--listen",
+        "127.0.0.1:2",
+        "--max-devices",
+        "5",
+        "--metrics",
+        "127.0.0.1:0",
+        "--io-threads",
+        "2",
+    ];
     let settings = Settings::resolve(&args(&flags)).expect("legal");
     assert_eq!(settings.listen, "127.0.0.1:2".parse().expect("an address"));
     assert_eq!((settings.hub.max_devices.0, settings.hub.max_rooms.0), (5, 7));
+    assert_eq!(settings.network().io_threads, 2);
     assert_eq!((settings.log.as_str(), settings.log_format), ("warn", LogFormat::Text));
     assert_eq!(settings.metrics(), Some("127.0.0.1:0".parse().expect("an address")));
     assert_eq!(data_dir(&args(&flags).data).expect("legal"), Path::new("there"));
     let other = ["--config", file, "--data", "here"];
     assert_eq!(data_dir(&args(&other).data).expect("legal"), Path::new("here"));
 
-    for (flag, value) in [("--max-devices", "0"), ("--metrics", "here")] {
+    for (flag, value) in [("--max-devices", "0"), ("--metrics", "here"), ("--io-threads", "65")] {
         let failure = Settings::resolve(&args(&[flag, value])).expect_err("not allowed");
         assert!(failure.to_string().starts_with(&format!("{flag}: expected ")), "{failure}");
     }
     let failure = Settings::resolve(&args(&["--config", "/nowhere/chat.toml"])).expect_err("no such file");
     assert!(failure.to_string().starts_with("settings file /nowhere/chat.toml cannot be read"), "{failure}");
+}
+
+#[test]
+fn what_is_in_transit_leaves_half_of_the_queue() {
+    let transit = |text| of(text).expect("legal").network().max_in_transit;
+    assert_eq!(transit(""), 128 * 1024);
+    assert_eq!(transit("[connection]\nmax_queue = \"64 KiB\""), 32 * 1024);
+    assert_eq!(transit("[network]\nmax_in_transit = \"1 MiB\""), 128 * 1024);
 }
 
 #[test]
@@ -169,10 +190,11 @@ fn the_units_commands_are_legal() {
 fn changes_are_told_apart_by_when_they_take_effect() {
     let before = Settings::default();
     let after = of("listen = \"127.0.0.1:1\"\nlog = \"warn\"\n[hub]\nmax_rooms = 1\npage_bytes = 16384\n\
-                    [store]\nmax_queued_reads = 1\n[network]\nhandshake_timeout = \"1 s\"\n")
+                    [store]\nmax_queued_reads = 1\n[network]\nhandshake_timeout = \"1 s\"\nio_threads = 2\n")
     .expect("legal");
     let (now, at_start) = before.changes(&after);
     assert_eq!(now.iter().collect::<Vec<_>>(), ["hub.max_rooms", "log", "network.handshake_timeout"]);
-    assert_eq!(at_start.iter().collect::<Vec<_>>(), ["hub.page_bytes", "listen", "store.max_queued_reads"]);
+    let waiting = ["hub.page_bytes", "listen", "network.io_threads", "store.max_queued_reads"];
+    assert_eq!(at_start.iter().collect::<Vec<_>>(), waiting);
     assert_eq!(after.changes(&after), (BTreeSet::new(), BTreeSet::new()));
 }

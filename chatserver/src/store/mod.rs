@@ -12,7 +12,7 @@
 //! | thread | owns | does |
 //! |---|---|---|
 //! | writer | the one connection that appends | takes all that waits, one transaction, one flush, then reports |
-//! | reader | a read-only connection | pages of history, account records and tickets for logins |
+//! | reader | a read-only connection | pages of history, account records and tickets for logins, removed accounts |
 //! | search | a read-only connection and `search.db` | fills the index behind the log, answers searches |
 //!
 //! Requests go in through bounded channels that give the request back when they are full; answers come out
@@ -32,7 +32,7 @@
 //!   yet from the log itself.
 //!
 //! Account commands work beside a running server: they need no lock, and the server looks a record up at
-//! every login.
+//! every login and hears within moments which accounts are removed.
 
 mod accounts;
 mod append;
@@ -46,6 +46,7 @@ mod origins;
 mod query;
 mod reader;
 mod refused;
+mod removed;
 mod retention;
 mod rows;
 mod schema;

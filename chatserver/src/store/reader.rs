@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::Connection;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     error::{DbError, StoreError},
     query::{self, Bounds},
     refused::{self, Refused},
+    removed::RemovedAccounts,
     rows::{FoundMessage, Message},
     search::Searcher,
     tickets::{self, TicketHash},
@@ -92,7 +93,7 @@ pub struct Search {
     pub limit: usize,
 }
 
-/// The answer to a [`Read`] or a [`Search`].
+/// The answer to a [`Read`] or a [`Search`], or what nobody asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// The answer to [`Read::Page`], [`Read::Before`] and [`Read::Around`].
@@ -132,6 +133,12 @@ pub enum Reply {
         /// before it had seen the whole log.
         complete: bool,
     },
+    /// Accounts were removed or disabled beside the store: whoever is logged in with one is to go. Tells of each at least
+    /// once.
+    Removed {
+        /// Their names, at most 1,000.
+        names: Vec<String>,
+    },
     /// The database refused.
     Failed {
         /// The read's id.
@@ -158,6 +165,7 @@ impl LogReader {
         sink: ReadSink,
     ) -> Result<Self, StoreError> {
         let conn = dir.connect_read_only()?;
+        let removed = RemovedAccounts::watch(&conn).map_err(StoreError::database(&dir.database()))?;
         let max_queued = config.max_queued_reads.max(1);
         let (reads, queue) = crossbeam_channel::bounded(max_queued);
         let (searches, search_queue) = crossbeam_channel::bounded(max_queued);
@@ -165,7 +173,7 @@ impl LogReader {
         let clock = config.clock;
         let reader = thread::Builder::new()
             .name("log-reader".into())
-            .spawn(move || run(&conn, &queue, clock, &read_sink))
+            .spawn(move || run(&conn, &queue, clock, removed, &read_sink))
             .map_err(StoreError::io("start a thread for", "reading the log"))?;
         let mut this = Self { reads: Some(reads), searches: Some(searches), threads: vec![reader] };
         let search = thread::Builder::new()
@@ -216,9 +224,23 @@ impl Drop for LogReader {
     }
 }
 
-fn run(conn: &Connection, queue: &Receiver<Read>, clock: fn() -> u64, sink: &ReadSink) {
-    for read in queue {
-        sink(answer(conn, read, clock));
+fn run(
+    conn: &Connection,
+    queue: &Receiver<Read>,
+    clock: fn() -> u64,
+    mut removed: RemovedAccounts,
+    sink: &ReadSink,
+) {
+    loop {
+        match queue.recv_deadline(removed.next_look()) {
+            Ok(read) => sink(answer(conn, read, clock)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let names = removed.look(conn);
+        if !names.is_empty() {
+            sink(Reply::Removed { names });
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Durability, error::StoreError};
 /// In `messages`, `id` is the order of insertion and the search index's cursor: retention keeps the newest row, so that
 /// ids are not given twice, and notes in `forgotten` which counters it removes, so that a repeated say stays one. The view
 /// `log` is for people. A removed account frees nothing here: its messages keep their sender's name.
+/// `removed_accounts` is how a running server hears of those; the last of them are kept, so that ids are not given twice.
 const STEPS: [&str; 1] = ["
     CREATE TABLE meta(
         key TEXT PRIMARY KEY,
@@ -42,6 +43,19 @@ const STEPS: [&str; 1] = ["
     END;
     CREATE TRIGGER tickets_end_with_their_account AFTER DELETE ON users BEGIN
         DELETE FROM tickets WHERE user = OLD.id;
+    END;
+    CREATE TABLE removed_accounts(
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL
+    );
+    CREATE TRIGGER removals_are_told AFTER DELETE ON users BEGIN
+        INSERT INTO removed_accounts(name) VALUES (OLD.name);
+    END;
+    CREATE TRIGGER disabling_is_told AFTER UPDATE OF disabled ON users WHEN NEW.disabled BEGIN
+        INSERT INTO removed_accounts(name) VALUES (NEW.name);
+    END;
+    CREATE TRIGGER old_removals_are_forgotten AFTER INSERT ON removed_accounts BEGIN
+        DELETE FROM removed_accounts WHERE id <= NEW.id - 10000;
     END;
     CREATE TABLE rooms(
         id INTEGER PRIMARY KEY,

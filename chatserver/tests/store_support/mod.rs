@@ -79,6 +79,11 @@ impl Running {
         self.replies.recv_timeout(PATIENCE).unwrap()
     }
 
+    /// The next reply, to whatever.
+    pub(crate) fn reply(&self) -> Reply {
+        self.replies.recv_timeout(PATIENCE).unwrap()
+    }
+
     /// All of a room's messages, page by page.
     pub(crate) fn whole_room(&self, room: u32) -> Vec<Message> {
         let mut all: Vec<Message> = Vec::new();

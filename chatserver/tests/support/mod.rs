@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 
 pub const PASSWORD: &str = "correct horse";
 
+/// What `tests/io_threads.rs` adds to each server's arguments.
+const IO_THREADS: [&str; 2] = ["--io-threads", "2"];
+
 /// A server on loopback.
 pub struct Server {
     child: Child,
@@ -26,6 +29,7 @@ impl Server {
             .args(["--log", "warn", "--listen", listen, "--data"])
             .arg(data)
             .args(args)
+            .args(IO_THREADS.iter().filter(|_| module_path!().starts_with("io_threads::")))
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");

@@ -1,15 +1,5 @@
 //! Who the other side is: pins hold, refusals can be read, and both ends agree on what they have.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -18,11 +8,11 @@ use std::{
     time::Duration,
 };
 
+use super::common::{Rig, identity, tls};
 use chatnet::{
     ClientTls, CloseReason, ConnToken, Fingerprint, Identity, IdentityError, LinkKey, NetConfig, Security,
     ServerTls,
 };
-use common::{Rig, identity, tls};
 
 #[test]
 fn both_ends_agree_on_certificate_and_channel() {
@@ -144,7 +134,7 @@ fn plaintext_at_a_tls_port_is_named_and_answered_with_an_alert() {
     stranger.write_all(&[0, 0, 0, 5, 1, 2, 3, 4, 5]).unwrap();
     rig.run_until("it is refused", |rig| rig.accepted.first().is_some_and(|token| rig.closed(*token)));
     assert_eq!(rig.reason(rig.accepted[0]), "the other side does not speak TLS");
-    stranger.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    stranger.set_read_timeout(Some(super::common::PATIENCE)).unwrap();
     let mut record = [0; 5];
     stranger.read_exact(&mut record).unwrap();
     assert_eq!(record[0], 0x15, "a TLS alert record: {record:?}");
@@ -289,6 +279,7 @@ fn client_hello() -> Vec<u8> {
         rig.turn(std::time::Instant::now() + Duration::from_millis(10));
     }
     rig.net.abort(client);
+    rig.turn(std::time::Instant::now());
     let mut hello = Vec::new();
     stream.read_to_end(&mut hello).unwrap();
     assert!(hello.len() > 500);

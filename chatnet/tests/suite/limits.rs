@@ -1,15 +1,5 @@
 //! The bounds of a loop hold, and what they keep out comes in when there is room again.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::{
     fs::File,
     io::{ErrorKind, Write as _},
@@ -18,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::common::{PATIENCE, Rig, tls};
 use chatnet::{AcceptPause, ConnectOptions, NetConfig, NetEvent, Security};
-use common::{PATIENCE, Rig, tls};
 
 #[test]
 fn connections_beyond_the_limit_wait_for_room() {
@@ -67,7 +57,11 @@ fn silent_handshakes_keep_others_out_only_until_they_time_out() {
         other.turn(Instant::now() + Duration::from_millis(5));
     }
     assert_eq!(rig.accepted.len(), 3);
-    assert!(matches!(&rig.other[..], [NetEvent::AcceptPaused { cause: AcceptPause::TooManyHandshakes, .. }]));
+    let is_full = |event: &NetEvent| {
+        matches!(event, NetEvent::AcceptPaused { cause: AcceptPause::TooManyHandshakes, .. })
+    };
+    // Once, although it was full again as soon as one of them had run out of time.
+    assert!(rig.other.len() == 1 && rig.other.iter().all(is_full), "{:?}", rig.other);
 }
 
 #[test]
@@ -113,7 +107,7 @@ fn connection_that_nobody_answers_runs_out_of_time() {
     let mut rig = Rig::new(NetConfig::default());
     let options = ConnectOptions { security: tls().1, timeout: Duration::from_millis(50) };
     let token = rig.net.connect(server.local_addr().unwrap(), options).unwrap();
-    rig.ends.insert(token, common::End::default());
+    rig.ends.insert(token, super::common::End::default());
     rig.run_until("it is over", |rig| rig.closed(token));
     assert_eq!(rig.reason(token), "the TLS handshake did not finish in time");
 }
@@ -159,7 +153,8 @@ fn caller_that_is_gone_before_it_is_accepted_harms_nobody() {
 fn lack_of_descriptors_pauses_the_listener_until_there_are_some() {
     const INSIDE: &str = "CHATNET_TEST_FEW_DESCRIPTORS";
     if std::env::var_os(INSIDE).is_none() {
-        let name = "lack_of_descriptors_pauses_the_listener_until_there_are_some";
+        let name = concat!(module_path!(), "::lack_of_descriptors_pauses_the_listener_until_there_are_some");
+        let (_, name) = name.split_once("::").unwrap();
         let status = Command::new("sh")
             .args(["-c", &format!("ulimit -n 64 && exec \"$0\" --exact {name} --nocapture")])
             .arg(std::env::current_exe().unwrap())
