@@ -309,6 +309,9 @@ impl ChatGuest {
             }
             Some(
                 ToClient::Pong(_)
+                | ToClient::AccountReply(_)
+                | ToClient::ServerKey(_)
+                | ToClient::DeviceList(_)
                 | ToClient::Posted(_)
                 | ToClient::Message(_)
                 | ToClient::RoomList(_)

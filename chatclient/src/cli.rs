@@ -4,17 +4,19 @@ mod password;
 mod server;
 
 pub use password::PasswordFileError;
-pub(crate) use password::ask as ask_password;
+pub(crate) use password::{
+    ask as ask_password, ask_new as ask_new_password, new_from_file as password_from_file,
+};
 pub use server::{Server, ServerError};
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use chatnet::Fingerprint;
+use chatnet::{Authorities, AuthoritiesError, Fingerprint};
 use chatproto::opaque::{Password, PasswordError};
-use chatproto::wire::{Name, WireError};
+use chatproto::wire::{Name, Note, NoteRef, WireError};
 use clap::Parser;
 
 use crate::settings::{AcceptPolicy, PaceSettings, Plaintext, RelayPolicy, Settings};
@@ -39,6 +41,22 @@ pub struct Args {
     /// while the server accepts the session ticket of the last login.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+
+    /// Make the account first; the server must let people register, and most want an invitation.
+    #[arg(long)]
+    pub register: bool,
+
+    /// The code of an invitation, if the chat:// link does not carry it.
+    #[arg(long, value_name = "CODE", requires = "register", value_parser = Note::new)]
+    pub invite: Option<Note>,
+
+    /// Change the password after the login: asks for the old and the new one.
+    #[arg(long, conflicts_with = "register")]
+    pub change_password: bool,
+
+    /// With --change-password: a file whose first line is the new password.
+    #[arg(long, value_name = "FILE", requires = "change_password")]
+    pub new_password_file: Option<PathBuf>,
 
     /// Where this client remembers its device, known keys and unfinished work [default: a directory of the
     /// server and user below the XDG state directory].
@@ -89,6 +107,11 @@ pub struct Args {
     #[arg(long, conflicts_with = "insecure_plaintext")]
     pub trust_first: bool,
 
+    /// Believe the server whose certificate is signed, for its name, by an authority: of this PEM file, or those that this
+    /// system trusts.
+    #[arg(long, value_name = "FILE|system", conflicts_with_all = ["insecure_plaintext", "fingerprint", "trust_first"])]
+    pub ca: Option<PathBuf>,
+
     /// No TLS to the server: everybody on the way can read. Loopback addresses only.
     #[arg(long)]
     pub insecure_plaintext: bool,
@@ -128,6 +151,15 @@ pub enum ArgsError {
     /// An invite with a fingerprint, and no TLS to show a certificate with.
     #[error("the invite names a certificate, which --insecure-plaintext never sees")]
     PlaintextInvite,
+    /// A link with a pin, and an authority.
+    #[error("the link pins a certificate: leave --ca out, or the fp of the link")]
+    AuthorityAndPin,
+    /// The authorities cannot be read.
+    #[error("--ca: {0}")]
+    Authorities(#[from] AuthoritiesError),
+    /// Two codes that differ.
+    #[error("--invite and the link carry different codes")]
+    Invites,
     /// No password, and nobody to ask.
     #[error("no terminal to ask for the password at; name a file with --password-file")]
     NoPassword,
@@ -137,6 +169,9 @@ pub enum ArgsError {
     /// The password file cannot be used.
     #[error(transparent)]
     PasswordFile(#[from] PasswordFileError),
+    /// The new password was typed in two ways.
+    #[error("the two passwords differ")]
+    Differ,
     /// What was typed is no password.
     #[error("{0}")]
     Password(#[from] PasswordError),
@@ -169,6 +204,18 @@ impl Args {
         if fingerprint.is_some() && plaintext != Plaintext::Off {
             return Err(ArgsError::PlaintextInvite);
         }
+        let invite = match (self.invite, self.server.invite) {
+            (Some(argument), Some(link)) if argument != link => return Err(ArgsError::Invites),
+            (argument, link) => argument.or(link).unwrap_or_else(|| NoteRef::EMPTY.to_owned()),
+        };
+        let new_password = self.new_password_file.as_deref().map(password::new_from_file).transpose()?;
+        let authority = match self.ca.as_deref() {
+            None => None,
+            // What is pinned needs nobody else's word.
+            Some(_) if fingerprint.is_some() => return Err(ArgsError::AuthorityAndPin),
+            Some(path) if path == Path::new(SYSTEM) => Some(Authorities::of_system()?),
+            Some(path) => Some(Authorities::of_file(path)?),
+        };
         let server = self.server.addr;
         let state = match self.state {
             Some(path) => path,
@@ -176,16 +223,21 @@ impl Args {
         };
         let password = match &self.password_file {
             Some(path) => Some(Password::new(&password::from_file(path)?)?),
-            None if password::can_ask() || state::may_have_ticket(&state) => None,
+            None if password::can_ask() => None,
+            None if state::may_have_ticket(&state) && !self.register && !self.change_password => None,
             None => return Err(ArgsError::NoPassword),
         };
         Ok(Settings {
             server,
             fingerprint,
             trust_first: self.trust_first,
+            authority,
             plaintext,
             user: self.user,
             password,
+            register: self.register.then_some(invite),
+            change_password: self.change_password,
+            new_password,
             state,
             share: self.share,
             downloads: self.downloads,
@@ -224,6 +276,9 @@ impl FromStr for PeerListen {
         }
     }
 }
+
+/// The value of `--ca` that means this system's authorities.
+const SYSTEM: &str = "system";
 
 fn name(text: &str) -> Result<Name, WireError> {
     Name::new(text)

@@ -5,8 +5,12 @@ mod parse;
 pub(crate) use parse::COMMANDS;
 pub use parse::{CommandError, MAX_HISTORY, MAX_PICKS, parse};
 
+use std::path::PathBuf;
+
 use chatproto::session::Order;
 use chatproto::wire::{Name, SafeRelPath, Text};
+
+use crate::state::ConsentRule;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +132,35 @@ pub enum Command {
         /// The id of the request.
         id: u64,
     },
+    /// Changes the password.
+    Passwd {
+        /// The file whose first line is the new one.
+        file: PathBuf,
+    },
+    /// Shows the devices of the account.
+    Devices,
+    /// Ends the sessions and the ticket of a device of the account.
+    Revoke {
+        /// The beginning of its name, at least one hex digit.
+        device: String,
+    },
+    /// Accepts the changed key of somebody's device.
+    Trust {
+        /// Whose.
+        user: Name,
+    },
+    /// Shows the codes to compare with somebody, or remembers that one was right.
+    Verify {
+        /// With whom.
+        user: Name,
+        /// The code that the other has read out.
+        code: Option<String>,
+    },
+    /// Shows who gets a link without a question, or changes it.
+    Consent {
+        /// For whom, and what; without a rule it is taken away.
+        change: Option<(ConsentWhom, Option<ConsentRule>)>,
+    },
     /// Shows the links.
     Peers,
     /// Asks the server whether peers can reach this client.
@@ -148,6 +181,15 @@ pub enum Command {
     Help,
     /// Ends the program.
     Quit,
+}
+
+/// Whom a rule of consent is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentWhom {
+    /// One person.
+    Person(Name),
+    /// Everybody in a room.
+    Room(Name),
 }
 
 /// Which of several numbered things are meant.

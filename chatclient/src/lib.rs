@@ -3,6 +3,7 @@
 pub mod app;
 pub mod cli;
 pub mod command;
+mod comparison;
 pub mod downloads;
 pub mod exit;
 mod handle;

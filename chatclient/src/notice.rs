@@ -9,11 +9,13 @@ mod time;
 pub use code::Code;
 pub(crate) use time::timestamp;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, SafeName, SafeRelPath, Text};
 use serde::Serialize;
+
+use crate::state::ConsentRule;
 
 /// One thing that happened, or one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -158,6 +160,8 @@ pub enum Notice {
         device: DeviceId,
         /// How it came about.
         path: LinkPath,
+        /// Whether the user has compared codes with this device.
+        verified: bool,
     },
     /// A direct link did not come about.
     PeerFailed {
@@ -280,6 +284,35 @@ pub enum Notice {
     Peers {
         /// Links, and those under way.
         peers: Vec<Peer>,
+    },
+
+    /// The account was made.
+    Registered {
+        /// Its ID.
+        #[serde(serialize_with = "json::name")]
+        user: Name,
+    },
+    /// The password was changed; other sessions of the account have ended.
+    PasswordChanged,
+    /// Answers `/verify` and `/trust`: the codes to compare.
+    PeerKeys {
+        /// With whom.
+        #[serde(serialize_with = "json::name")]
+        peer: Name,
+        /// One for each of their devices that was met.
+        keys: Vec<PeerKey>,
+    },
+    /// Answers `/consent`.
+    Consent {
+        /// Rules for people, then for rooms.
+        rules: Vec<ConsentLine>,
+        /// What all others are told.
+        otherwise: ConsentRule,
+    },
+    /// Answers `/devices` and `/revoke`.
+    Devices {
+        /// The devices, the latest login first.
+        devices: Vec<AccountDevice>,
     },
 
     /// The server is gone; not told when the client left it for a direct link.
@@ -530,6 +563,53 @@ pub struct Person {
     pub devices: u16,
 }
 
+/// A device of somebody, and the code that its owner sees, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeerKey {
+    /// The device.
+    #[serde(serialize_with = "json::shown")]
+    pub device: DeviceId,
+    /// Groups of digits.
+    pub code: String,
+    /// Whether it was compared and is right.
+    pub verified: bool,
+}
+
+/// What somebody who asks is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsentLine {
+    /// Who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Or everybody in this room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// What.
+    pub rule: ConsentRule,
+}
+
+/// A device of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountDevice {
+    /// Its name.
+    #[serde(serialize_with = "json::shown")]
+    pub device: DeviceId,
+    /// First login, in milliseconds since 1970-01-01 UTC.
+    #[serde(serialize_with = "json::time")]
+    pub first: u64,
+    /// Last login, in milliseconds since 1970-01-01 UTC.
+    #[serde(serialize_with = "json::time")]
+    pub last: u64,
+    /// From where the last login came.
+    pub address: IpAddr,
+    /// Whether it can log in without the password.
+    pub ticket: bool,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Whether it is the one that asks.
+    pub this: bool,
+}
+
 /// One link, or what may become one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Peer {
@@ -541,6 +621,9 @@ pub struct Peer {
     /// With which of their devices, once known.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::shown_if_any")]
     pub device: Option<DeviceId>,
+    /// Whether the user has compared codes with the device.
+    #[serde(skip_serializing_if = "is_false")]
+    pub verified: bool,
     /// How it came about, once it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<LinkPath>,

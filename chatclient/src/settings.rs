@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use chatnet::Fingerprint;
+use chatnet::{Authorities, Fingerprint};
 use chatproto::opaque::Password;
-use chatproto::wire::Name;
+use chatproto::wire::{Name, Note};
 
 /// Everything that the command line decides.
 #[derive(Debug)]
@@ -17,12 +17,20 @@ pub struct Settings {
     pub fingerprint: Option<Fingerprint>,
     /// Whether a server that was never met is believed, and pinned, without asking anybody.
     pub trust_first: bool,
+    /// Whose signature under the server's certificate is believed, instead of a pin.
+    pub authority: Option<Authorities>,
     /// Whether, and how far, the connection to the server may go without TLS.
     pub plaintext: Plaintext,
     /// Who logs in.
     pub user: Name,
     /// The password; never sent. `None` when nobody has said it: a session ticket may do, and else the terminal asks.
     pub password: Option<Password>,
+    /// Whether the account is to be made first, with the code of an invitation, which may be empty.
+    pub register: Option<Note>,
+    /// Whether the password is to be changed after the login.
+    pub change_password: bool,
+    /// To what; asked for if nobody has said it.
+    pub new_password: Option<Password>,
     /// The directory with the device key, pins, unacknowledged says and partial transfers.
     pub state: PathBuf,
     /// The folder that peers may see; nothing is shared without one.

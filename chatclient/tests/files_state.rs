@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use chatclient::state::{
-    COUNTER_BLOCK, Device, Journal, KeyCheck, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, SayTarget,
-    StateDir, StateError,
+    COUNTER_BLOCK, Device, Journal, KeyCheck, KnownServer, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay,
+    SayTarget, StateDir, StateError,
 };
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,7 +17,7 @@ fn the_directory_and_its_files_are_private() {
     let path = temp.path().join("a/b");
     let state = StateDir::open(&path).unwrap();
     let device = state.device().unwrap();
-    state.pin_server(&[7; 32]).unwrap();
+    state.pin_server("host:1", KnownServer { fingerprint: [7; 32], next: None }).unwrap();
     state.known_peers().unwrap().remember("bob", &[1; 16], &[2; 32]).unwrap();
     let _journal = state.journal(&device).unwrap();
 
@@ -29,7 +29,7 @@ fn the_directory_and_its_files_are_private() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["device.json", "journal", "known_server", "lock", "peers.json"]);
+    assert_eq!(names, ["device.json", "journal", "known_servers", "lock", "peers.json"]);
 }
 
 #[test]
@@ -110,14 +110,34 @@ fn counters_end_instead_of_wrapping() {
 fn the_pin_is_kept_and_a_damaged_one_is_not_taken_for_none() {
     let temp = tempfile::tempdir().unwrap();
     let state = StateDir::open(temp.path()).unwrap();
-    assert_eq!(state.known_server().unwrap(), None);
-    state.pin_server(&[0xab; 32]).unwrap();
-    assert_eq!(state.known_server().unwrap(), Some([0xab; 32]));
-    let text = fs::read_to_string(state.file_path("known_server")).unwrap();
-    assert_eq!(text, format!("sha256:{}\n", "ab".repeat(32)));
-    for damaged in ["", "sha256:ab", &"ab".repeat(32)] {
-        fs::write(state.file_path("known_server"), damaged).unwrap();
-        assert!(matches!(state.known_server(), Err(StateError::Corrupt { .. })), "{damaged}");
+    let (address, moved) = ("chat.example:4848", "other.example:1");
+    assert_eq!(state.known_server(address).unwrap(), None);
+    let known = KnownServer { fingerprint: [0xab; 32], next: None };
+    state.pin_server(address, known).unwrap();
+    assert_eq!(state.known_server(address).unwrap(), Some(known));
+    assert_eq!(state.known_server(moved).unwrap(), Some(known), "a state directory is of one server");
+    let read = || fs::read_to_string(state.file_path("known_servers")).unwrap();
+    let pin = format!("{address} sha256:{}", "ab".repeat(32));
+    assert_eq!(read().lines().nth(1), Some(pin.as_str()));
+    let known = KnownServer { next: Some([0xcd; 32]), ..known };
+    state.pin_server(address, known).unwrap();
+    assert_eq!(state.known_server(address).unwrap(), Some(known));
+    assert_eq!(read().lines().nth(1), Some(format!("{pin} next sha256:{}", "cd".repeat(32)).as_str()));
+    let there = KnownServer { fingerprint: [1; 32], next: None };
+    state.pin_server(moved, there).unwrap();
+    let both = (state.known_server(address).unwrap(), state.known_server(moved).unwrap());
+    assert_eq!(both, (Some(known), Some(there)));
+    for damaged in [
+        "",
+        "# nothing",
+        "host:1",
+        "host:1 sha256:ab",
+        &"ab".repeat(32),
+        &format!("{pin} last"),
+        &format!("{pin} next"),
+    ] {
+        fs::write(state.file_path("known_servers"), damaged).unwrap();
+        assert!(matches!(state.known_server(address), Err(StateError::Corrupt { .. })), "{damaged}");
     }
 }
 

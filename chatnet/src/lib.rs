@@ -83,7 +83,10 @@ pub use net::{ConnectOptions, Net};
 pub use reason::CloseReason;
 pub use signals::Signal;
 pub use timers::Timers;
-pub use tls::{ClientTls, Identity, IdentityError, PeerCertificate, Security, ServerTls, TlsInfo};
+pub use tls::{
+    Authorities, AuthoritiesError, ClientTls, Identity, IdentityError, PeerCertificate, Security, ServerTls,
+    TlsInfo,
+};
 pub use token::{ConnToken, ListenerId};
 pub use waker::Waker;
 pub use workers::{PoolFull, WorkerPool};

@@ -13,8 +13,8 @@ mod peer_pair;
 
 use chatproto::peer::{Closed, Event, FetchError, ListError, Resume, State, Violation};
 use chatproto::wire::{
-    Body as _, Capabilities, Capability, CloseReason, DeviceId, EntryKind, ErrorCode, FileCancel,
-    FileRequest, Generation, Name, Note, Purpose, Source, Text, TransferId,
+    Body as _, Capabilities, CloseReason, DeviceId, EntryKind, ErrorCode, FileCancel, FileRequest,
+    Generation, Name, Note, Purpose, Source, Text, TransferId,
 };
 use peer_pair::{ALICE, BOB, Pair, START, config, content, digest, path};
 
@@ -26,7 +26,7 @@ fn both_ends_open_and_know_each_other() {
         device,
         purpose: Purpose::Files,
         agent: Note::new("test 1.0").unwrap(),
-        capabilities: Capabilities::NONE.with(Capability::Resume),
+        capabilities: config(name, device).capabilities,
     };
     assert_eq!(pair.alice.seen, [opened("bob", BOB)]);
     assert!(

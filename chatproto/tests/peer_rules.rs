@@ -18,10 +18,10 @@ use chatproto::peer::{
 };
 use chatproto::wire::{
     Body, Bye, Capabilities, Capability, CloseReason, Error, ErrorCode, FileCancel, FileData, FileDone,
-    FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FrameError,
-    FrameType, Generation, HEADER_LEN, LinkHello, LinkSaid, LinkSay, LinkTicket, LinkWelcome, List,
-    ListFolder, ListPage, MAGIC, NameRef, NoteRef, OfferId, Ping, Pong, Purpose, RawFrame, RequestId, Rest,
-    SafeRelPathRef, Source, Text, TextRef, ToPeer, TransferId,
+    FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FileValues,
+    FrameError, FrameType, Generation, HEADER_LEN, LinkHello, LinkSaid, LinkSay, LinkTicket, LinkWelcome,
+    List, ListFolder, ListPage, MAGIC, NameRef, NoteRef, OfferId, Ping, Pong, Purpose, RawFrame, RequestId,
+    Rest, SafeRelPathRef, Source, Text, TextRef, ToPeer, TransferId, UnitRequest,
 };
 use peer_pair::{ALICE, BOB, START, TICKET, config, digest, introduction, path, take};
 
@@ -76,6 +76,11 @@ fn request(transfer: u32) -> FileRequest {
     FileRequest { transfer: TransferId(transfer), source, unit_log2: 10, offset: 0, held: None }
 }
 
+fn unit_request(transfer: u32) -> UnitRequest {
+    let root = digest(b"some file");
+    UnitRequest { transfer: TransferId(transfer), root, unit_log2: 10, first: 0, count: 1, flags: 0 }
+}
+
 fn page(request: u32) -> ListPage<'static> {
     ListPage {
         request: RequestId(request),
@@ -125,6 +130,8 @@ fn samples() -> Vec<(FrameType, Bytes)> {
         (FrameType::FilePause, FilePause { transfer }.to_bytes()),
         (FrameType::FileResume, FileResume { transfer }.to_bytes()),
         (FrameType::FileRate, FileRate { bytes_per_second: 1 }.to_bytes()),
+        (FrameType::UnitRequest, unit_request(1).to_bytes()),
+        (FrameType::FileValues, FileValues { transfer, first: 0, values: Rest(&[7; 32]) }.to_bytes()),
     ]
 }
 
@@ -244,8 +251,8 @@ fn unknown_frames_are_skipped_only_with_the_ignorable_bit() {
     let mut peer = peer_in(State::Open);
     peer.handle_input(&[0, 0, 0, 3, 0x9a, 1, 2], START);
     assert_eq!(events(&mut peer), []);
-    peer.handle_input(&[0, 0, 0, 1, 0x6b], START);
-    assert_eq!(broken(&mut peer), Some(Violation::Frame(FrameError::Unknown(0x6b))));
+    peer.handle_input(&[0, 0, 0, 1, 0x7e], START);
+    assert_eq!(broken(&mut peer), Some(Violation::Frame(FrameError::Unknown(0x7e))));
 }
 
 #[test]

@@ -16,8 +16,9 @@ use chatproto::conn::Limits;
 use chatproto::wire::{
     Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType,
     HEADER_LEN, MAX_ADDRESSES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME, MAX_HELLO_FRAME, MAX_INLINE,
-    MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose, RESERVED_FRAMES,
-    RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer, VERSION, Way,
+    MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MAX_VALUES, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose,
+    RESERVED_FRAMES, RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer,
+    VERSION, Way,
 };
 
 /// The lines of the document under the heading that begins with `heading`, up to the next one.
@@ -101,6 +102,7 @@ fn the_limits_are_those_of_the_code() {
         ("MIN_FRAME", MIN_FRAME.into()),
         ("MAX_HELLO_FRAME", MAX_HELLO_FRAME.into()),
         ("MAX_FILE_DATA", size(MAX_FILE_DATA)),
+        ("MAX_VALUES", MAX_VALUES),
         ("MAX_INLINE", size(MAX_INLINE)),
         ("NameRef::MAX_LEN", size(NameRef::MAX_LEN)),
         ("TextRef::MAX_LEN", size(TextRef::MAX_LEN)),

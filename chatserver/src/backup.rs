@@ -9,9 +9,9 @@ use std::path::Path;
 
 use chatnet::Identity;
 
+use crate::certificate::IDENTITY_FILE;
 use crate::cli::DataArg;
 use crate::exit::Failure;
-use crate::server::IDENTITY_FILE;
 use crate::settings;
 use crate::store::DataDir;
 use crate::store::copy::{self, Restored};

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Registration;
 use crate::store::MAX_TICKETS;
 
 /// Group chat for people who hand each other files directly.
@@ -50,8 +51,67 @@ pub enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Make, list and revoke invitations: codes with which strangers make accounts.
+    Invite {
+        /// What to do with invitations.
+        #[command(subcommand)]
+        command: InviteCommand,
+    },
+    /// Make the next certificate, which clients are told ahead, or put it in force.
+    Rotate(RotateArgs),
     /// Show who changed what in the rooms: roles, mutes, bans, topics. Works beside a running server.
     Audit(AuditArgs),
+}
+
+/// What to do with invitations.
+#[derive(Debug, Subcommand)]
+pub enum InviteCommand {
+    /// Make an invitation and print its code, and a link with --host.
+    Create {
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+        /// How many accounts it is good for.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        uses: u32,
+        /// How long it is good, as 7d, 12h, 30m or 90s.
+        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse)]
+        expires: Duration,
+        /// What to call it in the list.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        label: String,
+        /// Host and maybe port under which the invited reach this server: prints a link with certificate and code.
+        #[arg(long, value_name = "HOST[:PORT]")]
+        host: Option<String>,
+        /// Draw the link as a QR code, too.
+        #[arg(long, requires = "host")]
+        qr: bool,
+    },
+    /// List the invitations, without their codes.
+    List {
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// End an invitation.
+    Revoke {
+        /// Its number in the list.
+        id: u64,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+    },
+}
+
+/// How the certificate is changed.
+#[derive(Debug, Clone, Args)]
+pub struct RotateArgs {
+    /// Put the next certificate in force.
+    #[arg(long)]
+    pub now: bool,
+    /// The data directory.
+    #[command(flatten)]
+    pub data: DataArg,
 }
 
 /// Which lines of the audit log are shown.
@@ -94,6 +154,9 @@ pub struct RunArgs {
     /// Devices that one account may have connected at once [default: 16]
     #[arg(long, value_name = "N", env = "CHATSERVER_MAX_DEVICES")]
     pub max_devices: Option<usize>,
+    /// Who may make an account over the network [default: closed]
+    #[arg(long, value_enum, env = "CHATSERVER_REGISTRATION")]
+    pub registration: Option<Registration>,
     /// Threads for sockets and TLS; 0 or 1: the main thread does that too [default: 0]
     #[arg(long, value_name = "N", env = "CHATSERVER_IO_THREADS")]
     pub io_threads: Option<usize>,
@@ -198,7 +261,18 @@ pub enum UserCommand {
         #[command(flatten)]
         data: DataArg,
     },
-    /// Change an account's password.
+    /// List the devices that an account logged in with, or revoke one.
+    Devices {
+        /// The account's ID.
+        name: String,
+        /// End the sessions and the ticket of this device; on a running server within seconds.
+        #[arg(long, value_name = "DEVICE")]
+        revoke: Option<String>,
+        /// The data directory.
+        #[command(flatten)]
+        data: DataArg,
+    },
+    /// Change an account's password. Its sessions end and its tickets are worth nothing any more.
     Passwd {
         /// The account's ID.
         name: String,
@@ -223,7 +297,8 @@ pub struct PasswordArgs {
 }
 
 /// How much work a login is for the client's device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StretchArg {
     /// 19 MiB of memory, about 35 ms.
     Standard,

@@ -9,14 +9,17 @@
 //! | [`users`] | the `user` commands |
 //! | [`settings`] | what an operator may set: flags, environment, a file, defaults |
 //! | [`audit`] | the `audit` command |
+//! | [`invites`], [`certificate`] | the `invite` and `rotate` commands |
 //! | [`backup`] | the `backup` and `restore` commands |
 //! | [`metrics`] | counts and times for Prometheus |
 //! | [`logging`] | what the operator sees |
 
 pub mod audit;
 pub mod backup;
+pub mod certificate;
 pub mod cli;
 mod exit;
+pub mod invites;
 pub mod logging;
 pub mod metrics;
 pub mod server;

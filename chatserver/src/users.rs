@@ -1,5 +1,6 @@
 //! The `user` commands: accounts are made here, and nothing but the OPAQUE record is kept of a password.
 
+mod devices;
 mod import;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -51,6 +52,9 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
         UserCommand::Remove { name, data } => {
             open_existing(data)?.remove(name).map_err(|error| failed(&error))?;
             say(&format!("removed {}", chatproto::wire::escaped(name)))
+        }
+        UserCommand::Devices { name, revoke, data } => {
+            devices::run(&mut open_existing(data)?, name, revoke.as_deref())
         }
         UserCommand::Passwd { name, data, password } => {
             let name = checked_name(name)?;
@@ -144,7 +148,9 @@ fn read_password(name: &Name, args: &PasswordArgs) -> Result<Zeroizing<String>, 
 fn failed(error: &AccountError) -> Failure {
     match error {
         AccountError::Unknown(_) => Failure::NotFound(error.to_string()),
-        AccountError::Exists(_) | AccountError::Database(_) => Failure::said(error),
+        AccountError::Exists(_) | AccountError::Lookalike { .. } | AccountError::Database(_) => {
+            Failure::said(error)
+        }
     }
 }
 

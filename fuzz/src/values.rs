@@ -260,6 +260,15 @@ bodies! {
     LoginChallenge<'a> { data }
     LoginResponse<'a> { data }
     LoginOk<'a> { user, default_room, observed, ticket, ticket_lifetime, data }
+    RegisterStart<'a> { user, mechanism, invite, data }
+    RegisterFinish<'a> { data }
+    PasswordStart<'a> { request, mechanism, data }
+    PasswordFinish<'a> { request, data }
+    AccountReply<'a> { request, data }
+    ServerKey { fingerprint }
+    Devices { request, revoke }
+    DeviceEntry { device, first, last, address, ticket, online }
+    DeviceList<'a> { request, devices }
     LinkWelcome<'a> { version, capabilities, max_frame, user, device, agent }
     Say<'a> { counter, target, text }
     Posted { counter, room, seq, time }
@@ -318,6 +327,8 @@ bodies! {
     FileResume { transfer }
     FileRate { bytes_per_second }
     FileDone { transfer }
+    UnitRequest { transfer, root, unit_log2, first, count, flags }
+    FileValues<'a> { transfer, first, values }
 }
 
 /// Makes the drawing of any frame of one direction.
@@ -336,17 +347,18 @@ macro_rules! directions {
 
 directions! {
     ToServer {
-        Ping Pong Bye Error ClientHello LoginStart LoginResponse Say Join Leave Rooms Who History Search Create
+        Ping Pong Bye Error ClientHello LoginStart LoginResponse RegisterStart RegisterFinish
+        PasswordStart PasswordFinish Devices Say Join Leave Rooms Who History Search Create
         Moderate Announce PeerRequest PeerAnswer PeerWithdraw PeerOutcome PeerTry Probe Relay PeerFailed Reach
     }
     ToClient {
-        Ping Pong Bye Error ServerHello LoginChallenge LoginOk Posted Message Joined Left Presence RoomList Members
+        Ping Pong Bye Error ServerHello LoginChallenge LoginOk AccountReply ServerKey DeviceList Posted Message Joined Left Presence RoomList Members
         MessagePage DirectRoom CaughtUp Gap Moderated Invited PeerOffer PeerIntroduce PeerClosed
         PeerOutcome PeerTry RelayOpened PeerMeet PeerFailed Reached
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit
-        FileEnd FileCancel FileQueued FileDone FilePause FileResume FileRate
+        FileEnd FileCancel FileQueued FileDone FilePause FileResume FileRate UnitRequest FileValues
     }
 }
 

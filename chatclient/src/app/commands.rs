@@ -70,15 +70,20 @@ impl App {
             | Command::Accept { .. }
             | Command::Deny { .. }
             | Command::Transfers
+            | Command::Consent { .. }
             | Command::Peers => false,
             Command::Server => !self.server.told_ready || self.is_on_the_way(),
             Command::Ls { peer, .. } | Command::Get { peer, .. } => {
                 !self.server.told_ready || link(peer.as_ref())
             }
-            Command::PeerSay { user, .. } | Command::Hangup { user } => {
-                !self.server.told_ready || link(Some(user))
-            }
-            Command::Rooms
+            Command::PeerSay { user, .. }
+            | Command::Hangup { user }
+            | Command::Trust { user }
+            | Command::Verify { user, .. } => !self.server.told_ready || link(Some(user)),
+            Command::Passwd { .. }
+            | Command::Devices
+            | Command::Revoke { .. }
+            | Command::Rooms
             | Command::Reach
             | Command::Who { .. }
             | Command::History { .. }
@@ -103,6 +108,7 @@ impl App {
             State::Connecting
             | State::Hello
             | State::Choosing
+            | State::Registering
             | State::Proving
             | State::Ready
             | State::Away => {
@@ -167,6 +173,12 @@ impl App {
             Command::Retry { transfers } => self.retry_transfers(&errand, &transfers),
             Command::Accept { id } => self.answer_by_user(&errand, id, true),
             Command::Deny { id } => self.answer_by_user(&errand, id, false),
+            Command::Passwd { file } => self.change_password_to_file(errand, &file),
+            Command::Devices => self.ask_devices(errand, None),
+            Command::Revoke { device } => self.ask_devices(errand, Some(device)),
+            Command::Trust { user } => self.trust_person(&errand, &user),
+            Command::Verify { user, code } => self.verify_person(&errand, &user, code.as_deref()),
+            Command::Consent { change } => self.change_consent(&errand, change),
             Command::Peers => self.show_peers(&errand),
             Command::Reach => {
                 let asked = self.server.session.test_reach();
@@ -248,7 +260,7 @@ impl App {
         room.map(RoomKey::Room)
     }
 
-    fn ask(&mut self, errand: Errand, asked: Result<RequestId, RequestError>, answer: Answer) {
+    pub(super) fn ask(&mut self, errand: Errand, asked: Result<RequestId, RequestError>, answer: Answer) {
         match asked {
             Ok(request) => drop(self.questions.insert(request, Question::new(errand, answer))),
             Err(error) => self.refuse_request(&errand, &error),
@@ -262,6 +274,7 @@ impl App {
             }
             RequestError::NotReady { .. } => (Code::NotConnected, error.to_string()),
             RequestError::TooMany { .. } => (ErrorCode::TooManyRequests.into(), error.to_string()),
+            RequestError::Data(_) => (ErrorCode::Malformed.into(), error.to_string()),
             RequestError::TooManyRooms => (ErrorCode::TooManyRooms.into(), error.to_string()),
             RequestError::NoAnnouncement => (ErrorCode::NoAnnounce.into(), error.to_string()),
         };
@@ -269,8 +282,14 @@ impl App {
     }
 
     fn show_peers(&mut self, errand: &Errand) {
-        let none =
-            |peer: &Name, state| Peer { peer: peer.clone(), state, device: None, path: None, id: None };
+        let none = |peer: &Name, state| Peer {
+            peer: peer.clone(),
+            state,
+            device: None,
+            path: None,
+            id: None,
+            verified: false,
+        };
         let mut peers = Vec::new();
         for link in self.links.iter() {
             let Some(with) = &link.with else { continue };
@@ -281,7 +300,9 @@ impl App {
                 (false, _) => PeerState::Connecting,
             };
             let path = link.stands().then_some(with.path);
-            peers.push(Peer { peer: with.peer.clone(), state, device: Some(with.device), path, id: None });
+            let verified = self.is_verified(&with.peer, with.device);
+            let (peer, device) = (with.peer.clone(), Some(with.device));
+            peers.push(Peer { peer, state, device, path, id: None, verified });
         }
         peers.extend(self.reaching.people().map(|peer| none(peer, PeerState::Connecting)));
         peers.extend(self.linking.asked.values().map(|asked| none(&asked.peer, PeerState::Asked)));

@@ -20,6 +20,14 @@ impl App {
                 self.begin_login(&mechanisms);
             }
             Event::Challenge { data } => self.go_on_with_login(data.into_bytes()),
+            Event::RegisterChallenge { data } => self.go_on_with_registration(data.into_bytes()),
+            Event::Registered => self.on_registered(),
+            Event::PasswordChallenge { request, data } => {
+                self.on_password_challenge(request, data.into_bytes());
+            }
+            Event::PasswordChanged { request } => self.on_password_changed(request),
+            Event::Devices { request, devices } => self.on_devices(request, devices),
+            Event::ServerKey { fingerprint } => self.on_server_key(fingerprint),
             Event::LoginFailed { code, note } => self.on_login_failed(code, &note),
             Event::Ready { default_room, resumed, ticket, ticket_lifetime, .. } => {
                 self.on_ready(default_room, resumed, &ticket, ticket_lifetime);
@@ -46,7 +54,11 @@ impl App {
             Event::RoomList { request, rooms, more } => self.on_room_list(request, rooms, more),
             Event::Members { request, members, more, .. } => self.on_members(request, members, more),
             Event::Page { request, messages, more } => self.on_page(request, messages, more),
-            Event::Refused { request, refusal } => self.on_refused(request, &refusal),
+            Event::Refused { request, refusal } => {
+                if !self.on_change_refused(request, &refusal) {
+                    self.on_refused(request, &refusal);
+                }
+            }
             Event::ServerError { code, note, .. } => {
                 let text = if note.as_str().is_empty() {
                     super::facts::sentence(code)
@@ -71,7 +83,12 @@ impl App {
             Event::Hello { offer, ticket, user, device, purpose, .. } => {
                 self.on_hello(id, offer, &ticket, &user, device, purpose);
             }
-            Event::Open { .. } => self.on_link_open(id),
+            Event::Open { capabilities, .. } => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.capabilities = capabilities;
+                }
+                self.on_link_open(id);
+            }
             Event::Said { text, .. } => {
                 if let Some(peer) = self.links.get_mut(id).and_then(|link| link.name().cloned()) {
                     self.voice.show(&Notice::PeerMessage { peer, text }, None);
@@ -101,6 +118,7 @@ impl App {
             Event::FileStarted { transfer, size, mtime, .. } => {
                 self.on_file_started((id, transfer), size, mtime);
             }
+            Event::FileValues { transfer, values, .. } => self.on_file_values((id, transfer), values),
             Event::FileData { transfer, data, .. } => self.on_file_data((id, transfer), data),
             Event::FileUnit { transfer, unit, value } => self.on_file_unit((id, transfer), unit, value),
             Event::FileComplete { transfer, root, .. } => self.on_file_complete((id, transfer), root),

@@ -1,20 +1,24 @@
 //! Work that would hold the loop up: name lookup, key stretching, disks. It runs on a few threads, between bounded
 //! queues; whatever must stay in order has one job at a time.
 
-use super::receiving::{self, Looked, Stored, Unit};
+use super::receiving::{self, Looked, Stored, Unit, Whole};
 use super::sending::{self, Listed, Part, What};
+use super::sources;
 use crate::downloads::{Claim, Downloads, Incoming, KeptPart, Origin};
 use crate::share::{Outgoing, Share};
 use bytes::Bytes;
 use chatnet::{PoolFull, Waker, WorkerPool};
-use chatproto::opaque::{ClientLogin, ClientLoginError, OsRng};
+use chatproto::opaque::{
+    ClientLogin, ClientLoginError, ClientPasswordChange, ClientRegistration, OsRng, RegistrationError,
+};
 use chatproto::peer::{ListId, UnitData};
-use chatproto::verify::UnitLog2;
-use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath, TransferId};
+use chatproto::verify::{Layout, UnitLog2, UnitValue};
+use chatproto::wire::{ErrorCode, Hash, RequestId, SafeName, SafeRelPath, TransferId};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::links::LinkId;
 
@@ -34,6 +38,16 @@ pub(super) enum Job {
     Resolve { host: String, port: u16 },
     /// Check the server's answer and prove the password.
     FinishLogin { attempt: u64, login: Box<ClientLogin>, response: Bytes, user: String, binding: Bytes },
+    /// Make the record of a new account.
+    Enrol { attempt: u64, registration: Box<ClientRegistration>, offer: Bytes, user: String },
+    /// Check the server's answer, prove the old password and make the record of the new one.
+    ChangePassword {
+        request: RequestId,
+        change: Box<ClientPasswordChange>,
+        reply: Bytes,
+        user: String,
+        binding: Bytes,
+    },
     /// Look into a shared folder.
     List { link: LinkId, id: ListId, share: Share, path: SafeRelPath, content: bool },
     /// Open a shared file.
@@ -46,6 +60,8 @@ pub(super) enum Job {
     Remember { share: Share, outgoing: Box<Outgoing>, doubted: bool },
     /// Look for the part of a file that came earlier.
     Look { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin },
+    /// See whether values merge to a hash.
+    Prove { id: u64, root: Hash, layout: Layout, values: Vec<Hash> },
     /// Look at some of what was found.
     Recheck { id: u64, incoming: Box<Incoming> },
     /// Begin a file that comes.
@@ -66,8 +82,10 @@ pub(super) enum Job {
     Store { id: u64, incoming: Box<Incoming>, unit: Unit },
     /// Flush some of what came, and claim it in the record.
     Claim { claim: Claim },
-    /// Compare the whole, and give the file its name.
-    Finish { id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64 },
+    /// Write a file of one unit.
+    StoreWhole { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin, unit: Unit },
+    /// Compare files that are there, make them durable and give them their names, all together.
+    Finish { files: Vec<Whole> },
     /// Keep what came for another time.
     Keep { id: u64, incoming: Box<Incoming> },
     /// Remove what came.
@@ -89,6 +107,14 @@ pub(super) enum Done {
     Resolved(io::Result<Vec<SocketAddr>>),
     LoginFinished {
         attempt: u64,
+        proof: Result<Vec<u8>, ClientLoginError>,
+    },
+    Enrolled {
+        attempt: u64,
+        record: Result<Vec<u8>, RegistrationError>,
+    },
+    PasswordReady {
+        request: RequestId,
         proof: Result<Vec<u8>, ClientLoginError>,
     },
     Listed {
@@ -137,9 +163,22 @@ pub(super) enum Done {
         incoming: Box<Incoming>,
         stored: Result<Stored, receiving::Failure>,
     },
-    Finished {
+    Placed {
         id: u64,
-        finished: Result<crate::downloads::Finished, receiving::Failure>,
+        root: Hash,
+        mtime: u64,
+        placed: Result<Box<Incoming>, receiving::Failure>,
+    },
+    StoredWhole {
+        id: u64,
+        stored: Result<(Downloads, Box<Incoming>, Stored), receiving::Failure>,
+    },
+    Finished {
+        finished: Vec<(u64, Result<crate::downloads::Finished, receiving::Failure>)>,
+    },
+    Proved {
+        id: u64,
+        values: Option<Arc<[UnitValue]>>,
     },
     FolderMade(Result<(), receiving::Failure>),
     /// Nobody waits for it.
@@ -202,6 +241,12 @@ fn work(job: Job) -> Done {
             let proof = login.finish(&response, &user, &binding, &mut OsRng).map(|(proof, _key)| proof);
             Done::LoginFinished { attempt, proof }
         }
+        Job::Enrol { attempt, registration, offer, user } => {
+            Done::Enrolled { attempt, record: registration.take_offer(&offer, &user, &mut OsRng) }
+        }
+        Job::ChangePassword { request, change, reply, user, binding } => {
+            Done::PasswordReady { request, proof: change.finish(&reply, &user, &binding, &mut OsRng) }
+        }
         Job::List { link, id, share, path, content } => {
             Done::Listed { link, id, listed: sending::list(&share, &path, content) }
         }
@@ -227,6 +272,9 @@ fn work(job: Job) -> Done {
         Job::Look { id, folder, into, name, origin } => {
             Done::Looked { id, looked: receiving::look(folder, &into, &name, &origin) }
         }
+        Job::Prove { id, root, layout, values } => {
+            Done::Proved { id, values: sources::prove(root, layout, &values) }
+        }
         Job::Recheck { id, mut incoming } => {
             let left = receiving::recheck(&mut incoming);
             Done::Rechecked { id, incoming, left }
@@ -235,8 +283,8 @@ fn work(job: Job) -> Done {
             Done::Begun { id, begun: receiving::begin(folder, &into, &name, &origin) }
         }
         Job::Place { id, folder, into, name, origin, root, content } => {
-            let finished = receiving::place(folder, &into, &name, &origin, root, &content);
-            Done::Finished { id, finished }
+            let placed = receiving::place(folder, &into, &name, &origin, root, &content);
+            Done::Placed { id, root, mtime: origin.mtime_ms, placed }
         }
         Job::MakeFolder { folder, path } => Done::FolderMade(receiving::make_folder(folder, &path)),
         Job::Store { id, mut incoming, unit } => {
@@ -250,9 +298,10 @@ fn work(job: Job) -> Done {
             }
             Done::Nothing
         }
-        Job::Finish { id, incoming, root, mtime } => {
-            Done::Finished { id, finished: receiving::finish(*incoming, root, mtime) }
+        Job::StoreWhole { id, folder, into, name, origin, unit } => {
+            Done::StoredWhole { id, stored: receiving::store_whole(folder, &into, &name, &origin, &unit) }
         }
+        Job::Finish { files } => Done::Finished { finished: receiving::finish(files) },
         Job::Keep { id, incoming } => Done::Kept { id, kept: incoming.keep().map_err(Into::into) },
         Job::Discard { incoming } => {
             // Its name says that it is unfinished, so nothing is lost when it cannot be removed.

@@ -36,6 +36,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) from: Name,
+    pub(super) purpose: Purpose,
     /// It was shown and waits for `/accept` or `/deny`.
     pub(super) waits: bool,
 }
@@ -64,13 +65,21 @@ impl App {
     }
 
     pub(super) fn on_peer_offer(&mut self, offer: OfferId, from: Name, purpose: Purpose) {
-        let policy = self.settings.accept;
-        let waits = policy == AcceptPolicy::Ask;
+        self.linking.offers.insert(offer, Offer { from: from.clone(), purpose, waits: false });
+        if let Some(policy) = self.consent_to(offer, &from) {
+            self.decide_offer(offer, policy);
+        }
+    }
+
+    /// Answers an offer, or shows it, now that it is known what its asker is to be told.
+    pub(super) fn decide_offer(&mut self, offer: OfferId, policy: AcceptPolicy) {
+        let Some(asked) = self.linking.offers.get_mut(&offer) else { return };
+        asked.waits = policy == AcceptPolicy::Ask;
+        let (from, purpose) = (asked.from.clone(), asked.purpose);
         if policy != AcceptPolicy::None {
             let notice = Notice::PeerRequest { id: offer.0, from: from.clone(), purpose };
             self.voice.show(&notice, None);
         }
-        self.linking.offers.insert(offer, Offer { from: from.clone(), waits });
         match policy {
             AcceptPolicy::Ask => {}
             AcceptPolicy::All => self.answer_offer(offer, true, None),
@@ -124,12 +133,14 @@ impl App {
         match self.memory.check_peer(peer, *device, *link_key) {
             Ok(KeyCheck::New | KeyCheck::Known) => {}
             Ok(KeyCheck::Changed { .. }) => {
+                let name = peer.as_str();
                 let message = format!(
-                    "a device of {} shows another key than before: this may be somebody else. No link is made",
-                    peer.as_str()
+                    "A DEVICE OF {name} SHOWS ANOTHER KEY THAN BEFORE: this may be somebody else. No link is made. If {name} \
+                     says that it is so, /trust {name} accepts it"
                 );
-                let (peer, offer) = (peer.clone(), introduction.offer);
-                self.server.session.abandon_link(offer, ErrorCode::WrongKey);
+                let (peer, device, link_key) = (peer.clone(), *device, *link_key);
+                self.server.session.abandon_link(introduction.offer, ErrorCode::WrongKey);
+                self.note_changed_key(&peer, device, link_key);
                 return self.fail_link(peer, errand.as_ref(), Code::KeyMismatch, message);
             }
             Err(error) => {
@@ -226,7 +237,12 @@ impl App {
         {
             return;
         }
-        self.voice.show(&Notice::PeerConnected { peer: peer.clone(), device, path }, errand.as_ref());
+        let verified = self.is_verified(&peer, device);
+        let notice = Notice::PeerConnected { peer: peer.clone(), device, path, verified };
+        self.voice.show(&notice, errand.as_ref());
+        if !verified {
+            self.warn_of_unverified(&peer);
+        }
         self.find_again(id, &peer);
         self.revive(id, &peer);
         match (purpose, errand) {

@@ -5,7 +5,7 @@ use super::rate::Bucket;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
-use chatproto::wire::{DeviceId, LinkKey, Name, OfferId, Purpose, Way};
+use chatproto::wire::{Capabilities, Capability, DeviceId, LinkKey, Name, OfferId, Purpose, Way};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
@@ -43,6 +43,8 @@ pub(super) struct Link {
     pub(super) again: Option<OfferId>,
     /// Another link with the same peer is preferred: its end means nothing.
     pub(super) is_surplus: bool,
+    /// What both ends can do, once it stands.
+    pub(super) capabilities: Capabilities,
     /// The socket is not read for now.
     pub(super) paused: bool,
     /// Says that the peer has not confirmed, by their numbers.
@@ -106,6 +108,7 @@ impl Links {
             origin: None,
             again: None,
             is_surplus: false,
+            capabilities: Capabilities::NONE,
             paused: false,
             says: BTreeMap::new(),
             rate: None,
@@ -165,6 +168,12 @@ impl Links {
     /// How many callers have not shown a ticket.
     pub(super) fn strangers(&self) -> usize {
         self.links.values().filter(|link| link.with.is_none()).count()
+    }
+
+    /// Whether units can be asked for by their hash over a link.
+    pub(super) fn has_sources(&self, id: LinkId) -> bool {
+        let has = |link: &Link| link.stands() && link.capabilities.has(Capability::Sources);
+        self.links.get(&id).is_some_and(has)
     }
 
     /// Whether a link is there and stands.

@@ -157,6 +157,10 @@ impl App {
     }
 
     pub(super) fn on_list_page(&mut self, link: LinkId, request: RequestId, found: Page) {
+        for root in found.entries.iter().filter_map(|entry| entry.root) {
+            self.sources.shown(root, link);
+        }
+        self.plan_all();
         let Some(question) = self.lists.open.remove(&(link, request)) else {
             return self.on_page_again(link, request, &found);
         };

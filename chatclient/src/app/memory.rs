@@ -1,9 +1,10 @@
 //! What outlives this run: who this device is, what was seen, and what was said and is not acknowledged.
 
+use crate::command::ConsentWhom;
 use crate::share::KnownHashes;
 use crate::state::{
-    self, Device, Journal, KeyCheck, KnownPeers, SayTarget, StateDir, StateError, TICKET_BYTES, Ticket,
-    WantedFiles,
+    self, Consent, ConsentFor, ConsentRule, Device, Journal, KeyCheck, KnownPeers, KnownServer, SayTarget,
+    StateDir, StateError, TICKET_BYTES, Ticket, WantedFiles,
 };
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
@@ -26,6 +27,7 @@ pub(super) struct Memory {
     device: Device,
     journal: Journal,
     peers: KnownPeers,
+    consent: Consent,
     /// The files that are still to be fetched.
     pub(super) wanted: WantedFiles,
     ticket: Option<Ticket>,
@@ -43,6 +45,7 @@ impl Memory {
         let mut device = dir.device()?;
         let (journal, replay) = dir.journal(&device)?;
         let peers = dir.known_peers()?;
+        let consent = dir.consent()?;
         let wanted = dir.wanted()?;
         // A damaged one costs no more than the password: the next one replaces it.
         let ticket = dir.ticket().unwrap_or_else(|error| {
@@ -56,6 +59,7 @@ impl Memory {
             device,
             journal,
             peers,
+            consent,
             wanted,
             ticket,
             first_counter,
@@ -82,12 +86,33 @@ impl Memory {
         self.dir.hashes().map(|(file, remembered)| KnownHashes::restored(file, remembered))
     }
 
-    pub(super) fn known_server(&self) -> Result<Option<Fingerprint>, StateError> {
-        Ok(self.dir.known_server()?.map(Fingerprint::from_bytes))
+    /// The certificate that the server at this address must show, and the one that it has announced.
+    pub(super) fn known_server(
+        &self,
+        address: &str,
+    ) -> Result<Option<(Fingerprint, Option<Fingerprint>)>, StateError> {
+        let known = self.dir.known_server(address)?;
+        Ok(known.map(|KnownServer { fingerprint, next }| {
+            (Fingerprint::from_bytes(fingerprint), next.map(Fingerprint::from_bytes))
+        }))
     }
 
-    pub(super) fn pin_server(&self, fingerprint: Fingerprint) -> Result<(), StateError> {
-        self.dir.pin_server(fingerprint.as_bytes())
+    /// Pins the server, and takes its ticket along when its certificate has rolled on.
+    pub(super) fn pin_server(
+        &mut self,
+        address: &str,
+        fingerprint: Fingerprint,
+        next: Option<Fingerprint>,
+    ) -> Result<(), StateError> {
+        let (fingerprint, next) = (*fingerprint.as_bytes(), next.map(|next| *next.as_bytes()));
+        self.dir.pin_server(address, KnownServer { fingerprint, next })
+    }
+
+    /// The server that gave the ticket is known by another certificate from now on.
+    pub(super) fn move_ticket(&mut self, fingerprint: Fingerprint) -> Result<(), StateError> {
+        let Some(ticket) = &mut self.ticket else { return Ok(()) };
+        ticket.fingerprint = *fingerprint.as_bytes();
+        self.dir.keep_ticket(ticket)
     }
 
     /// The ticket that logs this user in at the server with this certificate, as far as is known here.
@@ -191,6 +216,45 @@ impl Memory {
             self.peers.remember(user.as_str(), &device.0, &key.0)?;
         }
         Ok(check)
+    }
+}
+
+/// The keys of people.
+impl Memory {
+    /// Remembers a key in place of another.
+    pub(super) fn accept_peer(
+        &mut self,
+        user: &Name,
+        device: DeviceId,
+        key: LinkKey,
+    ) -> Result<(), StateError> {
+        self.peers.remember(user.as_str(), &device.0, &key.0)
+    }
+
+    pub(super) fn verify_peer(&mut self, user: &Name, device: DeviceId) -> Result<(), StateError> {
+        self.peers.verify(user.as_str(), &device.0)
+    }
+
+    /// The devices of somebody that were met: each with its key, and whether that was compared.
+    pub(super) fn keys_of(&self, user: &Name) -> Vec<(DeviceId, LinkKey, bool)> {
+        let known = self.peers.devices(user.as_str()).into_iter();
+        known.map(|(device, key, verified)| (DeviceId(device), LinkKey(key), verified)).collect()
+    }
+
+    pub(super) fn consent(&self) -> &Consent {
+        &self.consent
+    }
+
+    pub(super) fn set_consent(
+        &mut self,
+        whom: &ConsentWhom,
+        rule: Option<ConsentRule>,
+    ) -> Result<(), StateError> {
+        let whom = match whom {
+            ConsentWhom::Person(name) => ConsentFor::Person(name.as_str()),
+            ConsentWhom::Room(name) => ConsentFor::Room(name.as_str()),
+        };
+        self.consent.set(whom, rule)
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Peer`](chatproto::peer::Peer) for each link) decide what the protocol says; the files beside this one connect their
 //! events with sockets, disks and the user, each one idea of it. What blocks is a job for the workers.
 
+mod account;
 mod again;
 mod clock;
 mod commands;
@@ -22,15 +23,18 @@ mod memory;
 mod meter;
 mod pace;
 mod paced;
+mod persons;
 mod pump;
 mod rate;
 mod reaching;
 mod receiving;
 mod redial;
 mod rooms;
+mod rotation;
 mod sending;
 mod server;
 mod slots;
+mod sources;
 mod start;
 mod transfers;
 mod voice;
@@ -43,6 +47,7 @@ use crate::settings::Settings;
 use crate::share::Share;
 use crate::state::StateError;
 use crate::ui::{Input, Ui};
+use account::Account;
 use again::Again;
 use chatnet::{Identity, Mailbox, Net, NetEvent, Signal};
 use chatproto::session::{RoomKey, State};
@@ -58,11 +63,14 @@ use links::Links;
 use lists::Lists;
 use memory::Memory;
 use pace::Pace;
+use persons::Persons;
 use reaching::Reaching;
+use receiving::Batches;
 use redial::Redial;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
+use sources::Sources;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use transfers::Transfers;
@@ -112,6 +120,8 @@ struct App {
     memory: Memory,
     identity: Identity,
     server: Server,
+    account: Account,
+    persons: Persons,
     /// How many rooms the first login enters.
     rooms_at_start: usize,
     /// The current room.
@@ -131,12 +141,14 @@ struct App {
     lists: Lists,
     /// Files that are looked for again after a link was lost.
     again: Again,
+    sources: Sources,
     share: Option<Share>,
     /// The last remark about what of the share is not shown.
     share_remark: String,
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
+    batches: Batches,
     kept: KeptTransfers,
     gathering: Gathering,
     pace: Pace,
@@ -322,7 +334,13 @@ impl App {
     fn refresh_prompt(&mut self) {
         let away = self.server.session.state() == State::Away;
         let prompt = match (&self.direct, &self.room) {
-            (Some(direct), _) if away => format!("{} (direct)> ", direct.peer.as_str()),
+            (Some(direct), _) if away => {
+                let link = self.links.iter().find(|link| link.name() == Some(&direct.peer));
+                let with = link.and_then(|link| link.with.as_ref());
+                let is_verified = with.is_some_and(|with| self.is_verified(&with.peer, with.device));
+                let state = if is_verified { "direct" } else { "direct, unverified" };
+                format!("{} ({state})> ", direct.peer.as_str())
+            }
             (_, Some(room)) => format!("{}> ", room.as_str()),
             (_, None) => "> ".to_owned(),
         };

@@ -229,9 +229,8 @@ impl App {
         if download.paused == paused {
             return self.show_pause(id);
         }
-        if let Some((link, transfer)) = download.at()
-            && let Some(link) = self.links.get_mut(link)
-        {
+        for (link, transfer) in download.transfers() {
+            let Some(link) = self.links.get_mut(link) else { continue };
             let asked = if paused { link.peer.pause_file(transfer) } else { link.peer.resume_file(transfer) };
             if let Err(error) = asked {
                 return self.voice.fail(Some(errand), ErrorCode::NotSupported, error.to_string());
@@ -245,6 +244,7 @@ impl App {
         if let Some(link) = link {
             self.start_downloads(link);
         }
+        self.plan(id);
     }
 
     /// Shows a download in the state that it has by who stops it.
@@ -253,7 +253,7 @@ impl App {
         download.fact.speed = None;
         download.fact.state = match (&download.stage, download.paused || download.paused_there) {
             (_, true) => TransferState::Paused,
-            (Stage::Coming(..) | Stage::Placing, false) => TransferState::Active,
+            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing, false) => TransferState::Active,
             (_, false) if download.link.is_none() => TransferState::Waiting,
             (Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking, false) => {
                 TransferState::Queued

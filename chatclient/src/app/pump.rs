@@ -230,17 +230,22 @@ impl App {
             match done {
                 Done::Resolved(found) => self.on_resolved(found),
                 Done::LoginFinished { attempt, proof } => self.on_login_finished(attempt, proof),
+                Done::Enrolled { attempt, record } => self.on_enrolled(attempt, record),
+                Done::PasswordReady { request, proof } => self.on_password_ready(request, proof),
                 Done::Listed { link, id, listed } => self.on_listed(link, id, listed),
                 Done::Opened { at, opened } => self.on_opened(at, opened),
                 Done::Read { at, outgoing, read } => self.on_read(at, outgoing, read),
                 Done::Begun { id, begun } => self.on_begun(id, begun),
                 Done::Stored { id, incoming, stored } => self.on_stored(id, incoming, stored),
-                Done::Finished { id, finished } => self.on_finished(id, finished),
+                Done::Placed { id, root, mtime, placed } => self.on_placed(id, root, mtime, placed),
+                Done::StoredWhole { id, stored } => self.on_stored_whole(id, stored),
+                Done::Finished { finished } => self.on_finished(finished),
                 Done::Hashed { at, outgoing, part, left } => self.on_hashed(at, outgoing, part, left),
                 Done::Looked { id, looked } => self.on_looked(id, looked),
                 Done::Rechecked { id, incoming, left } => self.on_rechecked(id, incoming, left),
                 Done::Kept { id, kept } => self.on_kept(id, kept),
                 Done::Forgotten { id, forgotten } => self.on_forgotten(id, forgotten),
+                Done::Proved { id, values } => self.on_proved(id, values),
                 Done::FolderMade(made) => self.on_folder_made(made),
                 Done::Nothing => {}
             }

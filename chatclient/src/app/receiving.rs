@@ -3,8 +3,10 @@
 use super::App;
 use super::jobs::{Folder, Job, LinkTransfer};
 use super::transfers::{Download, Ending, Stage};
-use crate::downloads::{Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search};
-use crate::notice::TransferState;
+use crate::downloads::{
+    Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search, finish_all,
+};
+use crate::notice::{Code, TransferState};
 use bytes::Bytes;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::collections::VecDeque;
@@ -14,11 +16,16 @@ use std::time::Instant;
 /// Bytes of a part that a worker reads back in one go; between two of them other jobs have their turn.
 const RECHECK_STEP: u64 = 64 * 1024 * 1024;
 
+/// Files that are made durable together.
+const MAX_BATCH: usize = 256;
+
 /// A file while its bytes come. The link's window bounds what waits here.
 #[derive(Debug)]
 pub(super) struct Coming {
     /// None while a worker has it.
     pub(super) incoming: Option<Box<Incoming>>,
+    /// A worker was asked to begin it, or it was there.
+    pub(super) is_begun: bool,
     mtime: u64,
     /// What came of the unit that comes.
     pieces: Vec<Bytes>,
@@ -37,6 +44,28 @@ pub(super) struct Unit {
     value: Hash,
 }
 
+impl Unit {
+    pub(super) fn new(unit: u64, pieces: Vec<Bytes>, value: Hash) -> Self {
+        Self { unit, pieces, value }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.unit
+    }
+
+    /// With what its bytes must hash to.
+    pub(super) fn with_value(self, value: Hash) -> Self {
+        Self { value, ..self }
+    }
+}
+
+impl Stored {
+    /// Which unit, what it hashes to, and what is to be claimed now.
+    pub(super) fn into_parts(self) -> (u64, Hash, Option<Claim>) {
+        (self.unit, self.value, self.claim)
+    }
+}
+
 /// A unit that was hashed, and written if it was what it should be.
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -44,6 +73,22 @@ pub(super) struct Stored {
     value: Hash,
     received: u64,
     claim: Option<Claim>,
+}
+
+/// A file that is all there.
+#[derive(Debug)]
+pub(super) struct Whole {
+    id: u64,
+    incoming: Box<Incoming>,
+    root: Hash,
+    mtime: u64,
+}
+
+/// Files that are all there and wait to be made durable. While one batch is, the next one gathers.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    next: Vec<Whole>,
+    under_way: bool,
 }
 
 /// What an earlier transfer left of a file.
@@ -141,6 +186,9 @@ impl App {
 
     pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64) {
         let Some(download) = self.transfers.of(at) else { return };
+        if matches!(download.stage, Stage::Parts(_)) {
+            return self.on_part_started(at, size);
+        }
         let id = download.fact.id;
         let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
         download.heard_at = Instant::now();
@@ -155,12 +203,14 @@ impl App {
             return self.give_up_download(id, &Failure { code: ErrorCode::Changed, message });
         }
         let incoming = download.found.take();
-        let is_begun = incoming.is_some();
+        // A file of one unit is begun when it has come.
+        let has_parts = download.file.has_parts();
+        let must_begin = has_parts && incoming.is_none();
         let (pieces, units) = (Vec::new(), VecDeque::new());
-        let coming = Coming { incoming, mtime, pieces, units, complete: None };
+        let coming = Coming { incoming, is_begun: has_parts, mtime, pieces, units, complete: None };
         let origin = download.file.origin();
         download.stage = Stage::Coming(at, coming);
-        if !is_begun {
+        if must_begin {
             let folder = self.folder();
             self.jobs.submit(Job::Begin { id, folder, into, name, origin });
         }
@@ -177,6 +227,9 @@ impl App {
         match begun {
             Ok((downloads, incoming)) => {
                 self.downloads.get_or_insert(downloads);
+                if self.transfers.pieces(id).is_some() {
+                    return self.on_part_file(id, incoming);
+                }
                 self.take_back(id, incoming);
                 self.go_on(id);
             }
@@ -189,7 +242,7 @@ impl App {
             bucket.take(data.len() as u64, Instant::now());
         }
         let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
-            return;
+            return self.on_part_data(at, data);
         };
         *heard_at = Instant::now();
         coming.pieces.push(data);
@@ -197,7 +250,9 @@ impl App {
 
     pub(super) fn on_file_unit(&mut self, at: LinkTransfer, unit: u64, value: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
-        let Stage::Coming(_, coming) = &mut download.stage else { return };
+        let Stage::Coming(_, coming) = &mut download.stage else {
+            return self.on_part_unit(at, unit, value);
+        };
         let pieces = std::mem::take(&mut coming.pieces);
         coming.units.push_back(Unit { unit, pieces, value });
         let id = download.fact.id;
@@ -205,6 +260,9 @@ impl App {
     }
 
     pub(super) fn on_stored(&mut self, id: u64, incoming: Box<Incoming>, stored: Result<Stored, Failure>) {
+        if self.transfers.pieces(id).is_some() {
+            return self.on_part_stored(id, incoming, stored);
+        }
         if !self.take_back(id, incoming) {
             return;
         }
@@ -232,13 +290,34 @@ impl App {
 
     pub(super) fn on_file_complete(&mut self, at: LinkTransfer, root: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
-        let Stage::Coming(_, coming) = &mut download.stage else { return };
+        let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_complete(at) };
         coming.complete = Some(root);
         let id = download.fact.id;
         self.go_on(id);
     }
 
-    pub(super) fn on_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
+    /// Files have their names, durably, or have not.
+    pub(super) fn on_finished(&mut self, finished: Vec<(u64, Result<Finished, Failure>)>) {
+        self.batches.under_way = false;
+        self.finish_next();
+        finished.into_iter().for_each(|(id, finished)| self.on_one_finished(id, finished));
+    }
+
+    /// A file whose content came with a list is written, or is not.
+    pub(super) fn on_placed(
+        &mut self,
+        id: u64,
+        root: Hash,
+        mtime: u64,
+        placed: Result<Box<Incoming>, Failure>,
+    ) {
+        match placed {
+            Ok(incoming) => self.finish_download(id, incoming, root, mtime),
+            Err(failure) => self.on_one_finished(id, Err(failure)),
+        }
+    }
+
+    fn on_one_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
         let at = self.transfers.downloads.get(&id).and_then(Download::at);
         let outcome = finished.as_ref().map(drop).map_err(|failure| failure.code);
         if let Some((link, transfer)) = at
@@ -254,7 +333,12 @@ impl App {
     }
 
     pub(super) fn on_file_failed(&mut self, at: LinkTransfer, code: ErrorCode) {
-        let Some(id) = self.transfers.of(at).map(|download| download.fact.id) else { return };
+        let Some(download) = self.transfers.of(at) else { return };
+        let id = download.fact.id;
+        if matches!(download.stage, Stage::Parts(_)) {
+            let code = if code == ErrorCode::Offline { Code::LinkLost } else { code.into() };
+            return self.on_part_failed(at, code);
+        }
         // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
         if code != ErrorCode::Offline {
             self.fail_download(id, code.into(), None);
@@ -268,13 +352,64 @@ impl App {
         if coming.units.is_empty() && coming.complete.is_none() {
             return;
         }
-        let Some(incoming) = coming.incoming.take() else { return };
-        let job = match (coming.units.pop_front(), coming.complete) {
-            (Some(unit), _) => Job::Store { id, incoming, unit },
-            (None, Some(root)) => Job::Finish { id, incoming, root, mtime: coming.mtime },
-            (None, None) => return coming.incoming = Some(incoming),
-        };
-        self.jobs.submit(job);
+        let mtime = coming.mtime;
+        match (coming.incoming.take(), coming.units.pop_front(), coming.complete) {
+            (Some(incoming), Some(unit), _) => self.jobs.submit(Job::Store { id, incoming, unit }),
+            (Some(incoming), None, Some(root)) => {
+                self.finish_download(id, incoming, root, mtime);
+            }
+            (Some(incoming), None, None) => coming.incoming = Some(incoming),
+            (None, Some(unit), _) if !coming.is_begun => {
+                coming.is_begun = true;
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
+                let folder = self.folder();
+                self.jobs.submit(Job::StoreWhole { id, folder, into, name, origin, unit });
+            }
+            // An empty file.
+            (None, None, Some(_)) if !coming.is_begun => {
+                coming.is_begun = true;
+                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+                let origin = download.file.origin();
+                let folder = self.folder();
+                self.jobs.submit(Job::Begin { id, folder, into, name, origin });
+            }
+            // A worker has it.
+            (None, Some(unit), _) => coming.units.push_front(unit),
+            (None, None, _) => {}
+        }
+    }
+
+    /// A file is all there.
+    pub(super) fn finish_download(&mut self, id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64) {
+        self.batches.next.push(Whole { id, incoming, root, mtime });
+        self.finish_next();
+    }
+
+    /// Makes what is there durable, unless the disk is busy with that.
+    fn finish_next(&mut self) {
+        if self.batches.under_way || self.batches.next.is_empty() {
+            return;
+        }
+        self.batches.under_way = true;
+        let count = self.batches.next.len().min(MAX_BATCH);
+        let files = self.batches.next.drain(..count).collect();
+        self.jobs.submit(Job::Finish { files });
+    }
+
+    /// A file of one unit is written, or is not.
+    pub(super) fn on_stored_whole(
+        &mut self,
+        id: u64,
+        stored: Result<(Downloads, Box<Incoming>, Stored), Failure>,
+    ) {
+        match stored {
+            Ok((downloads, incoming, stored)) => {
+                self.downloads.get_or_insert(downloads);
+                self.on_stored(id, incoming, Ok(stored));
+            }
+            Err(failure) => self.give_up_download(id, &failure),
+        }
     }
 
     /// Takes a file back from a worker; when nobody waits for it any more, it is put away.
@@ -289,6 +424,7 @@ impl App {
                 | Stage::Looking
                 | Stage::Ready
                 | Stage::Asked(_)
+                | Stage::Parts(_)
                 | Stage::Parking
                 | Stage::Placing,
             )
@@ -376,7 +512,7 @@ fn open(folder: Folder) -> Result<Downloads, DownloadError> {
     }
 }
 
-/// Puts a whole file in its place; on a worker.
+/// Writes a file whose content is here already; on a worker.
 pub(super) fn place(
     folder: Folder,
     into: &SafeRelPath,
@@ -384,14 +520,14 @@ pub(super) fn place(
     origin: &Origin,
     root: Hash,
     content: &Bytes,
-) -> Result<Finished, Failure> {
+) -> Result<Box<Incoming>, Failure> {
     let (_, mut incoming) = begin(folder, into, name, origin)?;
     if !content.is_empty() && incoming.store(0, std::slice::from_ref(content), &root.0)? != root.0 {
         let message = format!("{} does not hash to what the list said", name.as_str());
         let _ = incoming.discard();
         return Err(Failure { code: ErrorCode::VerifyFailed, message });
     }
-    finish(*incoming, root, origin.mtime_ms)
+    Ok(incoming)
 }
 
 /// Makes a folder; on a worker.
@@ -406,9 +542,32 @@ pub(super) fn store(incoming: &mut Incoming, unit: &Unit) -> Result<Stored, Fail
     Ok(Stored { unit: *unit, value, received: incoming.received(), claim: incoming.claim_due() })
 }
 
-/// Compares the whole and gives the file its name; on a worker.
-pub(super) fn finish(incoming: Incoming, root: Hash, mtime: u64) -> Result<Finished, Failure> {
-    Ok(incoming.finish(&root.0, mtime)?)
+/// Writes a file of one unit; on a worker.
+pub(super) fn store_whole(
+    folder: Folder,
+    into: &SafeRelPath,
+    name: &SafeName,
+    origin: &Origin,
+    unit: &Unit,
+) -> Result<(Downloads, Box<Incoming>, Stored), Failure> {
+    let (downloads, mut incoming) = begin(folder, into, name, origin)?;
+    let stored = store(&mut incoming, unit);
+    match stored {
+        Ok(stored) => Ok((downloads, incoming, stored)),
+        Err(failure) => {
+            // Nothing of it is worth keeping.
+            let _ = incoming.discard();
+            Err(failure)
+        }
+    }
+}
+
+/// Compares files that are there, makes them durable and gives them their names; on a worker.
+pub(super) fn finish(files: Vec<Whole>) -> Vec<(u64, Result<Finished, Failure>)> {
+    let ids = files.iter().map(|whole| whole.id).collect::<Vec<_>>();
+    let files = files.into_iter().map(|Whole { incoming, root, mtime, .. }| (*incoming, root.0, mtime));
+    let outcomes = finish_all(files).into_iter().map(|finished| finished.map_err(Failure::from));
+    ids.into_iter().zip(outcomes).collect()
 }
 
 impl From<DownloadError> for Failure {

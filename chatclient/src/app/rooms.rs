@@ -4,8 +4,9 @@ use super::App;
 use super::errand::Errand;
 use super::facts;
 use crate::notice::{Message, Notice, Person, Room};
+use crate::state::ConsentRule;
 use chatproto::session::{ChatMessage, MemberInfo, Refusal, RoomInfo, RoomKey};
-use chatproto::wire::{Change, DeviceId, ErrorCode, Name, Note, RequestId};
+use chatproto::wire::{Change, DeviceId, ErrorCode, Name, Note, OfferId, RequestId};
 
 /// A question to the server whose answer comes in pages.
 #[derive(Debug)]
@@ -21,6 +22,17 @@ pub(super) enum Answer {
     People(Name, Vec<Person>),
     History(Vec<Message>),
     Found(Vec<Message>),
+    /// Whether somebody who asks for a link is in a room that has a rule.
+    Consent {
+        offer: OfferId,
+        from: Name,
+        rule: ConsentRule,
+        is_there: bool,
+    },
+    /// The devices of the account; of the beginning of the name of one, to revoke it first.
+    Devices {
+        revoke: Option<String>,
+    },
     /// Of a room, or of what somebody may do there: one frame.
     Change,
     /// Whether peers can reach this client.
@@ -30,6 +42,10 @@ pub(super) enum Answer {
 impl Question {
     pub(super) fn new(errand: Errand, answer: Answer) -> Self {
         Self { errand, answer }
+    }
+
+    pub(super) fn into_parts(self) -> (Errand, Answer) {
+        (self.errand, self.answer)
     }
 }
 
@@ -165,8 +181,20 @@ impl App {
     /// Unasked, it is the present state after too many changes; who wants to know asks.
     pub(super) fn on_members(&mut self, request: Option<RequestId>, members: Vec<MemberInfo>, more: bool) {
         let Some(request) = request else { return };
-        if let Some(Question { answer: Answer::People(_, found), .. }) = self.questions.get_mut(&request) {
-            found.extend(members.into_iter().map(facts::person));
+        match self.questions.get_mut(&request).map(|question| &mut question.answer) {
+            Some(Answer::People(_, found)) => found.extend(members.into_iter().map(facts::person)),
+            Some(Answer::Consent { from, is_there, .. }) => {
+                *is_there |= members.iter().any(|member| member.user == *from);
+            }
+            Some(
+                Answer::Rooms(_)
+                | Answer::History(_)
+                | Answer::Found(_)
+                | Answer::Devices { .. }
+                | Answer::Change
+                | Answer::Reach,
+            )
+            | None => {}
         }
         self.answer(request, more);
     }
@@ -193,7 +221,10 @@ impl App {
             Answer::History(history) => Notice::History { history },
             Answer::Found(search) => Notice::Search { search },
             // It is answered by what was changed.
-            Answer::Change | Answer::Reach => return,
+            Answer::Consent { offer, rule, is_there, .. } => {
+                return self.on_asker_sought(offer, rule, is_there);
+            }
+            Answer::Change | Answer::Reach | Answer::Devices { .. } => return,
         };
         self.voice.show(&notice, Some(&errand));
     }
@@ -205,7 +236,12 @@ impl App {
 
     pub(super) fn on_refused(&mut self, request: RequestId, refusal: &Refusal) {
         let Some(question) = self.questions.remove(&request) else { return };
+        let Question { errand, answer } = question;
+        if let Answer::Consent { offer, rule, .. } = answer {
+            // Of a room that cannot be looked into, nobody is known to be there.
+            return self.on_asker_sought(offer, rule, false);
+        }
         let (code, text) = facts::refusal(refusal);
-        self.voice.fail(Some(&question.errand), code, text);
+        self.voice.fail(Some(&errand), code, text);
     }
 }

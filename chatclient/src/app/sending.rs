@@ -5,10 +5,10 @@ use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::meter::Meter;
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
-use crate::share::{self, Outgoing, Seen, Share, ShareError, Skipped};
-use chatproto::peer::{FileInfo, Item, ListId, UnitData, Wanted};
+use crate::share::{self, MAX_VALUES, Outgoing, Seen, Share, ShareError, Skipped};
+use chatproto::peer::{FileInfo, Item, ListId, Part as PeerPart, UnitData, Wanted};
 use chatproto::verify::UnitLog2;
-use chatproto::wire::{EntryKind, ErrorCode, Hash, MAX_INLINE, SafeRelPath};
+use chatproto::wire::{EntryKind, ErrorCode, Hash, MAX_INLINE, SafeName, SafeRelPath};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ const SHOW_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) enum What {
     /// One that it saw in a list.
     Listed(SafeRelPath, Seen),
+    /// One with this hash.
+    Root(Hash),
 }
 
 /// Which units of a file a peer wants.
@@ -80,6 +82,20 @@ pub(super) enum Part {
     Whole,
     /// Those after the ones that it has, of whose values this is the digest.
     After { unit: u64, held: Hash },
+    /// Some, asked for by the hash of the file.
+    Units { first: u64, count: u64, values: bool },
+}
+
+impl What {
+    /// The folder that the file lies in, and its name.
+    fn name(&self, share: &Share) -> Option<(SafeRelPath, SafeName)> {
+        let path = match self {
+            Self::Listed(path, _) => path.clone(),
+            Self::Root(root) => SafeRelPath::new(&share.hashes().path_of(&root.0)?).ok()?,
+        };
+        let folder = path.borrow().parent()?.to_owned();
+        path.borrow().file_name().map(|name| (folder, name.to_owned()))
+    }
 }
 
 /// A folder as a peer may see it.
@@ -154,44 +170,45 @@ impl App {
             Some(held) => Part::After { unit: offset >> unit_log2, held },
             None => Part::Whole,
         };
-        let request = match (wanted, UnitLog2::new(unit_log2), self.share.clone()) {
-            (_, _, None) => Err(ErrorCode::NoShare),
-            // It was not offered in the hello.
-            (Wanted::Root(_), _, _) | (_, Err(_), _) => Err(ErrorCode::NotSupported),
-            (Wanted::Listed { path, size, mtime, .. }, Ok(unit), Some(share)) => {
-                Ok((path, Seen { size, mtime_ms: mtime }, unit, share))
+        let (what, part) = match wanted {
+            Wanted::Listed { path, size, mtime, .. } => {
+                (What::Listed(path, Seen { size, mtime_ms: mtime }), part)
+            }
+            Wanted::Root(root) => (What::Root(root), part),
+            Wanted::Units(root, PeerPart { first, count, values, .. }) => {
+                (What::Root(root), Part::Units { first, count, values })
             }
         };
         let peer = self.links.get_mut(at.0).and_then(|link| link.name().cloned());
-        match (request, peer) {
-            (Ok((path, seen, unit, share)), Some(peer)) => {
-                // A file that was listed has a name.
-                let Some(name) = path.borrow().file_name().map(|name| name.to_owned()) else { return };
-                let folder = path.borrow().parent().map(|folder| folder.to_owned()).unwrap_or_default();
-                let id = self.transfers.next_id();
-                let mut fact = Transfer::new(id, peer, Direction::Out, folder, name);
-                fact.size = Some(seen.size);
-                let now = Instant::now();
-                let upload = Upload {
-                    fact,
-                    outgoing: None,
-                    wanted: 0,
-                    part,
-                    told_at: now,
-                    asked: Some(Asked { share, what: What::Listed(path, seen), unit }),
-                    all_sent: false,
-                    paused: false,
-                    paused_there: false,
-                    stands: false,
-                    shown_at: now,
-                    meter: Meter::new(now),
-                };
-                self.uploads.insert(at, upload);
-                self.queue_upload(at);
-            }
-            (Ok(_), None) => {}
-            (Err(code), _) => self.refuse_file(at, code),
-        }
+        let (Some(share), Ok(unit)) = (self.share.clone(), UnitLog2::new(unit_log2)) else {
+            return self.refuse_file(at, ErrorCode::NoShare);
+        };
+        let named = what.name(&share).zip(peer);
+        // A file that was listed has a name, and a hash that is known belongs to one.
+        let Some(((folder, name), peer)) = named else { return self.refuse_file(at, ErrorCode::Changed) };
+        let id = self.transfers.next_id();
+        let mut fact = Transfer::new(id, peer, Direction::Out, folder, name);
+        fact.size = match &what {
+            What::Listed(_, seen) => Some(seen.size),
+            What::Root(_) => None,
+        };
+        let now = Instant::now();
+        let upload = Upload {
+            fact,
+            outgoing: None,
+            wanted: 0,
+            part,
+            told_at: now,
+            asked: Some(Asked { share, what, unit }),
+            all_sent: false,
+            paused: false,
+            paused_there: false,
+            stands: false,
+            shown_at: now,
+            meter: Meter::new(now),
+        };
+        self.uploads.insert(at, upload);
+        self.queue_upload(at);
     }
 
     /// A slot is free for a file.
@@ -219,7 +236,7 @@ impl App {
         let Some(upload) = self.uploads.get(&at) else { return };
         match (opened, upload.part) {
             (Ok(outgoing), Part::Whole) => self.begin_sending(at, outgoing),
-            (Ok(outgoing), part @ Part::After { .. }) => {
+            (Ok(outgoing), part @ (Part::After { .. } | Part::Units { .. })) => {
                 self.jobs.submit(Job::Hash { at, outgoing, part });
             }
             (Err(code), _) => self.give_up_upload(at, code),
@@ -258,15 +275,34 @@ impl App {
         let Some(upload) = self.uploads.get_mut(&at) else { return };
         let file = outgoing.file();
         let info = FileInfo { size: file.size(), mtime: file.mtime_ms(), root: outgoing.root().map(Hash) };
-        if let Part::After { unit, .. } = upload.part {
-            upload.fact.bytes = (unit << outgoing.layout().unit().get()).min(info.size);
+        let layout = outgoing.layout();
+        upload.fact.size = Some(info.size);
+        let mut values = None;
+        match upload.part {
+            Part::Whole => {}
+            Part::After { unit, .. } => {
+                upload.fact.bytes = (unit << layout.unit().get()).min(info.size);
+            }
+            Part::Units { first, count, values: wanted } => {
+                let start = |unit| layout.range(unit).map_or(info.size, |range| range.start);
+                upload.fact.size = Some(start(first.saturating_add(count)) - start(first));
+                values = outgoing
+                    .values()
+                    .filter(|_| wanted)
+                    .map(|values| values.iter().copied().map(Hash).collect());
+            }
         }
         upload.outgoing = Some(outgoing);
         let Some(link) = self.links.get_mut(at.0) else { return };
         if link.peer.send_file(at.1, info).is_ok() {
+            let values: Option<Vec<Hash>> = values;
+            if let Some(values) = values {
+                // They are as many as the file has units, and were asked for.
+                let _ = link.peer.provide_values(at.1, &values);
+            }
             upload.show_state();
             // Nothing is left to be read.
-            upload.all_sent = upload.fact.bytes == info.size;
+            upload.all_sent = upload.fact.bytes == upload.fact.size.unwrap_or(info.size);
             let all_sent = upload.all_sent;
             self.voice.show(&Notice::Upload(upload.fact()), None);
             if all_sent {
@@ -423,6 +459,7 @@ fn skipped_remark(path: &SafeRelPath, skipped: &[Skipped], total: usize) -> Stri
 pub(super) fn open(share: &Share, what: &What, unit: UnitLog2) -> Result<Box<Outgoing>, ErrorCode> {
     let opened = match what {
         What::Listed(path, seen) => share.open_file(path.borrow(), Some(*seen)),
+        What::Root(root) => share.open_root(&root.0),
     };
     match opened {
         Ok(file) => Ok(Box::new(Outgoing::new(file, unit))),
@@ -436,12 +473,28 @@ pub(super) fn open(share: &Share, what: &What, unit: UnitLog2) -> Result<Box<Out
 
 /// Looks at some of the units that must be known before the file is sent, and tells how many are left; on a worker.
 pub(super) fn hash(outgoing: &mut Outgoing, part: &Part) -> Result<u64, ErrorCode> {
-    let Part::After { unit, held } = part else { return Ok(0) };
-    let left = outgoing.hash_up_to(*unit, HASH_STEP).map_err(|error| code_of(&error))?;
-    if left == 0 {
-        outgoing.go_on_at(*unit, &held.0).map_err(|error| code_of(&error))?;
+    match part {
+        Part::Whole => Ok(0),
+        Part::After { unit, held } => {
+            let left = outgoing.hash_up_to(*unit, HASH_STEP).map_err(|error| code_of(&error))?;
+            if left == 0 {
+                outgoing.go_on_at(*unit, &held.0).map_err(|error| code_of(&error))?;
+            }
+            Ok(left)
+        }
+        Part::Units { first, count, values } => {
+            let units = outgoing.layout().units();
+            if *values && units > MAX_VALUES {
+                return Err(ErrorCode::NotSupported);
+            }
+            let up_to = if *values { units } else { 0 };
+            let left = outgoing.hash_up_to(up_to, HASH_STEP).map_err(|error| code_of(&error))?;
+            if left == 0 {
+                outgoing.limit_to(*first, *count).map_err(|error| code_of(&error))?;
+            }
+            Ok(left)
+        }
     }
-    Ok(left)
 }
 
 /// Reads and hashes the next unit; on a worker.

@@ -33,12 +33,14 @@ pub(super) struct Server {
     known: Vec<SocketAddr>,
     pub(super) trust: Trust,
     /// What the server of this connection showed: to be pinned once it has proved to know the account.
-    shown: Option<Fingerprint>,
+    pub(super) shown: Option<Fingerprint>,
     /// What ties the login to this connection; empty without TLS.
-    binding: Bytes,
+    pub(super) binding: Bytes,
     /// Counts logins, so that a late result of an old one is known as such.
-    attempt: u64,
+    pub(super) attempt: u64,
     login: Option<Box<ClientLogin>>,
+    /// Why this client gave the login up, where it is another reason than the password.
+    gave_up: Option<ErrorCode>,
     /// The login under way shows a ticket.
     by_ticket: bool,
     /// Somebody was let in, once at least.
@@ -60,8 +62,11 @@ pub(super) struct Server {
 /// Which server is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// The one with this certificate. `known` when that comes from an earlier run.
-    Pinned { fingerprint: Fingerprint, known: bool },
+    /// The one with this certificate, or the one that it has announced under this. `known` when that comes from an earlier
+    /// run.
+    Pinned { fingerprint: Fingerprint, next: Option<Fingerprint>, known: bool },
+    /// The one that certificate authorities vouch for, under its name.
+    Authority,
     /// Any, this first time.
     First,
     /// None: its certificate is shown to the user.
@@ -81,6 +86,7 @@ impl Server {
             binding: Bytes::new(),
             attempt: 0,
             login: None,
+            gave_up: None,
             by_ticket: false,
             was_in: false,
             why: String::new(),
@@ -166,8 +172,14 @@ impl App {
             Plaintext::Off => {}
         }
         let tls = match self.server.trust {
-            Trust::Pinned { fingerprint, .. } => ClientTls::pinned(fingerprint),
+            Trust::Pinned { fingerprint, next, .. } => {
+                ClientTls::pinned_to_any([fingerprint].into_iter().chain(next))
+            }
             Trust::First | Trust::Nobody => ClientTls::trust_first(),
+            Trust::Authority => match &self.settings.authority {
+                Some(roots) => ClientTls::by_authority(roots, &self.settings.server.host),
+                None => ClientTls::pinned_to_any([]),
+            },
         };
         tls.map(Security::TlsClient).map_err(|error| error.to_string())
     }
@@ -193,7 +205,7 @@ impl App {
         let server = self.settings.server.to_string();
         let question = format!("{server} was never met. Its certificate is\n  {shown}\nIs it the right one?");
         if self.voice.ui.confirm(&question).unwrap_or(false) {
-            self.server.trust = Trust::Pinned { fingerprint: shown, known: false };
+            self.server.trust = Trust::Pinned { fingerprint: shown, next: None, known: false };
             return self.dial_server();
         }
         let message = format!(
@@ -229,7 +241,7 @@ impl App {
                      {found}. If the server really has a new one, give it with --fingerprint"
                 ),
             ),
-            Trust::Pinned { known: false, .. } | Trust::First | Trust::Nobody => (
+            Trust::Pinned { known: false, .. } | Trust::First | Trust::Nobody | Trust::Authority => (
                 Code::UnknownServer,
                 format!("{server} shows the certificate {found} and not {expected} as it should"),
             ),
@@ -241,10 +253,13 @@ impl App {
 
     /// The server said hello: the first message of the login.
     pub(super) fn begin_login(&mut self, mechanisms: &[Note]) {
+        if self.register_first(mechanisms) {
+            return;
+        }
         let offers = |mechanism| mechanisms.iter().any(|offered| offered.as_str() == mechanism);
         if offers(ticket::MECHANISM)
             && let Some(shown) = self.server.shown
-            && let Some(secret) = self.memory.ticket(&self.settings.user, shown)
+            && let Some(secret) = self.memory.ticket(&self.settings.user, self.ticket_key(shown))
         {
             // This certificate gave the ticket, so it is owed no other proof.
             self.server.by_ticket = self.server.session.login_one_way(ticket::MECHANISM, secret).is_ok();
@@ -270,7 +285,7 @@ impl App {
     }
 
     /// The password, asked for if nobody has said it and somebody can.
-    fn password(&mut self) -> Result<Password, String> {
+    pub(super) fn password(&mut self) -> Result<Password, String> {
         if let Some(password) = &self.settings.password {
             return Ok(password.clone());
         }
@@ -311,14 +326,36 @@ impl App {
         match proof {
             // The connection may have ended meanwhile.
             Ok(proof) => drop(self.server.session.respond(&proof)),
-            Err(error) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
+            Err(ClientLoginError::Refused) => {
+                let text = self.say_who_may_be_there();
+                self.fail_login(ErrorCode::LoginRefused, &text);
+            }
+            Err(
+                error @ (ClientLoginError::Malformed
+                | ClientLoginError::Stretch(_)
+                | ClientLoginError::Scope(_)
+                | ClientLoginError::OutOfMemory),
+            ) => self.fail_login(ErrorCode::LoginRefused, &error.to_string()),
+        }
+    }
+
+    /// What a login that this client gave up may mean: more, where nothing says which certificate is the right one.
+    fn say_who_may_be_there(&self) -> String {
+        let text = ClientLoginError::Refused.to_string();
+        match (self.server.trust, self.server.shown) {
+            (Trust::First | Trust::Nobody | Trust::Pinned { known: false, .. }, Some(shown)) => format!(
+                "{text}. If ID and password are right, somebody may stand in between: the certificate shown is {shown}; compare \
+                 it with what the server printed. Nothing was given away"
+            ),
+            (Trust::First | Trust::Nobody | Trust::Pinned { .. } | Trust::Authority, _) => text,
         }
     }
 
     /// Gives up for a reason that the server does not tell.
-    fn fail_login(&mut self, code: ErrorCode, text: &str) {
+    pub(super) fn fail_login(&mut self, code: ErrorCode, text: &str) {
         if self.server.session.abandon_login(self.clock.now()).is_ok() {
             self.server.why = text.to_owned();
+            self.server.gave_up = Some(code);
             self.server.login = None;
             tracing::debug!(%code, text, "login given up");
         }
@@ -326,7 +363,7 @@ impl App {
 
     /// The login was refused: a person must do something about it.
     pub(super) fn on_login_failed(&mut self, code: ErrorCode, note: &Note) {
-        let (mut code, mut note) = (code, note.as_str());
+        let (mut code, mut note) = (self.server.gave_up.take().unwrap_or(code), note.as_str());
         if std::mem::take(&mut self.server.by_ticket) {
             match self.fall_back_to_password() {
                 Ok(()) => return,
@@ -364,17 +401,6 @@ impl App {
         }
     }
 
-    /// The server has proved to know the account, so its certificate is worth remembering.
-    fn pin(&mut self, shown: Fingerprint) {
-        if self.server.trust == (Trust::Pinned { fingerprint: shown, known: true }) {
-            return;
-        }
-        match self.memory.pin_server(shown) {
-            Ok(()) => self.server.trust = Trust::Pinned { fingerprint: shown, known: true },
-            Err(error) => self.voice.fail(None, Code::State, error.to_string()),
-        }
-    }
-
     /// One of the first rooms was entered, or refused.
     pub(super) fn on_first_room(&mut self) {
         if self.server.told_ready {
@@ -396,6 +422,10 @@ impl App {
             rooms: self.rooms_joined(),
         };
         self.voice.show(&notice, None);
+        if let Some(new) = self.settings.new_password.take() {
+            let errand = self.errands.begin(None);
+            self.change_password(errand, new);
+        }
         self.tell_topics();
         self.refresh_prompt();
     }
@@ -446,7 +476,7 @@ impl App {
                 self.server.session.reconnect_now(now);
                 self.server.returning = Some(errand);
             }
-            State::Connecting | State::Hello | State::Choosing | State::Proving => {
+            State::Connecting | State::Hello | State::Choosing | State::Registering | State::Proving => {
                 self.server.returning = Some(errand);
             }
         }

@@ -1,6 +1,7 @@
 //! Everything that must be there before the first connection, each with its own failure.
 
 use super::App;
+use super::account::Account;
 use super::again::Again;
 use super::clock::Clock;
 use super::errand::Errands;
@@ -12,10 +13,13 @@ use super::links::Links;
 use super::lists::Lists;
 use super::memory::Memory;
 use super::pace::Pace;
+use super::persons::Persons;
 use super::reaching::Reaching;
+use super::receiving::Batches;
 use super::redial::Redial;
 use super::server::{Server, Trust};
-use super::transfers::Transfers;
+use super::sources::Sources;
+use super::transfers::{MAX_SMALL_ACTIVE, Transfers};
 use super::voice::Voice;
 use crate::cli;
 use crate::notice::Code;
@@ -77,9 +81,18 @@ impl App {
             ));
         }
         let trust = trust(&settings, &memory)?;
-        if settings.password.is_none() && !has_ticket(&settings, &memory, trust) {
+        let usage = |error| Failure::new(Code::Usage, error);
+        let needs_none = has_ticket(&settings, &memory, trust) && !settings.change_password;
+        if settings.password.is_none() && settings.register.is_some() {
+            let asked = cli::ask_new_password(&settings.user, &settings.server);
+            settings.password = Some(asked.map_err(usage)?);
+        } else if settings.password.is_none() && !needs_none {
             let asked = cli::ask_password(&settings.user, &settings.server);
-            settings.password = Some(asked.map_err(|error| Failure::new(Code::Usage, error))?);
+            settings.password = Some(asked.map_err(usage)?);
+        }
+        if settings.change_password && settings.new_password.is_none() {
+            let asked = cli::ask_new_password(&settings.user, &settings.server);
+            settings.new_password = Some(asked.map_err(usage)?);
         }
         let identity = memory.identity().map_err(|error| Failure::new(Code::State, error))?;
         let share = settings.share.as_ref().map(Share::open).transpose()?;
@@ -104,10 +117,17 @@ impl App {
         let restored = memory.restored()?;
         let mut config = Config::new(settings.user.clone(), memory.device());
         config.agent = agent();
-        config.capabilities =
-            [Capability::Search, Capability::Tickets, Capability::Probe, Capability::Relay, Capability::Ways]
-                .into_iter()
-                .fold(Capabilities::NONE, Capabilities::with);
+        config.capabilities = [
+            Capability::Search,
+            Capability::Tickets,
+            Capability::Register,
+            Capability::Account,
+            Capability::Probe,
+            Capability::Relay,
+            Capability::Ways,
+        ]
+        .into_iter()
+        .fold(Capabilities::NONE, Capabilities::with);
         config.policy = match settings.relay {
             RelayPolicy::Last => Policy::Any,
             RelayPolicy::Never => Policy::NoRelay,
@@ -125,6 +145,7 @@ impl App {
 
     pub(super) fn new(start: Start, voice: Voice) -> Self {
         let Start { settings, clock, net, jobs, memory, identity, server, rooms, share } = start;
+        let account = Account::new(settings.register.clone());
         let pace = Pace::new(&settings.pace, Instant::now());
         let mut app = Self {
             settings,
@@ -139,6 +160,8 @@ impl App {
             memory,
             identity,
             server,
+            account,
+            persons: Persons::default(),
             rooms_at_start: rooms,
             room: None,
             says: BTreeMap::new(),
@@ -153,11 +176,13 @@ impl App {
             direct: None,
             lists: Lists::default(),
             again: Again::default(),
+            sources: Sources::default(),
             share,
             share_remark: String::new(),
             downloads: None,
             transfers: Transfers::default(),
             uploads: BTreeMap::new(),
+            batches: Batches::default(),
             kept: KeptTransfers::default(),
             gathering: Gathering::default(),
             pace,
@@ -179,8 +204,10 @@ impl App {
     /// How this end of a link is set up.
     pub(super) fn peer_config(&self) -> peer::Config {
         let mut config = peer::Config::new(self.settings.user.clone(), self.memory.device(), agent());
-        config.capabilities =
-            config.capabilities.with(Capability::Resume).with(Capability::Inline).with(Capability::Pace);
+        config.max_transfers = 2 * MAX_SMALL_ACTIVE;
+        config.capabilities = [Capability::Resume, Capability::Sources, Capability::Inline, Capability::Pace]
+            .into_iter()
+            .fold(config.capabilities, Capabilities::with);
         config
     }
 
@@ -212,10 +239,16 @@ fn listen(net: &mut Net, settings: &Settings, identity: &Identity) -> Result<Opt
 
 /// Whom to believe: what the user says now outweighs what was seen before.
 fn trust(settings: &Settings, memory: &Memory) -> Result<Trust, StateError> {
-    let known = memory.known_server()?;
+    if settings.authority.is_some() {
+        return Ok(Trust::Authority);
+    }
+    let known = memory.known_server(&settings.server.to_string())?;
     Ok(match (settings.fingerprint, known) {
-        (Some(fingerprint), known) => Trust::Pinned { fingerprint, known: known == Some(fingerprint) },
-        (None, Some(fingerprint)) => Trust::Pinned { fingerprint, known: true },
+        (Some(fingerprint), Some((known, next))) if known == fingerprint => {
+            Trust::Pinned { fingerprint, next, known: true }
+        }
+        (Some(fingerprint), _) => Trust::Pinned { fingerprint, next: None, known: false },
+        (None, Some((fingerprint, next))) => Trust::Pinned { fingerprint, next, known: true },
         (None, None) if settings.trust_first => Trust::First,
         (None, None) => Trust::Nobody,
     })
@@ -227,7 +260,7 @@ fn has_ticket(settings: &Settings, memory: &Memory, trust: Trust) -> bool {
         Trust::Pinned { fingerprint, .. } => {
             settings.plaintext == Plaintext::Off && memory.ticket(&settings.user, fingerprint).is_some()
         }
-        Trust::First | Trust::Nobody => false,
+        Trust::First | Trust::Nobody | Trust::Authority => false,
     }
 }
 

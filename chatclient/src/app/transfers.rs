@@ -7,6 +7,7 @@ use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::meter::Meter;
 use super::receiving::{self, Coming};
+use super::sources::Pieces;
 use crate::downloads::{Incoming, KeptPart, Origin};
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
 use bytes::Bytes;
@@ -18,6 +19,13 @@ use std::time::{Duration, Instant};
 
 /// Files that come over one link at a time; the others wait here. More would only make each of them slower.
 const MAX_ACTIVE: usize = 4;
+
+/// So many small files beside them, so that a thousand of them do not pay a round trip each, and so that as many can be made
+/// durable together. Each costs an open file at both ends.
+pub(super) const MAX_SMALL_ACTIVE: usize = 256;
+
+/// The largest small file, in bytes: one data frame. All that are active together hold 16 MiB.
+const MAX_SMALL: u64 = 64 * 1024 - 1024;
 
 /// Files that may wait. Answers a script that asks without end.
 pub(super) const MAX_WAITING: usize = 20_000;
@@ -84,6 +92,8 @@ pub(super) enum Stage {
     Asked(LinkTransfer),
     /// Bytes come.
     Coming(LinkTransfer, Coming),
+    /// Its hash is known, and its units come from whoever has them.
+    Parts(Pieces),
     /// The link was lost; what came is being put away.
     Parking,
     /// All bytes came with the list; a worker puts them in their place.
@@ -102,7 +112,7 @@ pub(super) enum Ending {
 pub(super) struct Transfers {
     pub(super) downloads: BTreeMap<u64, Download>,
     /// The downloads that the peers know, by the peers' numbers.
-    asked: BTreeMap<LinkTransfer, u64>,
+    pub(super) asked: BTreeMap<LinkTransfer, u64>,
     /// Downloads that have ended while a worker had their bytes, and whose bytes nobody wants.
     unwanted: BTreeSet<u64>,
     /// Downloads that have ended early and whose bytes are being put away.
@@ -168,10 +178,24 @@ impl Transfers {
 
     fn remove(&mut self, id: u64) -> Option<Download> {
         let download = self.downloads.remove(&id)?;
-        if let Some(at) = download.at() {
+        for at in download.transfers() {
             self.asked.remove(&at);
         }
         Some(download)
+    }
+
+    /// The parts of a download that comes by its hash.
+    pub(super) fn pieces(&mut self, id: u64) -> Option<&mut Pieces> {
+        match &mut self.downloads.get_mut(&id)?.stage {
+            Stage::Parts(pieces) => Some(pieces),
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing => None,
+        }
     }
 
     /// What is to become of bytes that come back from a worker.
@@ -188,18 +212,32 @@ impl Transfers {
         }
     }
 
-    /// Downloads that have begun in some way.
-    fn active_on(&self, link: LinkId) -> usize {
+    /// How many more downloads may begin on a link: small ones, and others.
+    fn room_on(&self, link: LinkId) -> (usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
-        let moves = |it: &&Download| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing);
-        on_link.filter(moves).count()
+        let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing));
+        let (small, large): (Vec<_>, Vec<_>) = active.partition(|download| download.file.is_small());
+        (MAX_SMALL_ACTIVE.saturating_sub(small.len()), MAX_ACTIVE.saturating_sub(large.len()))
     }
 
-    fn next_waiting(&self, link: LinkId) -> Option<u64> {
+    /// The next downloads to begin on a link.
+    fn next_waiting(&self, link: LinkId) -> Vec<u64> {
+        let (mut small, mut large) = self.room_on(link);
         let waits = |download: &&Download| {
             download.link == Some(link) && !download.paused && matches!(download.stage, Stage::Waiting)
         };
-        self.downloads.values().find(waits).map(|download| download.fact.id)
+        let mut next = Vec::new();
+        for download in self.downloads.values().filter(waits) {
+            let room = if download.file.is_small() { &mut small } else { &mut large };
+            if *room > 0 {
+                *room -= 1;
+                next.push(download.fact.id);
+            }
+            if small + large == 0 {
+                break;
+            }
+        }
+        next
     }
 }
 
@@ -247,8 +285,13 @@ impl RemoteFile {
         }
     }
 
+    /// Whether it comes among the many.
+    pub(super) fn is_small(&self) -> bool {
+        self.size <= MAX_SMALL
+    }
+
     /// Whether there can be a part of it.
-    fn has_parts(&self) -> bool {
+    pub(super) fn has_parts(&self) -> bool {
         self.size > u64::from(UnitLog2::DEFAULT.len())
     }
 }
@@ -256,8 +299,27 @@ impl RemoteFile {
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parking | Stage::Placing => None,
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Parts(_)
+            | Stage::Parking
+            | Stage::Placing => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
+        }
+    }
+
+    /// All under which peers know it.
+    pub(super) fn transfers(&self) -> Vec<LinkTransfer> {
+        match &self.stage {
+            Stage::Parts(pieces) => pieces.transfers().collect(),
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing => self.at().into_iter().collect(),
         }
     }
 
@@ -356,9 +418,7 @@ impl App {
 
     /// Begins waiting files as far as there is room.
     pub(super) fn start_downloads(&mut self, link: LinkId) {
-        while self.transfers.active_on(link) < MAX_ACTIVE
-            && let Some(id) = self.transfers.next_waiting(link)
-        {
+        for id in self.transfers.next_waiting(link) {
             let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
             if download.file.has_parts() && download.found.is_none() {
                 download.stage = Stage::Looking;
@@ -395,6 +455,11 @@ impl App {
 
     /// `false` when nothing can be asked for on this link now.
     fn ask_for(&mut self, id: u64) -> bool {
+        let Some(download) = self.transfers.downloads.get(&id) else { return true };
+        if let Some(root) = self.comes_in_parts(download) {
+            self.begin_parts(id, root);
+            return true;
+        }
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return true };
         let at = download.found.as_ref().map_or_else(Resume::default, |found| resume_at(found));
         let link = download.link.and_then(|id| Some((id, self.links.get_mut(id)?)));
@@ -423,7 +488,9 @@ impl App {
                 download.stage = Stage::Waiting;
                 false
             }
-            Err(FetchError::Resume(_) | FetchError::NoResume | FetchError::UsedUp) => {
+            Err(
+                FetchError::Resume(_) | FetchError::NoResume | FetchError::NoSources | FetchError::UsedUp,
+            ) => {
                 self.fail_download(id, Code::LinkLost, None);
                 true
             }
@@ -493,10 +560,11 @@ impl App {
         let id = download.fact.id;
         let stage = std::mem::replace(&mut download.stage, Stage::Waiting);
         let (incoming, is_out) = match stage {
-            Stage::Coming(_, Coming { incoming, .. }) => {
-                let is_out = incoming.is_none();
+            Stage::Coming(_, Coming { incoming, is_begun, .. }) => {
+                let is_out = is_begun && incoming.is_none();
                 (incoming, is_out)
             }
+            Stage::Parts(Pieces { incoming, is_out, .. }) => (incoming, is_out),
             Stage::Looking | Stage::Parking => (None, true),
             Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => {
                 (download.found.take(), false)
@@ -596,30 +664,41 @@ impl App {
     }
 
     fn cancel_on_link(&mut self, id: u64, code: ErrorCode) {
-        let at = self.transfers.downloads.get(&id).and_then(Download::at);
-        if let Some((link, transfer)) = at
-            && let Some(link) = self.links.get_mut(link)
-        {
-            // It has ended already when this fails.
-            let _ = link.peer.cancel(transfer, code);
+        let transfers = self.transfers.downloads.get(&id).map(Download::transfers).unwrap_or_default();
+        for (link, transfer) in transfers {
+            if let Some(link) = self.links.get_mut(link) {
+                // It has ended already when this fails.
+                let _ = link.peer.cancel(transfer, code);
+            }
         }
     }
 
     /// Every download over a link that has ended waits for another one, unless none can come.
     pub(super) fn park_downloads_of(&mut self, link: LinkId) {
-        let of_link = |(id, download): (&u64, &Download)| (download.link == Some(link)).then_some(*id);
+        let of_link = |(id, download): (&u64, &Download)| {
+            // What comes in parts has lost some by now, and goes on with what other peers have.
+            let is_here = download.link == Some(link) && !matches!(download.stage, Stage::Parts(_));
+            is_here.then_some(*id)
+        };
         let ids = self.transfers.downloads.iter().filter_map(of_link).collect::<Vec<_>>();
-        let is_last_chance = self.input_ended.is_some() && !self.settings.stay;
         for id in ids {
-            if is_last_chance || self.ending.is_some() {
-                self.fail_download(id, Code::LinkLost, None);
-            } else {
+            if self.may_wait() {
                 self.park_download(id);
+            } else {
+                self.fail_download(id, Code::LinkLost, None);
             }
         }
+        self.sources.forget(link);
+        self.plan_all();
     }
 
-    fn park_download(&mut self, id: u64) {
+    /// Whether it makes sense to wait for another link.
+    pub(super) fn may_wait(&self) -> bool {
+        let is_last_chance = self.input_ended.is_some() && !self.settings.stay;
+        !is_last_chance && self.ending.is_none()
+    }
+
+    pub(super) fn park_download(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
         download.link = None;
         download.fact.state = TransferState::Waiting;
@@ -629,13 +708,17 @@ impl App {
             // It has all its bytes and needs no link.
             return;
         }
-        if let Some(at) = download.at() {
+        for at in download.transfers() {
             self.transfers.asked.remove(&at);
         }
         self.voice.show(&download.notice(), Some(&download.errand));
         let stage = std::mem::replace(&mut download.stage, Stage::Parking);
         let incoming = match stage {
-            Stage::Coming(_, Coming { incoming, .. }) => incoming,
+            Stage::Coming(_, Coming { is_begun: false, .. }) => {
+                download.stage = Stage::Waiting;
+                return;
+            }
+            Stage::Coming(_, Coming { incoming, .. }) | Stage::Parts(Pieces { incoming, .. }) => incoming,
             // Nothing has begun.
             Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing if download.found.is_none() => {
                 download.stage = Stage::Waiting;

@@ -57,6 +57,11 @@ pub(super) fn from_file(path: &Path) -> Result<Zeroizing<String>, PasswordFileEr
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// The password in the first line of a file.
+pub(crate) fn new_from_file(path: &Path) -> Result<Password, ArgsError> {
+    Ok(Password::new(&from_file(path)?)?)
+}
+
 /// Whether somebody is there to be asked.
 pub(super) fn can_ask() -> bool {
     io::stdin().is_terminal()
@@ -71,6 +76,22 @@ pub(crate) fn ask(user: &Name, server: &ServerAddr) -> Result<Password, ArgsErro
         .map(Zeroizing::new)
         .map_err(ArgsError::Ask)?;
     Ok(Password::new(&typed)?)
+}
+
+/// A password that is new, typed twice.
+pub(crate) fn ask_new(user: &Name, server: &ServerAddr) -> Result<Password, ArgsError> {
+    if !can_ask() {
+        return Err(ArgsError::NoPassword);
+    }
+    let prompt = |again: &str| {
+        let text = format!("new password of {} at {server}{again}: ", user.as_str());
+        rpassword::prompt_password(text).map(Zeroizing::new).map_err(ArgsError::Ask)
+    };
+    let first = prompt("")?;
+    if *first != *prompt(", again")? {
+        return Err(ArgsError::Differ);
+    }
+    Ok(Password::new(&first)?)
 }
 
 const LINE_END: &[u8] = b"\r\n";

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use chatnet::{Fingerprint, FingerprintError};
+use chatproto::wire::Note;
 
 use crate::settings::{DEFAULT_PORT, ServerAddr};
 
@@ -14,6 +15,8 @@ pub struct Server {
     pub addr: ServerAddr,
     /// The certificate that it must show, if the invite says so.
     pub fingerprint: Option<Fingerprint>,
+    /// The code of the invitation, if there is one.
+    pub invite: Option<Note>,
 }
 
 /// Why a text names no server.
@@ -32,11 +35,14 @@ pub enum ServerError {
     #[error("an invite has no fragment (#)")]
     Fragment,
     /// A parameter that is not known, or has no value.
-    #[error("an invite has one parameter, fp=sha256:HEX, not {0:?}")]
+    #[error("an invite has the parameters fp=sha256:HEX and invite=CODE, not {0:?}")]
     Parameter(String),
     /// The same parameter twice.
     #[error("an invite has its fp only once")]
     TwoFingerprints,
+    /// The same code twice, or none that can be one.
+    #[error("an invite has one code, of letters, digits and dashes")]
+    Code,
     /// The fingerprint is none.
     #[error("{0}")]
     Fingerprint(FingerprintError),
@@ -69,7 +75,7 @@ impl FromStr for Server {
         match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("chat") => invite(rest),
             Some((scheme, _)) => Err(ServerError::Scheme(scheme.to_owned())),
-            None => Ok(Self { addr: address(text)?, fingerprint: None }),
+            None => Ok(Self { addr: address(text)?, fingerprint: None, invite: None }),
         }
     }
 }
@@ -88,9 +94,20 @@ fn invite(rest: &str) -> Result<Server, ServerError> {
         return Err(ServerError::Path(format!("/{path}")));
     }
     let mut fingerprint = None;
+    let mut invite = None;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let Some(("fp", value)) = parameter.split_once('=') else {
-            return Err(ServerError::Parameter(parameter.to_owned()));
+        let value = match parameter.split_once('=') {
+            Some(("fp", value)) => value,
+            Some(("invite", value)) => {
+                let is_code = |c: char| c.is_ascii_alphanumeric() || c == '-';
+                let code = Some(value).filter(|value| !value.is_empty() && value.chars().all(is_code));
+                let code = code.and_then(|value| Note::new(value).ok()).ok_or(ServerError::Code)?;
+                if invite.replace(code).is_some() {
+                    return Err(ServerError::Code);
+                }
+                continue;
+            }
+            Some(_) | None => return Err(ServerError::Parameter(parameter.to_owned())),
         };
         // Of its characters only the colon is ever percent-encoded by what passes links on.
         let value = value.replace("%3A", ":").replace("%3a", ":");
@@ -99,7 +116,7 @@ fn invite(rest: &str) -> Result<Server, ServerError> {
             return Err(ServerError::TwoFingerprints);
         }
     }
-    Ok(Server { addr: address(authority)?, fingerprint })
+    Ok(Server { addr: address(authority)?, fingerprint, invite })
 }
 
 /// `host`, `host:port`, `[v6]`, `[v6]:port`, or an IPv6 address alone.
@@ -193,6 +210,17 @@ mod tests {
             format!("chat://[::1]/?fp={}", HEX.to_uppercase()),
         ] {
             assert_eq!(text.parse::<Server>().unwrap().fingerprint, Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn invites_carry_the_code_to_register_with() {
+        let link = format!("chat://host/?fp=sha256:{HEX}&invite=k7fq-2m9d");
+        let server: Server = link.parse().unwrap();
+        assert_eq!(server.invite.unwrap().as_str(), "k7fq-2m9d");
+        assert!(server.fingerprint.is_some());
+        for wrong in ["chat://host/?invite=", "chat://host/?invite=a b", "chat://host/?invite=a&invite=a"] {
+            assert_eq!(wrong.parse::<Server>(), Err(ServerError::Code), "{wrong}");
         }
     }
 

@@ -4,7 +4,8 @@ use chatproto::session::Order;
 use chatproto::wire::path::RelPathError;
 use chatproto::wire::{Action, Name, NameRef, Note, SafeRelPath, Text, WireError};
 
-use super::{Command, Picks};
+use super::{Command, ConsentWhom, Picks};
+use crate::state::ConsentRule;
 use std::collections::BTreeSet;
 
 /// So many numbers one command may name. Bounds what a range like `1-4000000000` can cost; `all` is not bounded by it.
@@ -136,6 +137,16 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/reach", "/reach", "ask the server whether peers can reach you, and why not"),
     help("/hangup", "/hangup USER", "end a direct link"),
     help("/direct", "/direct USER", "leave the server together and go on over the link alone"),
+    help("/verify", "/verify USER [CODE]", "show the code to compare with somebody, or check theirs"),
+    help("/trust", "/trust USER", "accept that a device of theirs has another key than before"),
+    help(
+        "/consent",
+        "/consent [WHOM RULE]",
+        "who gets a link unasked: USER or #ROOM, always|ask|never|default",
+    ),
+    help("/devices", "/devices", "show the devices that your account logged in with"),
+    help("/revoke", "/revoke DEVICE", "end a device's sessions; the beginning of its name will do"),
+    help("/passwd", "/passwd FILE", "change your password to the first line of a file"),
     help("/server", "/server", "come back to the server and catch up"),
     help("/help", "/help", "show this"),
     help("/quit", "/quit", "end the program"),
@@ -214,6 +225,13 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         "/reach" => words.nothing_more(Command::Reach)?,
         "/hangup" => Command::Hangup { user: words.only_name("the name of a person")? },
         "/direct" => Command::Direct { user: words.only_name("the name of a person")? },
+        "/trust" => Command::Trust { user: words.only_name("the name of a person")? },
+        "/verify" => words.verify()?,
+        "/consent" => words.consent()?,
+        "/devices" => words.nothing_more(Command::Devices)?,
+        "/revoke" => words.device()?,
+        "/passwd" if words.rest.is_empty() => return Err(words.missing("a file with the new password")),
+        "/passwd" => Command::Passwd { file: words.rest.into() },
         "/server" => words.nothing_more(Command::Server)?,
         "/help" => words.nothing_more(Command::Help)?,
         "/quit" => words.nothing_more(Command::Quit)?,
@@ -410,6 +428,56 @@ impl Words<'_> {
             return Err(self.missing("an id"));
         }
         digits(word).ok_or_else(|| CommandError::Number { text: word.to_owned(), what: "id" })
+    }
+
+    /// `USER`, maybe a code of digits.
+    fn verify(&self) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        if word.is_empty() {
+            return Err(self.missing("the name of a person"));
+        }
+        let user = name(word)?;
+        if !rest.chars().all(|c| c.is_ascii_digit() || c == ' ' || c == '-') {
+            return Err(CommandError::Number { text: rest.to_owned(), what: "code of digits" });
+        }
+        Ok(Command::Verify { user, code: Some(rest.to_owned()).filter(|code| !code.is_empty()) })
+    }
+
+    /// Nothing, or `USER` or `#ROOM`, and a rule.
+    fn consent(&self) -> Result<Command, CommandError> {
+        let (whom, rest) = split_word(self.rest);
+        if whom.is_empty() {
+            return Ok(Command::Consent { change: None });
+        }
+        let whom = match whom.strip_prefix('#') {
+            Some(room) => ConsentWhom::Room(name(room)?),
+            None => ConsentWhom::Person(name(whom)?),
+        };
+        let (word, rest) = split_word(rest);
+        self.no_more(rest)?;
+        let rule = match word {
+            "always" => Some(ConsentRule::Always),
+            "ask" => Some(ConsentRule::Ask),
+            "never" => Some(ConsentRule::Never),
+            "default" => None,
+            _ => return Err(self.missing("always, ask, never or default")),
+        };
+        Ok(Command::Consent { change: Some((whom, rule)) })
+    }
+
+    fn device(&self) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        self.no_more(rest)?;
+        if word.is_empty() {
+            return Err(self.missing("the beginning of a device's name"));
+        }
+        if !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(CommandError::Number {
+                text: word.to_owned(),
+                what: "name of a device, in hex digits",
+            });
+        }
+        Ok(Command::Revoke { device: word.to_ascii_lowercase() })
     }
 
     /// `ID...`, where an id may be a range, or `all`.

@@ -361,11 +361,17 @@ pub fn finish_all(
         .into_iter()
         .map(|(incoming, expected, mtime_ms)| (incoming.verify(&expected), mtime_ms))
         .collect();
+    // All at once on their way to the disk, so that the flushes that follow mostly find it done.
+    for (verified, mtime_ms) in &verified {
+        if let Ok((partial, _)) = verified {
+            partial.begin_flush(*mtime_ms);
+        }
+    }
     let flushed: Vec<_> = verified
         .into_iter()
-        .map(|(verified, mtime_ms)| {
+        .map(|(verified, _)| {
             let (partial, finished) = verified?;
-            partial.flush(mtime_ms)?;
+            partial.flush()?;
             Ok((partial, finished))
         })
         .collect();

@@ -77,8 +77,12 @@ impl Downloads {
         size: u64,
     ) -> Result<Partial, DownloadError> {
         self.check_room(size)?;
-        let dir = self.make_folder(folder)?;
-        Partial::create(Arc::new(dir), self.path.join(folder.as_str()), name.to_owned(), size)
+        // One handle for the many files that lie right in it.
+        let dir = match folder.components().next() {
+            None => Arc::clone(&self.root),
+            Some(_) => Arc::new(self.make_folder(folder)?),
+        };
+        Partial::create(dir, self.path.join(folder.as_str()), name.to_owned(), size)
     }
 
     /// Makes a folder, with those above it, unless it is there.

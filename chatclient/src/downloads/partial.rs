@@ -17,6 +17,9 @@ use std::time::{Duration, UNIX_EPOCH};
 /// So many numbered variants of a taken name are tried; bounds what a peer that sends one name for ever can cost.
 pub const MAX_COPIES: u32 = 9_999;
 
+/// Files up to this size, in bytes, are sent to the disk together; larger ones were written back on their way.
+const SMALL: u64 = 1024 * 1024;
+
 /// So many random tags are tried for a temporary name; a second one is hardly ever needed.
 const MAX_TAGS: u32 = 16;
 
@@ -247,7 +250,8 @@ impl Partial {
     /// [`DownloadError::Incomplete`] when bytes at its end were never written, [`DownloadError::TooManyCopies`],
     /// [`DownloadError::DiskFull`] or [`DownloadError::Io`].
     pub fn finish(self, mtime_ms: u64) -> Result<PathBuf, DownloadError> {
-        self.flush(mtime_ms)?;
+        self.begin_flush(mtime_ms);
+        self.flush()?;
         let path = self.place()?;
         handle::sync(&self.dir).map_err(|error| self.failed("write", error))?;
         self.forget_record();
@@ -275,14 +279,21 @@ impl Partial {
         }
     }
 
-    /// Gives the file its time and makes it durable.
-    pub(super) fn flush(&self, mtime_ms: u64) -> Result<(), DownloadError> {
+    /// Gives the file its time and starts to write it to the disk, without waiting for that.
+    pub(super) fn begin_flush(&self, mtime_ms: u64) {
         // A time beyond what the system can tell is one that nobody meant.
         let mtime = UNIX_EPOCH.checked_add(Duration::from_millis(mtime_ms)).filter(|_| mtime_ms > 0);
         if let Some(mtime) = mtime {
             // Not worth losing a verified file over, where the file system has a narrower range.
             let _ = self.file.set_modified(mtime);
         }
+        if self.size <= SMALL {
+            start_write_back(&self.file);
+        }
+    }
+
+    /// Makes the file durable.
+    pub(super) fn flush(&self) -> Result<(), DownloadError> {
         self.file.sync_all().map_err(|error| self.failed("write", error))?;
         let received = self.file.metadata().map_err(|error| self.failed("look at", error))?.len();
         if received != self.size {
@@ -310,6 +321,16 @@ impl Partial {
         DownloadError::from_io(action, self.path(), source)
     }
 }
+
+/// A file whose pages are not needed is written back at once, in the background.
+#[cfg(target_os = "linux")]
+fn start_write_back(file: &File) {
+    // It is an advice: what it does not do, the flush will.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start_write_back(_: &File) {}
 
 /// Flushes the folder of each file that has its name, each folder once.
 pub(super) fn sync_folders(placed: &mut [Result<(Partial, Finished), DownloadError>]) {

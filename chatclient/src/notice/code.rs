@@ -155,8 +155,15 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
     use ErrorCode as E;
     match code {
         E::Version | E::UnknownMechanism => ExitStatus::Connect,
-        E::LoginRefused | E::AccountRemoved => ExitStatus::Login,
-        E::NoSuchRoom
+        E::LoginRefused
+        | E::AccountRemoved
+        | E::RegistrationClosed
+        | E::NameTaken
+        | E::BadInvite
+        | E::TooManyAttempts
+        | E::WrongPassword => ExitStatus::Login,
+        E::NoSuchDevice
+        | E::NoSuchRoom
         | E::NoSuchUser
         | E::Offline
         | E::NoSuchPath

@@ -161,8 +161,8 @@ fn peers_and_links() {
         (LinkPath::Relay, "relay"),
     ] {
         check(
-            &Notice::PeerConnected { peer: name("bob"), device: device(), path },
-            &json!({"event": "peer_connected", "peer": "bob", "device": DEVICE, "path": word}),
+            &Notice::PeerConnected { peer: name("bob"), device: device(), path, verified: false },
+            &json!({"event": "peer_connected", "peer": "bob", "device": DEVICE, "path": word, "verified": false}),
         );
     }
     check(
@@ -182,20 +182,27 @@ fn peers_and_links() {
         &Notice::PeerMessage { peer: name("bob"), text: Text::new("psst").unwrap() },
         &json!({"event": "peer_message", "peer": "bob", "text": "psst"}),
     );
-    let waiting =
-        Peer { peer: name("bob"), state: PeerState::Waiting, device: None, path: None, id: Some(4) };
+    let waiting = Peer {
+        peer: name("bob"),
+        state: PeerState::Waiting,
+        device: None,
+        path: None,
+        id: Some(4),
+        verified: false,
+    };
     let standing = Peer {
         peer: name("carol"),
         state: PeerState::Connected,
         device: Some(device()),
         path: Some(LinkPath::Direct),
         id: None,
+        verified: true,
     };
     check(
         &Notice::Peers { peers: vec![waiting, standing] },
         &json!({"event": "peers", "peers": [
             {"peer": "bob", "state": "waiting", "id": "4"},
-            {"peer": "carol", "state": "connected", "device": DEVICE, "path": "direct"},
+            {"peer": "carol", "state": "connected", "device": DEVICE, "path": "direct", "verified": true},
         ]}),
     );
 }

@@ -6,10 +6,11 @@
 //! |---|---|---|
 //! | `lock` | the pid of the client that holds the lock | at open |
 //! | `device.json` | the device id and the mark up to which its counters may be used | flushed, once in 1,000 says |
-//! | `known_server` | the fingerprint to which the server is pinned | flushed, at first contact |
+//! | `known_servers` | the certificates to which the server is pinned | flushed, at first contact, and when it announces another |
 //! | `server_log` | which log of the server the cursors belong to | flushed, when it is another one |
 //! | `ticket.json` | the session ticket, which logs in without the password until it expires | flushed, when one is given |
-//! | `peers.json` | the link keys of other people's devices | flushed, when a new one is met |
+//! | `peers.json` | the link keys of other people's devices, and which of them were compared | flushed, when a new one is met |
+//! | `consent.json` | who gets a link without a question, or never | flushed, at each change |
 //! | `hashes` | the hashes of shared files | appended, not flushed |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
 //! | `wanted` | the files that are still to be fetched | appended, not flushed |
@@ -18,6 +19,7 @@
 //! the process at any moment; a power cut may cost its last lines, which costs no correctness: a cursor that is
 //! behind is caught up, and an acknowledgement that is lost means one harmless repetition.
 
+mod consent;
 mod device;
 mod error;
 mod folder;
@@ -32,6 +34,7 @@ mod pin;
 mod ticket;
 mod wanted;
 
+pub use consent::{Consent, ConsentFor, ConsentRule, MAX_CONSENT_RULES};
 pub use device::{COUNTER_BLOCK, DEVICE_ID_BYTES, Device};
 pub use error::StateError;
 pub use hashes::{FileId, HashFile, MAX_HASHES, RememberedHash};
@@ -39,7 +42,7 @@ pub use journal::{Journal, MAX_PENDING_SAYS, MAX_SAY_BYTES, PendingSay, Replay, 
 pub use location::default_path;
 pub use log_id::LOG_ID_BYTES;
 pub use peers::{KeyCheck, KnownPeers, LINK_KEY_BYTES, MAX_KNOWN_DEVICES};
-pub use pin::FINGERPRINT_BYTES;
+pub use pin::{FINGERPRINT_BYTES, KnownServer};
 pub use ticket::{TICKET_BYTES, Ticket};
 pub use wanted::{MAX_WANTED_FILES, WantedFile, WantedFiles};
 
@@ -90,22 +93,22 @@ impl StateDir {
         Device::load_or_create(&self.folder)
     }
 
-    /// The fingerprint to which this server is pinned, if it was met before.
+    /// What the server at this address is pinned to, if it was met before.
     ///
     /// # Errors
     ///
-    /// [`StateError::Corrupt`] when the file is there and holds no fingerprint.
-    pub fn known_server(&self) -> Result<Option<[u8; FINGERPRINT_BYTES]>, StateError> {
-        pin::load(&self.folder)
+    /// [`StateError::Corrupt`] when the file is there and has a line that is none.
+    pub fn known_server(&self, address: &str) -> Result<Option<KnownServer>, StateError> {
+        pin::load(&self.folder, address)
     }
 
-    /// Pins the server to a fingerprint, in place of an earlier one.
+    /// Pins the server at this address, in place of an earlier pin.
     ///
     /// # Errors
     ///
     /// [`StateError::Io`] when it cannot be written.
-    pub fn pin_server(&self, fingerprint: &[u8; FINGERPRINT_BYTES]) -> Result<(), StateError> {
-        pin::store(&self.folder, fingerprint)
+    pub fn pin_server(&self, address: &str, server: KnownServer) -> Result<(), StateError> {
+        pin::store(&self.folder, address, server)
     }
 
     /// The log of the server that the cursors in the journal belong to, if it was met before.
@@ -160,6 +163,15 @@ impl StateDir {
     /// [`StateError::Corrupt`] when the file is there and unreadable.
     pub fn known_peers(&self) -> Result<KnownPeers, StateError> {
         KnownPeers::load(&self.folder)
+    }
+
+    /// Who gets a link without a question, or never.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] when the file is there and unreadable.
+    pub fn consent(&self) -> Result<Consent, StateError> {
+        Consent::load(&self.folder)
     }
 
     /// The files that are still to be fetched. Open it once: two would write over each other.

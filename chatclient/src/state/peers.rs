@@ -43,6 +43,9 @@ type Users = BTreeMap<String, BTreeMap<String, Stored>>;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {
     key: String,
+    /// The user has compared codes with its owner.
+    #[serde(default)]
+    verified: bool,
 }
 
 impl KnownPeers {
@@ -96,8 +99,34 @@ impl KnownPeers {
             return Err(StateError::Full { path, what: "known devices", limit: MAX_KNOWN_DEVICES });
         }
         let mut users = self.users.clone();
-        let stored = Stored { key: hex::encode(key) };
+        let stored = Stored { key: hex::encode(key), verified: false };
         users.entry(user.to_owned()).or_default().insert(hex::encode(device), stored);
+        self.save(users)
+    }
+
+    /// Remembers that the key of a device was compared and is right; a later key of the device is not.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when it cannot be written. Nothing, when the device was never met.
+    pub fn verify(&mut self, user: &str, device: &[u8; DEVICE_ID_BYTES]) -> Result<(), StateError> {
+        let mut users = self.users.clone();
+        let stored = users.get_mut(user).and_then(|devices| devices.get_mut(&hex::encode(device)));
+        let Some(stored) = stored.filter(|stored| !stored.verified) else { return Ok(()) };
+        stored.verified = true;
+        self.save(users)
+    }
+
+    /// The devices of somebody: each with its key, and whether that was compared.
+    #[must_use]
+    pub fn devices(&self, user: &str) -> Vec<([u8; DEVICE_ID_BYTES], [u8; LINK_KEY_BYTES], bool)> {
+        let devices = self.users.get(user).into_iter().flatten();
+        let decoded = devices
+            .map(|(device, stored)| Some((hex::decode(device)?, hex::decode(&stored.key)?, stored.verified)));
+        decoded.flatten().collect()
+    }
+
+    fn save(&mut self, users: Users) -> Result<(), StateError> {
         let mut text = serde_json::to_string_pretty(&users)
             .map_err(|error| self.folder.failed("write", FILE, error.into()))?;
         text.push('\n');

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{PASSWORD, PATIENCE, Scratch, Server, command_in, signal};
 
 /// How a client is started; begin with [`Options::new`].
+#[derive(Clone)]
 pub struct Options {
     user: String,
     server: String,
@@ -54,6 +55,14 @@ impl Options {
     pub fn password(mut self, file: &Path) -> Self {
         if let Some(at) = self.args.iter().position(|arg| arg == "--password-file") {
             self.args[at + 1] = file.into();
+        }
+        self
+    }
+
+    /// Another state directory: another device of the same user.
+    pub fn state(mut self, dir: &Path) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--state") {
+            self.args[at + 1] = dir.into();
         }
         self
     }
@@ -199,6 +208,12 @@ impl Client {
     pub fn others(&mut self) -> &[Value] {
         self.seen.extend(self.events.try_iter());
         &self.seen
+    }
+
+    /// Forgets what came so far and was not waited for.
+    pub fn forget(&mut self) {
+        self.others();
+        self.seen.clear();
     }
 
     /// Ends the input, as a script that has said everything does.

@@ -77,6 +77,11 @@ impl Server {
         }
     }
 
+    /// Has it read its settings and certificate again.
+    pub fn reload(&self) {
+        signal(&self.child, "-HUP");
+    }
+
     /// Stops it the polite way and waits for its end.
     pub fn stop(mut self) {
         signal(&self.child, "-TERM");

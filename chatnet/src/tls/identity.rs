@@ -115,6 +115,23 @@ impl Identity {
         Self::from_pem(&fs::read_to_string(path).map_err(|error| at(path, error))?)
     }
 
+    /// Reads a certificate chain and its key from a PEM file each, as certificate authorities hand them out.
+    ///
+    /// # Errors
+    /// [`IdentityError::Exposed`] when others may read the key; the other variants when a file cannot be read or the two do
+    /// not belong together.
+    pub fn load_pair(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let mode = fs::metadata(key).map_err(|error| at(key, error))?.permissions().mode() & 0o7777;
+        if mode & 0o007 != 0 {
+            return Err(IdentityError::Exposed { path: key.to_owned(), mode });
+        }
+        let certificate = fs::read_to_string(certificate).map_err(|error| at(certificate, error))?;
+        let key = fs::read_to_string(key).map_err(|error| at(key, error))?;
+        Self::from_pem(&format!("{certificate}\n{key}"))
+    }
+
     /// Writes the identity to a new file with mode 0600, durably and all at once: after a crash the file is there whole
     /// or not at all.
     ///

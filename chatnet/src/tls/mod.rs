@@ -1,6 +1,7 @@
 //! All that knows rustls: settings, certificate checks, identities and sessions. TLS 1.3 only, without resumption,
 //! so that each connection proves again who it is.
 
+mod authorities;
 mod identity;
 mod session;
 mod settings;
@@ -8,6 +9,7 @@ mod verify;
 
 use crate::{Fingerprint, LinkKey};
 
+pub use authorities::{Authorities, AuthoritiesError};
 pub use identity::{Identity, IdentityError};
 pub(crate) use session::{MAX_SLICES, Received, Session};
 pub use settings::{ClientTls, ServerTls};

@@ -42,9 +42,9 @@ impl Session {
             Security::TlsServer(ServerTls(config)) | Security::TlsOrPlain(ServerTls(config)) => {
                 ServerConnection::new(config.clone()).map(Connection::Server)
             }
-            Security::TlsClient(ClientTls(config)) => {
-                ClientConnection::new(config.clone(), ServerName::IpAddress(peer.into()))
-                    .map(Connection::Client)
+            Security::TlsClient(ClientTls { config, name }) => {
+                let name = name.clone().unwrap_or_else(|| ServerName::IpAddress(peer.into()));
+                ClientConnection::new(config.clone(), name).map(Connection::Client)
             }
         }
         .map_err(|error| CloseReason::Tls(error.to_string()))?;

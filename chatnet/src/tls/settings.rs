@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    ClientConfig, Error, InconsistentKeys, ServerConfig, client::Resumption, server::NoServerSessionStorage,
-    version::TLS13,
+    ClientConfig, Error, InconsistentKeys, ServerConfig, client::Resumption, pki_types::ServerName,
+    server::NoServerSessionStorage, version::TLS13,
 };
 
 use super::{
-    Identity, IdentityError,
+    Authorities, Identity, IdentityError,
     verify::{AnyPeer, PROVIDER, Pin, PinnedServer},
 };
 use crate::{Fingerprint, LinkKey};
@@ -19,7 +19,11 @@ pub struct ServerTls(pub(super) Arc<ServerConfig>);
 
 /// The client's side of TLS 1.3. Cheap to clone.
 #[derive(Clone)]
-pub struct ClientTls(pub(super) Arc<ClientConfig>);
+pub struct ClientTls {
+    pub(super) config: Arc<ClientConfig>,
+    /// Under which name a server is known to the authorities.
+    pub(super) name: Option<ServerName<'static>>,
+}
 
 impl ServerTls {
     /// A server that asks its clients for no certificate.
@@ -61,7 +65,33 @@ impl ClientTls {
     /// # Errors
     /// When the library refuses its own settings.
     pub fn pinned(fingerprint: Fingerprint) -> Result<Self, IdentityError> {
-        Self::build(Pin::Certificate(fingerprint), None)
+        Self::pinned_to_any([fingerprint])
+    }
+
+    /// Accepts only the server with one of these very certificates: the present one, and maybe one that it has announced.
+    ///
+    /// # Errors
+    /// When the library refuses its own settings.
+    pub fn pinned_to_any(fingerprints: impl IntoIterator<Item = Fingerprint>) -> Result<Self, IdentityError> {
+        Self::build(Pin::Certificates(fingerprints.into_iter().collect()), None)
+    }
+
+    /// Accepts the server whose certificate one of these authorities has signed for `host`, a name or an address, and whose
+    /// time has not passed. The name goes over the wire in the clear (SNI).
+    ///
+    /// # Errors
+    /// When `host` is neither, or the library refuses the authorities.
+    pub fn by_authority(authorities: &Authorities, host: &str) -> Result<Self, IdentityError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            IdentityError::Certificate(format!("{host:?} is no name of a server: {error}"))
+        })?;
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(unusable)?
+            .with_root_certificates(Arc::clone(&authorities.0))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), name: Some(name) })
     }
 
     /// Accepts any server, for a first contact: the program shows or compares the fingerprint of the
@@ -99,10 +129,10 @@ impl ClientTls {
                 builder.with_client_auth_cert(identity.certificates(), identity.key()).map_err(unusable)?
             }
         };
-        config.resumption = Resumption::disabled();
         // Servers are known by their pins: there is no name to disclose.
         config.enable_sni = false;
-        Ok(Self(Arc::new(config)))
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), name: None })
     }
 }
 

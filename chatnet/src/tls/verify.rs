@@ -29,8 +29,8 @@ pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 pub(super) enum Pin {
     /// The program decides, with what [`TlsInfo`](crate::TlsInfo) tells.
     Any,
-    /// This very certificate.
-    Certificate(Fingerprint),
+    /// One of these very certificates; the first is the one that is told as expected.
+    Certificates(Vec<Fingerprint>),
     /// A certificate with one of these keys.
     Keys(Vec<LinkKey>),
 }
@@ -38,11 +38,12 @@ pub(super) enum Pin {
 impl Pin {
     fn check(&self, peer: PeerCertificate) -> Result<(), Error> {
         let refusal = match self {
-            Self::Certificate(expected) if *expected != peer.fingerprint => {
-                Refusal::Fingerprint { expected: *expected, found: peer.fingerprint }
-            }
+            Self::Certificates(pins) if !pins.contains(&peer.fingerprint) => match pins.first() {
+                Some(expected) => Refusal::Fingerprint { expected: *expected, found: peer.fingerprint },
+                None => return Err(CertificateError::ApplicationVerificationFailure.into()),
+            },
             Self::Keys(keys) if !keys.contains(&peer.link_key) => Refusal::LinkKey { found: peer.link_key },
-            Self::Any | Self::Certificate(_) | Self::Keys(_) => return Ok(()),
+            Self::Any | Self::Certificates(_) | Self::Keys(_) => return Ok(()),
         };
         Err(CertificateError::Other(OtherError(Arc::new(refusal))).into())
     }

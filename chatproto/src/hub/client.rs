@@ -6,6 +6,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::State;
+use super::account::Errand;
 use crate::Instant;
 use crate::conn::{Conn, Limits};
 use crate::wire::{Capabilities, DeviceId, LinkKey, MIN_FRAME, Name, RoomId};
@@ -47,6 +48,8 @@ pub(super) struct Client {
     pub(super) append_bytes: usize,
     /// Questions that the program works on.
     pub(super) requests: u32,
+    /// What is being done with the account.
+    pub(super) account: Option<Errand>,
     /// When the hub looks at its deadlines next; never later than they are.
     pub(super) due: Instant,
     /// Whether the end was told to the program.
@@ -76,6 +79,7 @@ impl Client {
             appends: 0,
             append_bytes: 0,
             requests: 0,
+            account: None,
             is_ended: false,
             is_writable: false,
             is_touched: false,

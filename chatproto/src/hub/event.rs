@@ -118,6 +118,54 @@ pub enum Event {
         /// The mechanism's bytes.
         data: Bytes,
     },
+    /// A stranger asks for an account: answer with [`register_challenge`](super::Hub::register_challenge) or
+    /// [`login_refuse`](super::Hub::login_refuse).
+    RegisterStarted {
+        /// The connection.
+        conn: ConnId,
+        /// The ID that the account is to have.
+        user: Name,
+        /// The code of the invitation, maybe empty.
+        invite: Note,
+        /// The mechanism's bytes.
+        data: Bytes,
+    },
+    /// A registration goes on: make the account and answer with [`registered`](super::Hub::registered), or with
+    /// [`login_refuse`](super::Hub::login_refuse).
+    RegisterFinished {
+        /// The connection.
+        conn: ConnId,
+        /// The mechanism's bytes.
+        data: Bytes,
+    },
+    /// Somebody wants another password: answer with [`password_challenge`](super::Hub::password_challenge) or
+    /// [`account_refuse`](super::Hub::account_refuse). What the same connection began before and has not finished is over.
+    PasswordStarted {
+        /// The connection.
+        conn: ConnId,
+        /// Whose password.
+        user: Name,
+        /// The mechanism's bytes.
+        data: Bytes,
+    },
+    /// The proof of the old password and the new record: answer with
+    /// [`password_changed`](super::Hub::password_changed) or [`account_refuse`](super::Hub::account_refuse).
+    PasswordFinished {
+        /// The connection.
+        conn: ConnId,
+        /// The mechanism's bytes.
+        data: Bytes,
+    },
+    /// Somebody asks for the devices of the account: answer with [`device_list`](super::Hub::device_list) or
+    /// [`account_refuse`](super::Hub::account_refuse).
+    DevicesAsked {
+        /// The connection.
+        conn: ConnId,
+        /// Whose devices.
+        user: Name,
+        /// A device whose sessions and tickets are to end first.
+        revoke: Option<DeviceId>,
+    },
     /// Somebody is logged in.
     LoggedIn {
         /// The connection.

@@ -68,28 +68,37 @@ impl Hub {
         );
         self.events.push_back(Event::LoggedIn { conn: id, user: accept.user.clone(), device, addr });
         self.tell_directs(id, &accept.user);
+        self.send_server_key(id);
         true
     }
 
-    /// Ends a login badly; the error is about the frame that the client sent last. Whatever was wrong with ID or password,
-    /// the code must be [`ErrorCode::LoginRefused`].
+    /// Ends a login or a registration badly; the error is about the frame that the client sent last. Whatever was wrong
+    /// with ID or password of a login, the code must be [`ErrorCode::LoginRefused`].
     pub fn login_refuse(&mut self, id: ConnId, code: ErrorCode, note: &str) -> bool {
+        self.login_refuse_for(id, code, 0, note)
+    }
+
+    /// As [`login_refuse`](Self::login_refuse), with the advice to come back after `retry_after` milliseconds.
+    pub fn login_refuse_for(&mut self, id: ConnId, code: ErrorCode, retry_after: u32, note: &str) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
-        if !matches!(client.state, State::Starting | State::Proving) || client.conn.closing().is_some() {
-            return false;
-        }
         let about = match client.state {
             State::Starting => FrameType::LoginStart,
+            State::Proving => FrameType::LoginResponse,
+            State::Applying => FrameType::RegisterStart,
+            State::Enrolling => FrameType::RegisterFinish,
             State::Hello
             | State::Choosing
             | State::Challenged
-            | State::Proving
+            | State::Admitted
             | State::Open
             | State::Side
-            | State::Relaying => FrameType::LoginResponse,
+            | State::Relaying => return false,
         };
+        if client.conn.closing().is_some() {
+            return false;
+        }
         client.conn.send_error(code, about.number(), 0, note);
-        self.close(id, CloseReason::LoginRefused, note);
+        self.close_for(id, CloseReason::LoginRefused, retry_after, note);
         true
     }
 
@@ -132,9 +141,7 @@ impl Hub {
     }
 
     pub(super) fn on_login_start(&mut self, id: ConnId, start: &LoginStart<'_>) {
-        let is_offered =
-            self.config.mechanisms.as_str().split(' ').any(|name| name == start.mechanism.as_str());
-        if !is_offered {
+        if !self.offers_mechanism(start.mechanism) {
             let about = crate::wire::FrameType::LoginStart.number();
             let note = "this login mechanism is not offered";
             if let Some(client) = self.clients.get_mut(&id) {

@@ -38,6 +38,7 @@
 //!
 //! The calls may come in any order and as often as the program likes.
 
+mod account;
 mod catch_up;
 mod client;
 mod config;
@@ -103,6 +104,8 @@ pub struct Hub {
     /// When to look at a connection's deadlines; never later than they are.
     deadlines: BTreeSet<(Instant, ConnId)>,
     targets: Vec<ConnId>,
+    /// The certificate that the server will show next.
+    server_key: Option<[u8; 32]>,
     deliveries: u64,
     entropy: Box<dyn Entropy + Send>,
     now: Instant,
@@ -150,6 +153,7 @@ impl Hub {
             touched: VecDeque::new(),
             deadlines: BTreeSet::new(),
             targets: Vec::new(),
+            server_key: None,
             deliveries: 0,
             entropy: Box::new(entropy),
             now: Instant::default(),
@@ -236,6 +240,11 @@ impl Hub {
             ToServer::ClientHello(hello) => self.on_hello(id, &hello),
             ToServer::LoginStart(start) => self.on_login_start(id, &start),
             ToServer::LoginResponse(response) => self.on_login_response(id, &response),
+            ToServer::RegisterStart(start) => self.on_register_start(id, &start),
+            ToServer::RegisterFinish(finish) => self.on_register_finish(id, &finish),
+            ToServer::PasswordStart(start) => self.on_password_start(id, &start),
+            ToServer::PasswordFinish(finish) => self.on_password_finish(id, &finish),
+            ToServer::Devices(devices) => self.on_devices(id, &devices),
             ToServer::Say(say) => self.on_say(id, &say),
             ToServer::Join(join) => self.on_join(id, &join),
             ToServer::Leave(leave) => self.on_leave(id, leave.room),

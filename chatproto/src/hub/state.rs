@@ -10,8 +10,21 @@
 //!                                              Open
 //! ```
 //!
+//! Before the login, a stranger may make an account where the operator lets them:
+//!
+//! ```text
+//!             register_start           program: challenge            register_finish
+//!   Choosing ───────────────▶ Applying ──────────────────▶ Admitted ────────────────▶ Enrolling
+//!       ▲                                                                                 │
+//!       └──────────────────────────────── program: registered ────────────────────────────┘
+//! ```
+//!
+//! Who comes for a probe or a relay does not log in:
+//!
+//! ```text
 //!   Hello or Side ── relay ──▶ Relaying ── the other end's relay ──▶ (the program joins the two)
 //!   Hello or Side ── probe ──▶ bye
+//! ```
 //!
 //! From every state a bye, an error of ours, a deadline or the end of the stream leads out.
 
@@ -30,6 +43,12 @@ pub enum State {
     Challenged,
     /// The program works on the client's answer.
     Proving,
+    /// The program works on the start of a registration.
+    Applying,
+    /// Waiting for the record of the new account.
+    Admitted,
+    /// The program makes the account.
+    Enrolling,
     /// Logged in.
     Open,
     /// Came in plaintext where logins need TLS: for probes and relays only.
@@ -40,12 +59,15 @@ pub enum State {
 
 impl State {
     /// Every state in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Hello,
         Self::Choosing,
         Self::Starting,
         Self::Challenged,
         Self::Proving,
+        Self::Applying,
+        Self::Admitted,
+        Self::Enrolling,
         Self::Open,
         Self::Side,
         Self::Relaying,
@@ -60,6 +82,9 @@ impl State {
             Self::Starting => "answering the login",
             Self::Challenged => "waiting for the login response",
             Self::Proving => "checking the login",
+            Self::Applying => "answering the registration",
+            Self::Admitted => "waiting for the new record",
+            Self::Enrolling => "making the account",
             Self::Open => "logged in",
             Self::Side => "waiting for a probe or a relay",
             Self::Relaying => "waiting for the other end",
@@ -75,9 +100,14 @@ impl State {
             ToServer::Probe(_) | ToServer::Relay(_) => matches!(self, Self::Hello | Self::Side),
             ToServer::LoginStart(_) => self == Self::Choosing,
             ToServer::LoginResponse(_) => self == Self::Challenged,
+            ToServer::RegisterStart(_) => self == Self::Choosing,
+            ToServer::RegisterFinish(_) => self == Self::Admitted,
             // The port is announced with the login, and again when it changes.
             ToServer::Announce(_) => matches!(self, Self::Choosing | Self::Open),
-            ToServer::Say(_)
+            ToServer::PasswordStart(_)
+            | ToServer::PasswordFinish(_)
+            | ToServer::Devices(_)
+            | ToServer::Say(_)
             | ToServer::Join(_)
             | ToServer::Leave(_)
             | ToServer::Rooms(_)

@@ -31,6 +31,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+mod account;
 mod client;
 mod password;
 mod record;
@@ -41,6 +42,9 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
+pub use account::{
+    ClientPasswordChange, PasswordChangeError, ServerPasswordChange, accept_registration, offer_registration,
+};
 pub use client::{ClientLogin, ClientLoginError};
 pub use opaque_ke::rand::{CryptoRng, RngCore};
 pub use password::{Password, PasswordError};

@@ -89,6 +89,9 @@ pub enum FetchError {
     /// The ends have not agreed on [`Capability::Resume`](crate::wire::Capability::Resume).
     #[error("the two ends cannot both go on with part of a file")]
     NoResume,
+    /// The ends have not agreed on [`Capability::Sources`](crate::wire::Capability::Sources).
+    #[error("the two ends cannot both send units by their root")]
+    NoSources,
     /// A link has two thousand million numbers for transfers in each direction.
     #[error("the numbers for transfers on this link are used up")]
     UsedUp,
@@ -145,8 +148,24 @@ pub enum SendFileError {
         size: u64,
     },
     /// Nothing remains to be sent but the root, and that was not given.
-    #[error("the other end holds all bytes, so the root must be given")]
+    #[error("the other end holds all bytes, or asked by the root, so the root must be given")]
     NoRoot,
+}
+
+/// Why the values of a file's units are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ValuesError {
+    /// The transfer has ended, has not begun, or the values were not asked for, or were given.
+    #[error("nobody waits for the values of transfer {0}")]
+    NotWanted(TransferId),
+    /// The file has another number of units.
+    #[error("{found} values were given for {expected} units")]
+    Count {
+        /// Units of the file.
+        expected: u64,
+        /// Values given.
+        found: usize,
+    },
 }
 
 /// Why a unit is not accepted from the program.

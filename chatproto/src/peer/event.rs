@@ -135,6 +135,16 @@ pub enum Event {
         /// Its BLAKE3 root, if the other end knows it already.
         root: Option<Hash>,
     },
+    /// Values of units of a file that was asked for by [`fetch_units`](super::Peer::fetch_units): all of them come, in
+    /// order, before the first [`FileData`](Self::FileData). They are worth something once they merge to the root.
+    FileValues {
+        /// The transfer.
+        transfer: TransferId,
+        /// The unit that the first of them is of.
+        first: u64,
+        /// The values.
+        values: Vec<Hash>,
+    },
     /// Bytes of a file: in order, without gaps, never across the end of a unit.
     FileData {
         /// The transfer.
@@ -185,7 +195,7 @@ pub enum Event {
         unit_log2: u8,
         /// First byte wanted, a multiple of the unit.
         offset: u64,
-        /// Digest over the values of the units before `offset`, unless that is 0. If the file's differ, refuse it
+        /// Digest over the values of the units before `offset`, unless that is 0 or some units are asked for by root. If the file's differ, refuse it
         /// with [`ErrorCode::Changed`].
         held: Option<Hash>,
     },
@@ -255,6 +265,7 @@ impl Event {
             | Self::FilePaused { transfer }
             | Self::FileResumed { transfer }
             | Self::FileStarted { transfer, .. }
+            | Self::FileValues { transfer, .. }
             | Self::FileData { transfer, .. }
             | Self::FileUnit { transfer, .. }
             | Self::FileComplete { transfer, .. }

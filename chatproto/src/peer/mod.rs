@@ -86,13 +86,13 @@ use alloc::string::ToString as _;
 pub use config::{Config, Introduction};
 pub use error::{
     FetchError, ListError, NoHello, PaceError, ProvideListError, SayError, SendFileError, TransferError,
-    UnitError,
+    UnitError, ValuesError,
 };
 pub use event::{Closed, Event};
 pub use lists::{Item, ListId, ListedEntry};
 pub use send::{FileInfo, UnitData, Wanted};
 pub use state::State;
-pub use unit::Resume;
+pub use unit::{Part, Resume};
 pub use violation::{ListFault, TransferFault, Violation};
 
 use chat::Chat;
@@ -296,6 +296,8 @@ impl Peer {
             ToPeer::FileRate(rate) => {
                 self.events.push_back(Event::RateWanted { bytes_per_second: rate.bytes_per_second })
             }
+            ToPeer::UnitRequest(request) => self.on_unit_request(request)?,
+            ToPeer::FileValues(values) => self.on_values(&values)?,
         }
         Ok(())
     }
@@ -309,6 +311,9 @@ impl Peer {
                 data.data.0.len() >= 1 << MIN_UNIT_LOG2 && self.downloads.is_open(data.transfer)
             }
             ToPeer::FileUnit(unit) => self.downloads.is_open(unit.transfer),
+            ToPeer::FileValues(values) => {
+                values.values.0.len() >= 1 << MIN_UNIT_LOG2 && self.downloads.is_open(values.transfer)
+            }
             ToPeer::FileEnd(end) => self.downloads.is_open(end.transfer),
             ToPeer::FileDone(done) => self.uploads.is_open(done.transfer),
             ToPeer::Ping(_)
@@ -326,7 +331,8 @@ impl Peer {
             | ToPeer::FileQueued(_)
             | ToPeer::FilePause(_)
             | ToPeer::FileResume(_)
-            | ToPeer::FileRate(_) => false,
+            | ToPeer::FileRate(_)
+            | ToPeer::UnitRequest(_) => false,
         }
     }
 

@@ -8,15 +8,16 @@
 //! ```
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::pace::Pause;
 use super::unit::Units;
-use super::{Event, FetchError, Peer, Resume, TransferError, TransferFault, Violation};
+use super::{Event, FetchError, Part, Peer, Resume, TransferError, TransferFault, Violation};
 use crate::wire::{
     Capability, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued, FileRequest,
-    FileUnit, FrameType, Hash, Source, TransferId,
+    FileUnit, FileValues, FrameType, Hash, Source, TransferId, UNITS_WITH_VALUES, UnitRequest,
 };
 
 /// The files that this end fetches.
@@ -33,6 +34,8 @@ pub(super) struct Downloads {
 struct Download {
     source: Source,
     at: Resume,
+    /// Not the rest of the file, but some units.
+    part: Option<Part>,
     stage: Stage,
     pause: Pause,
 }
@@ -47,6 +50,10 @@ enum Stage {
 #[derive(Debug)]
 struct Coming {
     units: Units,
+    /// The unit after the last that comes.
+    end: u64,
+    /// The unit whose value must come before any data; none if no more have to.
+    next_value: Option<u64>,
     /// Next byte that must come.
     next: u64,
     /// The unit that it belongs to, whose value was not sent yet.
@@ -130,18 +137,48 @@ impl Peer {
         if at.offset > 0 && !self.capabilities.has(Capability::Resume) {
             return Err(FetchError::NoResume);
         }
+        let transfer = self.next_download()?;
+        let Resume { unit_log2, offset, held } = at;
+        self.conn.send(&FileRequest { transfer, source, unit_log2, offset, held });
+        self.downloads.open.insert(
+            transfer,
+            Download { source, at, part: None, stage: Stage::Asked, pause: Pause::default() },
+        );
+        Ok(transfer)
+    }
+
+    /// Asks for some units of the file with this root. Events about it follow as for [`fetch`](Self::fetch), but only for
+    /// these units, and with [`Event::FileValues`] first if the values were wanted; [`Event::FileComplete`] says that these
+    /// units came.
+    ///
+    /// # Errors
+    /// When the link does not stand, the ends have not agreed on [`Capability::Sources`], too many files are on their way, or
+    /// `part` breaks a rule.
+    pub fn fetch_units(&mut self, root: Hash, part: Part) -> Result<TransferId, FetchError> {
+        self.check_open().map_err(FetchError::NotOpen)?;
+        let at = part.check().map_err(FetchError::Resume)?;
+        if !self.capabilities.has(Capability::Sources) {
+            return Err(FetchError::NoSources);
+        }
+        let transfer = self.next_download()?;
+        let Part { unit_log2, first, count, values } = part;
+        let flags = if values { UNITS_WITH_VALUES } else { 0 };
+        self.conn.send(&UnitRequest { transfer, root, unit_log2, first, count, flags });
+        let source = Source::Root(root);
+        self.downloads.open.insert(
+            transfer,
+            Download { source, at, part: Some(part), stage: Stage::Asked, pause: Pause::default() },
+        );
+        Ok(transfer)
+    }
+
+    fn next_download(&mut self) -> Result<TransferId, FetchError> {
         if self.downloads.open.len() >= self.config.max_transfers {
             return Err(FetchError::TooMany { max: self.config.max_transfers });
         }
         let number = self.downloads.next.ok_or(FetchError::UsedUp)?;
         self.downloads.next = number.checked_add(2);
-        let transfer = TransferId(number);
-        let Resume { unit_log2, offset, held } = at;
-        self.conn.send(&FileRequest { transfer, source, unit_log2, offset, held });
-        self.downloads
-            .open
-            .insert(transfer, Download { source, at, stage: Stage::Asked, pause: Pause::default() });
-        Ok(transfer)
+        Ok(TransferId(number))
     }
 
     /// Reports that a unit of [`Event::FileUnit`] is stored, and what its bytes hash to (the value that the `verify`
@@ -233,13 +270,23 @@ impl Peer {
             Source::Number { .. } => None,
             Source::Root(root) => Some(root),
         };
-        if asked_root.is_some() && head.root.is_some() && head.root != asked_root {
+        let is_told = head.root.is_some() || download.part.is_some();
+        if asked_root.is_some() && is_told && head.root != asked_root {
             self.fail_file(transfer, ErrorCode::VerifyFailed);
             return Ok(());
         }
         let units = Units::new(head.size, head.unit_log2);
+        let end = download.part.map_or(units.count(), |part| part.end());
+        if end > units.count() {
+            // The same root has no other size, so one of the two ends is wrong about it.
+            self.fail_file(transfer, ErrorCode::VerifyFailed);
+            return Ok(());
+        }
+        let values = download.part.is_some_and(|part| part.values);
         download.stage = Stage::Coming(Coming {
             units,
+            end,
+            next_value: values.then_some(0),
             next: head.offset,
             unit: units.at(head.offset),
             unstored: BTreeMap::new(),
@@ -256,6 +303,15 @@ impl Peer {
             offset: head.offset,
             root: head.root,
         });
+        Ok(())
+    }
+
+    pub(super) fn on_values(&mut self, values: &FileValues<'_>) -> Result<(), Violation> {
+        let FileValues { transfer, first, values } = *values;
+        let fault = |fault: TransferFault| fault.of(FrameType::FileValues, transfer);
+        let Some(download) = self.downloads.get(FrameType::FileValues, transfer)? else { return Ok(()) };
+        let values = download.coming().and_then(|coming| coming.values(first, values.0)).map_err(fault)?;
+        self.events.push_back(Event::FileValues { transfer, first, values });
         Ok(())
     }
 
@@ -329,7 +385,28 @@ impl Download {
 }
 
 impl Coming {
+    fn values(&mut self, first: u64, bytes: &[u8]) -> Result<Vec<Hash>, TransferFault> {
+        let Some(expected) = self.next_value else {
+            return Err(TransferFault::WrongStage { when: "unless values were asked for and are missing" });
+        };
+        let (values, rest) = bytes.as_chunks();
+        let fault = TransferFault::Values { expected, found: first, len: bytes.len() };
+        let count = u64::try_from(values.len()).unwrap_or(u64::MAX);
+        let next = first.checked_add(count).filter(|&next| next <= self.units.count()).ok_or(fault)?;
+        if first != expected || values.is_empty() || !rest.is_empty() {
+            return Err(fault);
+        }
+        self.next_value = (next < self.units.count()).then_some(next);
+        Ok(values.iter().map(|value| Hash(*value)).collect())
+    }
+
     fn data(&mut self, offset: u64, len: usize) -> Result<(), TransferFault> {
+        if self.next_value.is_some() {
+            return Err(TransferFault::WrongStage { when: "before all values" });
+        }
+        if self.unit >= self.end {
+            return Err(TransferFault::PastUnit { end: self.units.range(self.end).start });
+        }
         if offset != self.next {
             return Err(TransferFault::Offset { expected: self.next, found: offset });
         }
@@ -344,7 +421,7 @@ impl Coming {
     }
 
     fn unit(&mut self, unit: u64, value: Hash) -> Result<(), TransferFault> {
-        if unit != self.unit || unit >= self.units.count() {
+        if unit != self.unit || unit >= self.end {
             return Err(TransferFault::Unit { expected: self.unit, found: unit });
         }
         let missing = self.units.range(unit).end - self.next;
@@ -357,11 +434,11 @@ impl Coming {
     }
 
     fn end(&mut self, root: Hash) -> Result<(), TransferFault> {
-        let missing = self.units.size - self.next;
+        let missing = self.units.range(self.end).start.saturating_sub(self.next);
         if missing > 0 {
             return Err(TransferFault::Early { missing });
         }
-        if self.unit < self.units.count() {
+        if self.unit < self.end || self.next_value.is_some() {
             return Err(TransferFault::WrongStage { when: "before the value of the last unit" });
         }
         self.root = Some(root);

@@ -8,18 +8,19 @@
 //! ```
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
 
 use super::pace::Pause;
 use super::unit::{EMPTY_ROOT, Units};
-use super::{Event, Peer, Resume, SendFileError, TransferFault, UnitError, Violation};
+use super::{Event, Part, Peer, Resume, SendFileError, TransferFault, UnitError, ValuesError, Violation};
 use crate::conn::Lane;
 use crate::wire::{
     Body as _, Capability, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued,
-    FileRequest, FileUnit, FrameType, Generation, HEADER_LEN, Hash, MAX_FILE_DATA, Rest, SafeRelPath, Source,
-    TransferId, encode_header,
+    FileRequest, FileUnit, FileValues, FrameType, Generation, HEADER_LEN, Hash, MAX_FILE_DATA, Rest,
+    SafeRelPath, Source, TransferId, UNITS_WITH_VALUES, UnitRequest, encode_header,
 };
 
 /// Units of one transfer that may be wanted and not yet provided: one is read while another is sent.
@@ -45,6 +46,9 @@ pub enum Wanted {
     },
     /// Any file with this root. Who cannot look files up by root refuses with [`ErrorCode::NotSupported`].
     Root(Hash),
+    /// Some units of any file with this root. If the values are wanted, [`Peer::provide_values`] follows
+    /// [`Peer::send_file`].
+    Units(Hash, Part),
 }
 
 /// A file as it is about to be sent.
@@ -87,6 +91,8 @@ pub(super) struct Uploads {
 struct Upload {
     path: SafeRelPath,
     at: Resume,
+    /// Not the rest of the file, but some units.
+    part: Option<Part>,
     stage: Stage,
     pause: Pause,
 }
@@ -102,6 +108,10 @@ enum Stage {
 struct Sending {
     units: Units,
     root: Option<Hash>,
+    /// The unit after the last to send.
+    end: u64,
+    /// The values must be given first.
+    lacks_values: bool,
     /// Next unit to want from the program.
     next_wanted: u64,
     /// Next unit that the program must provide.
@@ -192,16 +202,22 @@ impl Peer {
             return Err(SendFileError::OffsetPastEnd { offset, size });
         }
         let root = root.or((size == 0).then_some(EMPTY_ROOT));
-        if offset == size && root.is_none() {
+        if root.is_none() && (offset == size || upload.part.is_some()) {
             return Err(SendFileError::NoRoot);
         }
+        let units = Units::new(size, unit_log2);
+        let end = upload.part.map_or(units.count(), |part| part.end());
+        if end > units.count() {
+            return Err(SendFileError::OffsetPastEnd { offset: end.saturating_mul(1 << unit_log2), size });
+        }
+        let lacks_values = upload.part.is_some_and(|part| part.values);
         let path = upload.path.borrow();
         self.conn
             .queue
             .push_frame(Lane::Bulk, &FileHead { transfer, size, mtime, unit_log2, offset, root, path });
-        let units = Units::new(size, unit_log2);
         let first = units.at(offset);
-        upload.stage = Stage::Sending(Sending { units, root, next_wanted: first, next: first });
+        upload.stage =
+            Stage::Sending(Sending { units, root, end, lacks_values, next_wanted: first, next: first });
         if let (true, Some(root)) = (offset == size, root) {
             upload.stage = Stage::Sent;
             self.conn.queue.push_frame(Lane::Bulk, &FileEnd { transfer, root });
@@ -233,6 +249,32 @@ impl Peer {
         Ok(())
     }
 
+    /// Gives the values of all units of a file that was asked for with them, right after [`send_file`](Self::send_file).
+    ///
+    /// # Errors
+    /// When nobody waits for them, or they are not as many as the file has units.
+    pub fn provide_values(&mut self, transfer: TransferId, values: &[Hash]) -> Result<(), ValuesError> {
+        let not_wanted = ValuesError::NotWanted(transfer);
+        let upload = self.uploads.open.get_mut(&transfer).ok_or(not_wanted)?;
+        let Stage::Sending(sending) = &mut upload.stage else { return Err(not_wanted) };
+        if !sending.lacks_values {
+            return Err(not_wanted);
+        }
+        let expected = sending.units.count();
+        if u64::try_from(values.len()) != Ok(expected) {
+            return Err(ValuesError::Count { expected, found: values.len() });
+        }
+        sending.lacks_values = false;
+        let room = self.max_frame_out.saturating_sub(1 + DATA_FIELDS).clamp(VALUE_LEN, MAX_FILE_DATA);
+        let mut first = 0;
+        for values in values.chunks(room / VALUE_LEN) {
+            let bytes = values.iter().flat_map(|value| value.0).collect::<Vec<_>>();
+            self.conn.queue.push_frame(Lane::Bulk, &FileValues { transfer, first, values: Rest(&bytes) });
+            first += u64::try_from(values.len()).unwrap_or(0);
+        }
+        Ok(())
+    }
+
     /// Answers [`Event::UnitWanted`] with the bytes.
     ///
     /// # Errors
@@ -249,7 +291,7 @@ impl Peer {
         if u32::try_from(bytes.len()) != Ok(expected) {
             return Err(UnitError::Length { unit, expected, found: bytes.len() });
         }
-        let last = unit + 1 == sending.units.count();
+        let last = unit + 1 == sending.end;
         let end = if last { Some(sending.agreed_root(root)?) } else { None };
         sending.next += 1;
         if last {
@@ -294,22 +336,41 @@ impl Peer {
             .and_then(|()| at.check())
             .map_err(|fault| fault.of(FrameType::FileRequest, transfer))?;
         self.uploads.last = transfer.0;
-        let wanted = match self.find_file(source, at) {
-            Ok(wanted) => wanted,
-            Err(code) => {
-                self.conn.send(&FileCancel { transfer, code });
-                return Ok(());
-            }
-        };
+        match self.find_file(source, at) {
+            Ok(wanted) => self.want_file(transfer, wanted, at, None),
+            Err(code) => self.conn.send(&FileCancel { transfer, code }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_unit_request(&mut self, request: UnitRequest) -> Result<(), Violation> {
+        let UnitRequest { transfer, root, unit_log2, first, count, flags } = request;
+        let part = Part { unit_log2, first, count, values: flags & UNITS_WITH_VALUES != 0 };
+        let at = self
+            .uploads
+            .check_number(transfer)
+            .and_then(|()| part.check())
+            .map_err(|fault| fault.of(FrameType::UnitRequest, transfer))?;
+        self.uploads.last = transfer.0;
+        if !self.capabilities.has(Capability::Sources) {
+            self.conn.send(&FileCancel { transfer, code: ErrorCode::NotSupported });
+        } else if self.uploads.open.len() >= self.config.max_transfers {
+            self.conn.send(&FileCancel { transfer, code: ErrorCode::TooManyTransfers });
+        } else {
+            self.want_file(transfer, Wanted::Units(root, part), at, Some(part));
+        }
+        Ok(())
+    }
+
+    fn want_file(&mut self, transfer: TransferId, wanted: Wanted, at: Resume, part: Option<Part>) {
         let path = match &wanted {
             Wanted::Listed { path, .. } => path.clone(),
-            Wanted::Root(_) => SafeRelPath::root(),
+            Wanted::Root(_) | Wanted::Units(..) => SafeRelPath::root(),
         };
-        self.uploads
-            .open
-            .insert(transfer, Upload { path, at, stage: Stage::Wanted, pause: Pause::default() });
+        let Resume { unit_log2, offset, held } = at;
+        let pause = Pause::default();
+        self.uploads.open.insert(transfer, Upload { path, at, part, stage: Stage::Wanted, pause });
         self.events.push_back(Event::FileWanted { transfer, wanted, unit_log2, offset, held });
-        Ok(())
     }
 
     /// What `source` names, if another file may be sent at all.
@@ -380,7 +441,7 @@ impl Sending {
     }
 
     fn wants_unit(&self) -> bool {
-        self.ahead() < UNITS_AHEAD && self.next_wanted < self.units.count()
+        !self.lacks_values && self.ahead() < UNITS_AHEAD && self.next_wanted < self.end
     }
 
     fn agreed_root(&self, given: Option<Hash>) -> Result<Hash, UnitError> {
@@ -392,5 +453,8 @@ impl Sending {
     }
 }
 
-/// Bytes of a data frame's body before the data: the transfer and the offset.
+/// Bytes of a data frame's body before the data: the transfer and the offset. With values it is the same.
 const DATA_FIELDS: usize = 4 + 8;
+
+/// Bytes of the value of a unit.
+const VALUE_LEN: usize = 32;

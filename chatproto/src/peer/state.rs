@@ -77,7 +77,9 @@ impl State {
             | ToPeer::FileDone(_)
             | ToPeer::FilePause(_)
             | ToPeer::FileResume(_)
-            | ToPeer::FileRate(_) => self == Self::Open,
+            | ToPeer::FileRate(_)
+            | ToPeer::UnitRequest(_)
+            | ToPeer::FileValues(_) => self == Self::Open,
         }
     }
 }

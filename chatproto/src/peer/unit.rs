@@ -38,6 +38,40 @@ impl Resume {
     }
 }
 
+/// Some units of a file, asked for by its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Size of a unit as a power of two, from 10 (1 KiB) to 20 (1 MiB).
+    pub unit_log2: u8,
+    /// The first unit, from 0.
+    pub first: u64,
+    /// How many, at least 1.
+    pub count: u64,
+    /// Whether the values of all units are wanted before the first of them.
+    pub values: bool,
+}
+
+impl Part {
+    /// The rules that a request must keep. Returns where it begins.
+    pub(super) fn check(&self) -> Result<Resume, TransferFault> {
+        Resume::whole(self.unit_log2).check()?;
+        if self.count == 0 {
+            return Err(TransferFault::NoUnit);
+        }
+        // No file has a unit that begins past 2^64 bytes.
+        let end = self.first.checked_add(self.count).and_then(|end| end.checked_mul(1 << self.unit_log2));
+        if end.is_none() {
+            return Err(TransferFault::NoUnit);
+        }
+        Ok(Resume { unit_log2: self.unit_log2, offset: self.first << self.unit_log2, held: None })
+    }
+
+    /// The unit after the last.
+    pub(super) fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+}
+
 /// The whole file in units of 1 MiB.
 impl Default for Resume {
     fn default() -> Self {

@@ -145,6 +145,21 @@ pub enum TransferFault {
     /// The digest over what is held must be there exactly when something is held.
     #[error("the digest over what is held goes with an offset above 0 and with nothing else")]
     Held,
+    /// Units are asked for that no file has.
+    #[error("it asks for no unit, or for units that no file has")]
+    NoUnit,
+    /// Values that are not the next ones, or not whole.
+    #[error(
+        "values from {found} on, in {len} bytes; expected were those from {expected} on, of 32 bytes each"
+    )]
+    Values {
+        /// The unit whose value was expected.
+        expected: u64,
+        /// The unit whose value came first.
+        found: u64,
+        /// Bytes found.
+        len: usize,
+    },
     /// The head does not repeat what was asked for.
     #[error("it has another {field} than was asked for")]
     Differs {
@@ -254,6 +269,8 @@ impl TransferFault {
             | Self::UnitSize { .. }
             | Self::OffsetInUnit { .. }
             | Self::Held
+            | Self::NoUnit
+            | Self::Values { .. }
             | Self::Differs { .. }
             | Self::OffsetPastEnd { .. }
             | Self::Offset { .. }

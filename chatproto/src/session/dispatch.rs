@@ -33,6 +33,9 @@ impl Session {
                 out.emit(Event::Challenge { data: SecretBytes::copied(challenge.data.as_bytes()) });
             }
             ToClient::LoginOk(ok) => self.accepted(ok, now)?,
+            ToClient::AccountReply(reply) => self.account_reply(reply)?,
+            ToClient::DeviceList(list) => self.listed_devices(list)?,
+            ToClient::ServerKey(key) => out.emit(Event::ServerKey { fingerprint: key.fingerprint }),
 
             ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
             ToClient::Message(message) => rooms.message(message, out)?,
@@ -91,7 +94,7 @@ impl Session {
                 Some((code, note)) => return self.fail_login(code, note, now),
                 None => return self.fail_login(ErrorCode::LoginRefused, note, now),
             },
-            CloseReason::Replaced | CloseReason::Removed => Retry::Never,
+            CloseReason::Replaced | CloseReason::Removed | CloseReason::Revoked => Retry::Never,
             CloseReason::Done
             | CloseReason::Direct
             | CloseReason::ShuttingDown
@@ -160,6 +163,8 @@ impl Session {
                 | Ask::Search
                 | Ask::Peer(_)
                 | Ask::Create(_)
+                | Ask::Password { .. }
+                | Ask::Devices
                 | Ask::Reach => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
@@ -204,6 +209,8 @@ impl Session {
                 | Ask::Peer(_)
                 | Ask::Create(_)
                 | Ask::Moderate(_)
+                | Ask::Password { .. }
+                | Ask::Devices
                 | Ask::Reach => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
@@ -226,6 +233,8 @@ impl Session {
             | Ask::Peer(_)
             | Ask::Create(_)
             | Ask::Moderate(_)
+            | Ask::Password { .. }
+            | Ask::Devices
             | Ask::Reach => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.

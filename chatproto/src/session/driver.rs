@@ -117,9 +117,12 @@ impl Session {
         match self.state {
             State::Offline if now >= self.until => self.dial(now),
             State::Connecting if now >= self.until => self.connect_failed(now),
-            State::Hello | State::Choosing | State::Proving | State::Ready | State::Closing => {
-                self.handle_due(now)
-            }
+            State::Hello
+            | State::Choosing
+            | State::Registering
+            | State::Proving
+            | State::Ready
+            | State::Closing => self.handle_due(now),
             State::Offline | State::Connecting | State::Away | State::Stopped => {}
         }
         self.says.resume(now, &mut self.out);

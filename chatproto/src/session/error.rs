@@ -103,6 +103,9 @@ pub enum RequestError {
     /// Too many rooms are known already.
     #[error("too many rooms are known already")]
     TooManyRooms,
+    /// The mechanism's bytes do not fit.
+    #[error("the bytes of the login mechanism do not fit: {0}")]
+    Data(WireError),
     /// A link is asked for without [`Announcement`](super::Announcement).
     #[error("no link key is announced, so no peer can be asked")]
     NoAnnouncement,

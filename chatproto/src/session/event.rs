@@ -13,8 +13,8 @@ use crate::Instant;
 use crate::conn::Stage;
 use crate::reach::{Action as ReachAction, Verdict};
 use crate::wire::{
-    Action, Change, CloseReason, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId, Purpose,
-    RequestId, RoomId, ServerId, Text,
+    Action, Change, CloseReason, DeviceEntry, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId,
+    Purpose, RequestId, RoomId, ServerId, Text,
 };
 
 /// Something happened.
@@ -35,6 +35,37 @@ pub enum Event {
     Challenge {
         /// The mechanism's bytes.
         data: SecretBytes,
+    },
+    /// The mechanism's bytes for the account that is being made: call `finish_registration`.
+    RegisterChallenge {
+        /// The mechanism's bytes.
+        data: SecretBytes,
+    },
+    /// The account exists; call `login`.
+    Registered,
+    /// The mechanism's bytes for a change of the password: call `finish_password`, or `abandon_password` if they are wrong.
+    PasswordChallenge {
+        /// The request.
+        request: RequestId,
+        /// The mechanism's bytes.
+        data: SecretBytes,
+    },
+    /// The password is changed; other sessions of the account end, and all tickets.
+    PasswordChanged {
+        /// The request.
+        request: RequestId,
+    },
+    /// Answers `devices`.
+    Devices {
+        /// The request.
+        request: RequestId,
+        /// The devices, the latest login first.
+        devices: Vec<DeviceEntry>,
+    },
+    /// The server, under its present certificate, says which one it will show next.
+    ServerKey {
+        /// SHA-256 of the DER certificate.
+        fingerprint: [u8; 32],
     },
     /// The login failed. Not tried again until `reconnect_now`.
     LoginFailed {

@@ -69,7 +69,7 @@ impl Session {
     /// # Errors
     /// When no login is under way.
     pub fn abandon_login(&mut self, now: Instant) -> Result<(), LoginError> {
-        if !matches!(self.state, State::Choosing | State::Proving) {
+        if !matches!(self.state, State::Choosing | State::Registering | State::Proving) {
             return Err(LoginError::NotNow { state: self.state });
         }
         self.close(CloseReason::LoginRefused, Ending::LoginFailed, now);
@@ -161,5 +161,15 @@ impl Session {
 
 /// Whether another attempt with the same ID, password and mechanism is of no use.
 fn is_final(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::LoginRefused | ErrorCode::UnknownMechanism | ErrorCode::AccountRemoved)
+    use ErrorCode as E;
+    matches!(
+        code,
+        E::LoginRefused
+            | E::UnknownMechanism
+            | E::AccountRemoved
+            | E::RegistrationClosed
+            | E::NameTaken
+            | E::BadInvite
+            | E::TooManyAttempts
+    )
 }

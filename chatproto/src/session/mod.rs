@@ -36,6 +36,7 @@
 //! # Ok::<(), chatproto::wire::WireError>(())
 //! ```
 
+mod account;
 mod backoff;
 mod config;
 mod dispatch;
@@ -167,9 +168,12 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_state = match self.state {
             State::Offline | State::Connecting => Some(self.until),
-            State::Hello | State::Choosing | State::Proving | State::Ready | State::Closing => {
-                Some(self.out.conn.deadlines.next(&self.config.limits))
-            }
+            State::Hello
+            | State::Choosing
+            | State::Registering
+            | State::Proving
+            | State::Ready
+            | State::Closing => Some(self.out.conn.deadlines.next(&self.config.limits)),
             State::Away | State::Stopped => None,
         };
         let others = [self.says.paused_until(), self.offers.next_expiry(), self.introductions.next_timeout()];
@@ -194,7 +198,12 @@ impl Session {
         match self.state {
             State::Offline | State::Away | State::Stopped => true,
             State::Closing => self.out.conn.is_finished(),
-            State::Connecting | State::Hello | State::Choosing | State::Proving | State::Ready => false,
+            State::Connecting
+            | State::Hello
+            | State::Choosing
+            | State::Registering
+            | State::Proving
+            | State::Ready => false,
         }
     }
 

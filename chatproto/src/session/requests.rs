@@ -17,6 +17,11 @@ pub(super) enum Ask {
     Create(RoomKey),
     Moderate(RoomKey),
     Reach,
+    /// Whether the proof and the new record were sent.
+    Password {
+        is_finished: bool,
+    },
+    Devices,
 }
 
 impl Ask {
@@ -30,6 +35,8 @@ impl Ask {
             Self::Create(_) => FrameType::Joined,
             Self::Moderate(_) => FrameType::Moderated,
             Self::Reach => FrameType::Reached,
+            Self::Password { .. } => FrameType::AccountReply,
+            Self::Devices => FrameType::DeviceList,
         }
     }
 }
@@ -87,7 +94,22 @@ impl Requests {
             | Ask::Search
             | Ask::Create(_)
             | Ask::Moderate(_)
+            | Ask::Password { .. }
+            | Ask::Devices
             | Ask::Reach => None,
+        }
+    }
+
+    /// Notes that the proof for a change of the password is on its way; `false` when no such request waits for it.
+    pub(super) fn finish_password(&mut self, request: RequestId) -> bool {
+        let waits = self.open.get_mut(&request).filter(|ask| **ask == Ask::Password { is_finished: false });
+        waits.map(|ask| *ask = Ask::Password { is_finished: true }).is_some()
+    }
+
+    /// Forgets a change of the password whose proof was never sent.
+    pub(super) fn forget_password(&mut self, request: RequestId) {
+        if self.open.get(&request) == Some(&Ask::Password { is_finished: false }) {
+            self.open.remove(&request);
         }
     }
 
@@ -109,9 +131,14 @@ impl Requests {
 fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
     match ask {
         Ask::Create(room) => Event::JoinRefused { room: room.clone(), request: Some(request), refusal },
-        Ask::Rooms | Ask::Who(_) | Ask::History(_) | Ask::Search | Ask::Moderate(_) | Ask::Reach => {
-            Event::Refused { request, refusal }
-        }
+        Ask::Rooms
+        | Ask::Who(_)
+        | Ask::History(_)
+        | Ask::Search
+        | Ask::Moderate(_)
+        | Ask::Password { .. }
+        | Ask::Devices
+        | Ask::Reach => Event::Refused { request, refusal },
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },
     }
 }

@@ -9,7 +9,7 @@
 //!       └───── Ended ─────┴──────────── (from anywhere) ◄──── Closing
 //! ```
 //!
-//! `Ended` leads to where the end was headed: `Offline` when the session comes back by itself, `Away` when it left for
+//! `Applied` leads from `Choosing` to `Registering`, where an account is made, and `Enrolled` back. `Ended` leads to where the end was headed: `Offline` when the session comes back by itself, `Away` when it left for
 //! a direct link, `Stopped` when only the program can start it again.
 
 use core::fmt;
@@ -27,6 +27,8 @@ pub enum State {
     Hello,
     /// The program chooses how to log in.
     Choosing,
+    /// An account is being made.
+    Registering,
     /// The login exchange runs.
     Proving,
     /// Logged in.
@@ -46,6 +48,7 @@ impl State {
         Self::Connecting,
         Self::Hello,
         Self::Choosing,
+        Self::Registering,
         Self::Proving,
         Self::Ready,
         Self::Closing,
@@ -61,6 +64,7 @@ impl State {
             Self::Connecting => "connecting",
             Self::Hello => "waiting for the hello",
             Self::Choosing => "choosing a login mechanism",
+            Self::Registering => "registering",
             Self::Proving => "logging in",
             Self::Ready => "logged in",
             Self::Closing => "closing",
@@ -71,7 +75,7 @@ impl State {
 
     /// Whether frames of the server are read.
     pub(super) const fn reads(self) -> bool {
-        matches!(self, Self::Hello | Self::Choosing | Self::Proving | Self::Ready)
+        matches!(self, Self::Hello | Self::Choosing | Self::Registering | Self::Proving | Self::Ready)
     }
 
     /// Whether a connection exists.
@@ -85,6 +89,8 @@ impl State {
             Turn::Dial => (matches!(self, Self::Offline | Self::Away | Self::Stopped), Self::Connecting),
             Turn::Connected => (self == Self::Connecting, Self::Hello),
             Turn::Greeted => (self == Self::Hello, Self::Choosing),
+            Turn::Applied => (self == Self::Choosing, Self::Registering),
+            Turn::Enrolled => (self == Self::Registering, Self::Choosing),
             Turn::Begun => (self == Self::Choosing, Self::Proving),
             Turn::Accepted => (self == Self::Proving, Self::Ready),
             Turn::Close => (self.reads(), Self::Closing),
@@ -103,7 +109,10 @@ impl State {
             ToClient::Ping(_) | ToClient::Pong(_) | ToClient::Bye(_) | ToClient::Error(_) => self.reads(),
             ToClient::ServerHello(_) => self == Self::Hello,
             ToClient::LoginChallenge(_) | ToClient::LoginOk(_) => self == Self::Proving,
-            ToClient::Posted(_)
+            ToClient::AccountReply(_) => matches!(self, Self::Registering | Self::Ready),
+            ToClient::ServerKey(_)
+            | ToClient::DeviceList(_)
+            | ToClient::Posted(_)
             | ToClient::Message(_)
             | ToClient::Joined(_)
             | ToClient::Left(_)
@@ -145,6 +154,10 @@ pub(super) enum Turn {
     Connected,
     /// The server's hello came.
     Greeted,
+    /// The program asked for an account.
+    Applied,
+    /// The account exists.
+    Enrolled,
     /// The program chose a mechanism.
     Begun,
     /// The server accepted the login.
@@ -170,7 +183,7 @@ pub(super) enum Destination {
 mod tests {
     use super::*;
 
-    const TURNS: [Turn; 9] = [
+    const TURNS: [Turn; 11] = [
         Turn::Dial,
         Turn::Connected,
         Turn::Greeted,
@@ -180,19 +193,22 @@ mod tests {
         Turn::Ended(Destination::Offline),
         Turn::Ended(Destination::Away),
         Turn::Ended(Destination::Stopped),
+        Turn::Applied,
+        Turn::Enrolled,
     ];
 
     /// The diagram, row by row in the order of [`State::ALL`], one letter per turn: where it leads, `.` for nowhere.
-    const TABLE: [(State, &str); 9] = [
-        (State::Offline, "c......as"),
-        (State::Connecting, ".h....oas"),
-        (State::Hello, "..l..xoas"),
-        (State::Choosing, "...p.xoas"),
-        (State::Proving, "....rxoas"),
-        (State::Ready, ".....xoas"),
-        (State::Closing, "......oas"),
-        (State::Away, "c......as"),
-        (State::Stopped, "c.......s"),
+    const TABLE: [(State, &str); 10] = [
+        (State::Offline, "c......as.."),
+        (State::Connecting, ".h....oas.."),
+        (State::Hello, "..l..xoas.."),
+        (State::Choosing, "...p.xoase."),
+        (State::Registering, ".....xoas.l"),
+        (State::Proving, "....rxoas.."),
+        (State::Ready, ".....xoas.."),
+        (State::Closing, "......oas.."),
+        (State::Away, "c......as.."),
+        (State::Stopped, "c.......s.."),
     ];
 
     #[test]
@@ -205,6 +221,7 @@ mod tests {
                     'h' => Some(State::Hello),
                     'l' => Some(State::Choosing),
                     'p' => Some(State::Proving),
+                    'e' => Some(State::Registering),
                     'r' => Some(State::Ready),
                     'x' => Some(State::Closing),
                     'o' => Some(State::Offline),

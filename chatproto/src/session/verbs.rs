@@ -25,7 +25,7 @@ impl Session {
     /// tried again until [`come_back`](Self::come_back). Introductions stay good.
     pub fn leave_for_direct(&mut self, now: Instant) {
         match self.state {
-            State::Hello | State::Choosing | State::Proving | State::Ready => {
+            State::Hello | State::Choosing | State::Registering | State::Proving | State::Ready => {
                 self.close(CloseReason::Direct, Ending::Away, now);
             }
             State::Closing if self.ending != Ending::Stopped => self.ending = Ending::Away,
@@ -47,7 +47,7 @@ impl Session {
     /// [`pending`](Self::pending).
     pub fn quit(&mut self, now: Instant) {
         match self.state {
-            State::Hello | State::Choosing | State::Proving | State::Ready => {
+            State::Hello | State::Choosing | State::Registering | State::Proving | State::Ready => {
                 self.close(CloseReason::Done, Ending::Stopped, now);
             }
             State::Closing => self.ending = Ending::Stopped,
@@ -184,7 +184,7 @@ impl Session {
         Ok(request)
     }
 
-    fn open(&mut self, ask: Ask) -> Result<RequestId, RequestError> {
+    pub(super) fn open(&mut self, ask: Ask) -> Result<RequestId, RequestError> {
         if self.state != State::Ready {
             return Err(RequestError::NotReady { state: self.state });
         }

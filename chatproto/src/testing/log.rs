@@ -138,6 +138,11 @@ impl MemoryLog {
             }
             Event::LoginStarted { .. }
             | Event::LoginResponse { .. }
+            | Event::RegisterStarted { .. }
+            | Event::RegisterFinished { .. }
+            | Event::PasswordStarted { .. }
+            | Event::PasswordFinished { .. }
+            | Event::DevicesAsked { .. }
             | Event::LoggedIn { .. }
             | Event::Closed { .. }
             | Event::PeerRequested { .. }

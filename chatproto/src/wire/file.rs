@@ -13,6 +13,12 @@ pub const MIN_UNIT_LOG2: u8 = 10;
 /// Largest unit of verification, as a power of two: 1 MiB.
 pub const MAX_UNIT_LOG2: u8 = 20;
 
+/// Bit of [`UnitRequest::flags`]: the values of all units are wanted before the first unit.
+pub const UNITS_WITH_VALUES: u8 = 0x01;
+
+/// Most units of a file whose values are sent beforehand: 2 MiB of values, for a file of 64 GiB in units of 1 MiB.
+pub const MAX_VALUES: u64 = 65_536;
+
 /// Most bytes of one inline file.
 pub const MAX_INLINE: usize = 4096;
 
@@ -167,6 +173,36 @@ body! {
     frame FileDone FileDone {
         /// The transfer.
         transfer: TransferId,
+    }
+}
+
+body! {
+    /// Asks for some units of a file by its root, wherever it lies.
+    frame UnitRequest UnitRequest {
+        /// The receiver's number for the transfer.
+        transfer: TransferId,
+        /// The file.
+        root: Hash,
+        /// Size of a unit of verification as a power of two, [`MIN_UNIT_LOG2`] to [`MAX_UNIT_LOG2`].
+        unit_log2: u8,
+        /// The first unit wanted, from 0.
+        first: u64,
+        /// How many units are wanted, at least 1.
+        count: u64,
+        /// [`UNITS_WITH_VALUES`] or 0; other bits are ignored.
+        flags: u8,
+    }
+}
+
+body! {
+    /// Values of a file's units, in order. They merge to the root.
+    frame FileValues FileValues<'a> {
+        /// The transfer.
+        transfer: TransferId,
+        /// The unit that the first value is of, from 0.
+        first: u64,
+        /// The values, 32 bytes each, at least one.
+        values: Rest<'a>,
     }
 }
 

@@ -3,13 +3,15 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Announce, Bye, CaughtUp, ClientHello, Create, DirectRoom, Error, FileCancel, FileData, FileDone, FileEnd,
-    FileHead, FilePause, FileQueued, FileRate, FileRequest, FileResume, FileUnit, FrameError, FrameType, Gap,
-    History, IGNORABLE, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome,
-    ListFolder, ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage,
-    Moderate, Moderated, PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
-    PeerRequest, PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, Relay,
-    RelayOpened, RoomList, Rooms, Say, Search, ServerHello, Who, WireError,
+    AccountReply, Announce, Bye, CaughtUp, ClientHello, Create, DeviceList, Devices, DirectRoom, Error,
+    FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest,
+    FileResume, FileUnit, FileValues, FrameError, FrameType, Gap, History, IGNORABLE, Invited, Join, Joined,
+    Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk,
+    LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated, PasswordFinish,
+    PasswordStart, PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
+    PeerRequest, PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, RegisterFinish,
+    RegisterStart, Relay, RelayOpened, RoomList, Rooms, Say, Search, ServerHello, ServerKey, UnitRequest,
+    Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -150,6 +152,8 @@ direction! {
     ToServer {
         Ping(Ping), Pong(Pong), Bye(Bye<'a>), Error(Error<'a>),
         ClientHello(ClientHello<'a>), LoginStart(LoginStart<'a>), LoginResponse(LoginResponse<'a>),
+        RegisterStart(RegisterStart<'a>), RegisterFinish(RegisterFinish<'a>),
+        PasswordStart(PasswordStart<'a>), PasswordFinish(PasswordFinish<'a>), Devices(Devices),
         Say(Say<'a>), Join(Join<'a>), Leave(Leave), Rooms(Rooms), Who(Who<'a>), History(History<'a>), Search(Search<'a>),
         Create(Create<'a>), Moderate(Moderate<'a>),
         Announce(Announce<'a>), PeerRequest(PeerRequest<'a>), PeerAnswer(PeerAnswer), PeerWithdraw(PeerWithdraw),
@@ -162,6 +166,7 @@ direction! {
     ToClient {
         Ping(Ping), Pong(Pong), Bye(Bye<'a>), Error(Error<'a>),
         ServerHello(ServerHello<'a>), LoginChallenge(LoginChallenge<'a>), LoginOk(LoginOk<'a>),
+        AccountReply(AccountReply<'a>), ServerKey(ServerKey), DeviceList(DeviceList<'a>),
         Posted(Posted), Message(Message<'a>), Joined(Joined<'a>), Left(Left), Presence(Presence<'a>),
         RoomList(RoomList<'a>), Members(Members<'a>), MessagePage(MessagePage<'a>), DirectRoom(DirectRoom<'a>),
         CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>),
@@ -180,5 +185,6 @@ direction! {
         FileRequest(FileRequest), FileHead(FileHead<'a>), FileData(FileData<'a>), FileUnit(FileUnit), FileEnd(FileEnd),
         FileCancel(FileCancel), FileQueued(FileQueued), FileDone(FileDone),
         FilePause(FilePause), FileResume(FileResume), FileRate(FileRate),
+        UnitRequest(UnitRequest), FileValues(FileValues<'a>),
     }
 }

@@ -18,6 +18,7 @@
 //! # Ok::<(), chatproto::wire::WireError>(())
 //! ```
 
+mod account;
 mod announce;
 mod body;
 pub mod chars;
@@ -34,6 +35,7 @@ pub mod path;
 mod table;
 mod text;
 
+pub use account::*;
 pub use announce::*;
 pub use chars::escaped;
 pub use codec::{Blob, Reader, Rest, Wire};

@@ -19,8 +19,16 @@ table! {
         0x13 LoginChallenge "login_challenge" "The mechanism's bytes from the server."
         0x14 LoginResponse "login_response" "The mechanism's bytes from the client."
         0x15 LoginOk "login_ok" "Ends the login: the session stands."
+        0x16 RegisterStart "register_start" "Asks for a new account, with the mechanism's first bytes."
+        0x17 RegisterFinish "register_finish" "Hands over the record of the new account."
         0x18 LinkHello "link_hello" "First frame of the peer that dialled: versions and the ticket of the introduction."
         0x19 LinkWelcome "link_welcome" "First frame of the peer that was dialled: the link stands."
+        0x1a PasswordStart "password_start" "Asks to change the password, with the mechanism's first bytes."
+        0x1b PasswordFinish "password_finish" "Proves the old password and hands over the new record."
+        0x1c AccountReply "account_reply" "The mechanism's bytes for a registration or a change of password; empty when it is done."
+        0x1d ServerKey "server_key" "The certificate that the server will show next."
+        0x1e Devices "devices" "Asks for the devices of the own account, or ends the sessions of one."
+        0x1f DeviceList "device_list" "The devices of the own account."
 
         0x20 Say "say" "A message to a room or a person, with the sender's own number."
         0x21 Posted "posted" "The message is durable: its room and number."
@@ -77,20 +85,14 @@ table! {
         0x67 FileDone "file_done" "The receiver has the file, verified."
         0x68 FilePause "file_pause" "The transfer stands still, for one side."
         0x69 FileResume "file_resume" "The transfer may go on, for one side."
+        0x6a UnitRequest "unit_request" "Asks for some units of a file by its root."
+        0x6b FileValues "file_values" "The values of a file's units, before the first of them."
         0x6c FileRate "file_rate" "How fast files may come over this link."
     }
 }
 
 /// Numbers that must not be given a meaning other than the one planned here.
-pub const RESERVED_FRAMES: &[(u8, &str)] = &[
-    (0x16, "registration: start"),
-    (0x17, "registration: finish"),
-    (0x1a, "password change"),
-    (0x32, "topic"),
-    (0x37, "read marker"),
-    (0x6a, "unit by root"),
-    (0x7f, "extension"),
-];
+pub const RESERVED_FRAMES: &[(u8, &str)] = &[(0x32, "topic"), (0x37, "read marker"), (0x7f, "extension")];
 
 /// An unknown frame type with this bit is skipped; without it, it ends the connection.
 pub const IGNORABLE: u8 = 0x80;
@@ -115,6 +117,12 @@ table! {
         21 UnknownMechanism "unknown_mechanism" "The server does not offer this login mechanism."
         22 Replaced "replaced" "The same device logged in again elsewhere."
         23 AccountRemoved "account_removed" "The account no longer exists."
+        24 RegistrationClosed "registration_closed" "Accounts are made by the operator here."
+        25 NameTaken "name_taken" "The ID is taken, or looks like one that is."
+        26 BadInvite "bad_invite" "The invitation is unknown, used up or expired."
+        27 TooManyAttempts "too_many_attempts" "Too many attempts from this address; try again after the given time."
+        28 WrongPassword "wrong_password" "The old password is wrong."
+        29 NoSuchDevice "no_such_device" "The account has no such device."
 
         30 NoSuchRoom "no_such_room" "No room of this name or number."
         31 NoSuchUser "no_such_user" "No person of this name."
@@ -180,6 +188,7 @@ table! {
         11 TooSlow "too_slow" "The other side does not read."
         12 Busy "busy" "No room for another connection now."
         13 BadTicket "bad_ticket" "The ticket of the link is unknown, used or expired."
+        14 Revoked "revoked" "The session was ended: the password changed, or the device was revoked."
     }
 }
 
@@ -195,6 +204,7 @@ table! {
         6 Inline "inline" "Lists can carry the content of small files."
         7 Resume "resume" "Transfers resume at a verified unit."
         8 Sources "sources" "Units can be asked for by root."
+        10 Account "account" "Passwords change over the wire, devices are listed, the next certificate is told."
         11 Pace "pace" "Transfers can be paused, and kept to a rate."
         12 Ways "ways" "An introduction whose first dial fails goes on to other ways."
     }

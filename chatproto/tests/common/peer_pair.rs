@@ -33,7 +33,7 @@ pub(crate) fn digest(bytes: &[u8]) -> Hash {
 
 pub(crate) fn config(name: &str, device: DeviceId) -> Config {
     let config = Config::new(Name::new(name).unwrap(), device, Note::new("test 1.0").unwrap());
-    Config { capabilities: Capabilities::NONE.with(Capability::Resume), ..config }
+    Config { capabilities: Capabilities::NONE.with(Capability::Resume).with(Capability::Sources), ..config }
 }
 
 pub(crate) fn introduction() -> Introduction {
@@ -117,16 +117,27 @@ impl End {
                 None => self.peer.refuse_list(id, ErrorCode::NoSuchPath).unwrap(),
             },
             Event::FileWanted { transfer, wanted, .. } => {
-                let file = match wanted {
+                let file = match &wanted {
                     Wanted::Listed { path, .. } => self.share.get(path.as_str()),
-                    Wanted::Root(root) => self.share.values().find(|bytes| digest(bytes) == root),
+                    Wanted::Root(root) | Wanted::Units(root, _) => {
+                        self.share.values().find(|bytes| digest(bytes) == *root)
+                    }
+                };
+                let part = match wanted {
+                    Wanted::Units(root, part) => Some((root, part)),
+                    Wanted::Listed { .. } | Wanted::Root(_) => None,
                 };
                 let Some(file) = file.cloned() else {
                     return self.peer.refuse_file(transfer, ErrorCode::NoSuchPath).unwrap();
                 };
-                let info = FileInfo { size: file.len() as u64, mtime: 5, root: None };
+                let root = part.map(|(root, _)| root);
+                let info = FileInfo { size: file.len() as u64, mtime: 5, root };
                 let sent = self.peer.send_file(transfer, info);
                 assert!(matches!(sent, Ok(()) | Err(SendFileError::NotWanted(_))), "{sent:?}");
+                if let Some((_, part)) = part.filter(|(_, part)| part.values && sent.is_ok()) {
+                    let values: Vec<_> = file.chunks(1 << part.unit_log2).map(digest).collect();
+                    self.peer.provide_values(transfer, &values).unwrap();
+                }
                 self.sending.insert(transfer, file);
             }
             Event::UnitWanted { transfer, unit, offset, len } => {

@@ -14,6 +14,7 @@
 mod desk;
 mod house;
 
+mod account;
 mod bounds;
 mod catch_up;
 mod directs;

@@ -24,6 +24,11 @@ fn every_frame() -> Vec<ToServer<'static>> {
         client_hello().into(),
         LoginStart { user: bob, device: DeviceId([3; 16]), mechanism, data: blob }.into(),
         LoginResponse { data: blob }.into(),
+        RegisterStart { user: bob, mechanism, invite: NoteRef::EMPTY, data: blob }.into(),
+        RegisterFinish { data: blob }.into(),
+        PasswordStart { request, mechanism, data: blob }.into(),
+        PasswordFinish { request, data: blob }.into(),
+        Devices { request, revoke: None }.into(),
         Say { counter: 1, target, text }.into(),
         Join { request, target, cursor: None }.into(),
         Leave { room: RoomId(1) }.into(),
@@ -47,6 +52,10 @@ fn every_frame() -> Vec<ToServer<'static>> {
     ]
 }
 
+fn registering_desk() -> Desk {
+    Desk::with(|config| config.capabilities = config.capabilities.with(Capability::Register))
+}
+
 fn in_state(desk: &mut Desk, state: State) -> ConnId {
     match state {
         State::Side => return desk.connect_aside("192.0.2.9"),
@@ -54,11 +63,25 @@ fn in_state(desk: &mut Desk, state: State) -> ConnId {
         _ => {}
     }
     let conn = desk.connect("192.0.2.9");
+    let registers = matches!(state, State::Applying | State::Admitted | State::Enrolling);
     if state == State::Hello {
         return conn;
     }
     desk.hello(conn);
     if state == State::Choosing {
+        return conn;
+    }
+    if registers {
+        let mechanism = NoteRef::new("none").unwrap();
+        let user = NameRef::new("carol").unwrap();
+        let data = Blob::new(b"x").unwrap();
+        desk.send(conn, &RegisterStart { user, mechanism, invite: NoteRef::EMPTY, data });
+        if state != State::Applying {
+            assert!(desk.hub.register_challenge(conn, b"go on"));
+        }
+        if state == State::Enrolling {
+            desk.send(conn, &RegisterFinish { data });
+        }
         return conn;
     }
     desk.start_login(conn, "alice", 1);
@@ -84,7 +107,7 @@ fn every_frame_of_the_direction_is_tried() {
 fn every_pair_of_state_and_frame_is_answered() {
     for state in State::ALL {
         for frame in every_frame() {
-            let mut desk = Desk::new();
+            let mut desk = registering_desk();
             let conn = in_state(&mut desk, state);
             desk.skip(conn);
             let mut bytes = Vec::new();
@@ -108,7 +131,7 @@ fn every_pair_of_state_and_frame_is_answered() {
 #[test]
 fn what_belongs_to_every_state_is_allowed_in_every_state() {
     for state in State::ALL {
-        let mut desk = Desk::new();
+        let mut desk = registering_desk();
         let conn = in_state(&mut desk, state);
         desk.skip(conn);
         desk.send(conn, &Ping { nonce: 77 });

@@ -8,6 +8,7 @@
     reason = "a test that goes wrong should stop where it does"
 )]
 
+mod account;
 mod away;
 mod house;
 mod login;

@@ -24,6 +24,8 @@ pub struct Client {
     pub listener: SocketAddr,
     pub key: LinkKey,
     pub share: Share,
+    /// What came of files and was verified, by whose they are and their names: it survives cuts and crashes.
+    pub parts: BTreeMap<(usize, String), Part>,
     seed: u64,
     /// The next number of each room that it is in; what it gets must be exactly that.
     views: BTreeMap<RoomKey, u64>,
@@ -31,6 +33,13 @@ pub struct Client {
     long: BTreeSet<RoomKey>,
     said: BTreeMap<u64, (RoomKey, Text)>,
     outcomes: BTreeMap<u64, Outcome>,
+}
+
+/// The first units of a file, as they lie on a disk.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub unit_log2: u8,
+    pub bytes: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +62,7 @@ impl Client {
             listener,
             key,
             share,
+            parts: BTreeMap::new(),
             seed,
             views: BTreeMap::new(),
             long: BTreeSet::new(),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chatproto::Instant;
-use chatproto::peer::{Event, Resume, Wanted};
+use chatproto::peer::{self, Event, Peer, Resume, Wanted};
 use chatproto::testing::{PeerEnd, Rng};
 use chatproto::wire::*;
 
-use crate::client::Client;
+use crate::client::{Client, Part};
 use crate::share::{self, Share};
 use crate::world::Totals;
 
@@ -49,7 +49,16 @@ pub struct Around<'a> {
 struct Download {
     name: String,
     unit_log2: u8,
+    /// Where the bytes belong that come first.
+    offset: usize,
+    /// What was there, and what came.
     bytes: Vec<u8>,
+    /// Units that were acknowledged; of a file that is asked for by its hash, in some parts only.
+    stored: usize,
+    part: Option<peer::Part>,
+    /// How it was asked for, unless that was by its hash.
+    source: Option<Source>,
+    values: Vec<Hash>,
 }
 
 impl LinkEnd {
@@ -151,22 +160,52 @@ impl LinkEnd {
                 for entry in entries {
                     if rng.chance(50) {
                         let unit_log2 = 10 + rng.below(4) as u8;
-                        let source = Source::Number { generation, number: entry.number };
-                        if let Ok(transfer) = peer.fetch(source, Resume::whole(unit_log2)) {
-                            let name = entry.name.as_str().to_owned();
-                            self.downloads.insert(transfer, Download { name, unit_log2, bytes: Vec::new() });
+                        let download = match entry.root.filter(|_| rng.chance(60)) {
+                            Some(root) => fetch_part(peer, root, entry.size, unit_log2, rng),
+                            None => {
+                                let key = (self.other.unwrap(), entry.name.as_str().to_owned());
+                                let source = Source::Number { generation, number: entry.number };
+                                fetch_rest(peer, source, owner.parts.get(&key), unit_log2, totals)
+                            }
+                        };
+                        if let Some((transfer, mut download)) = download {
+                            entry.name.as_str().clone_into(&mut download.name);
+                            self.downloads.insert(transfer, download);
                         }
                     }
                 }
             }
-            Event::FileWanted { transfer, wanted, .. } => {
-                let Wanted::Listed { path, size, .. } = wanted else { panic!("asked for by number only") };
-                let bytes = owner.share.get(path.as_str()).expect("it was listed").clone();
-                assert_eq!(size, bytes.len() as u64);
+            Event::FileWanted { transfer, wanted, unit_log2, offset, held } => {
+                let (bytes, part) = match wanted {
+                    Wanted::Listed { path, size, .. } => {
+                        let bytes = owner.share.get(path.as_str()).expect("it was listed").clone();
+                        assert_eq!(size, bytes.len() as u64);
+                        (bytes, None)
+                    }
+                    Wanted::Units(root, part) => {
+                        (owner.share.by_root(root).expect("it was listed"), Some(part))
+                    }
+                    Wanted::Root(_) => panic!("nobody asks for a whole file by its hash"),
+                };
+                if let Some(held) = held {
+                    let there = &bytes[..offset as usize];
+                    assert_eq!(share::held(there, unit_log2), held, "the part is none of this file");
+                }
                 if rng.chance(10) {
                     let _ = peer.refuse_file(transfer, ErrorCode::Changed);
                 } else if peer.send_file(transfer, share::info(&bytes)).is_ok() {
+                    if part.is_some_and(|part| part.values) {
+                        let values = share::values(&bytes, unit_log2);
+                        peer.provide_values(transfer, &values).expect("they were asked for");
+                    }
                     self.uploads.insert(transfer, bytes);
+                }
+            }
+            Event::FileValues { transfer, first, mut values } => {
+                if let Some(download) = self.downloads.get_mut(&transfer) {
+                    assert_eq!(first, download.values.len() as u64);
+                    assert!(download.part.is_some_and(|part| part.values));
+                    download.values.append(&mut values);
                 }
             }
             Event::UnitWanted { transfer, unit, offset, len } => {
@@ -176,39 +215,71 @@ impl LinkEnd {
                 }
             }
             Event::FileStarted { transfer, path, .. } => {
-                if let Some(download) = self.downloads.get(&transfer) {
+                if let Some(download) = self.downloads.get(&transfer).filter(|it| it.part.is_none()) {
                     assert_eq!(path.as_str(), download.name);
                 }
             }
             Event::FileData { transfer, offset, data } => {
                 if let Some(download) = self.downloads.get_mut(&transfer) {
-                    assert_eq!(offset, download.bytes.len() as u64);
+                    assert_eq!(offset as usize, download.offset + download.bytes.len());
                     download.bytes.extend(data);
                 }
             }
             Event::FileUnit { transfer, unit, .. } => {
-                if let Some(download) = self.downloads.get(&transfer) {
-                    let from = (unit << download.unit_log2) as usize;
+                if let Some(download) = self.downloads.get_mut(&transfer) {
+                    let from = (unit << download.unit_log2) as usize - download.offset;
                     let to = (from + (1 << download.unit_log2)).min(download.bytes.len());
-                    let _ = peer.unit_stored(transfer, unit, share::digest(&download.bytes[from..to]));
+                    let value = share::digest(&download.bytes[from..to]);
+                    if download.part.is_some_and(|part| part.values) {
+                        assert_eq!(download.values[unit as usize], value, "what was said before comes");
+                    }
+                    if peer.unit_stored(transfer, unit, value).is_ok() {
+                        download.stored = to;
+                    }
+                    // Cut off here, and gone on with at once over the same link.
+                    if rng.chance(20)
+                        && let Some(source) = download.source
+                        && peer.cancel(transfer, ErrorCode::Cancelled).is_ok()
+                        && let Some(download) = self.downloads.remove(&transfer)
+                    {
+                        let (name, part) = download.into_part();
+                        let again = fetch_rest(peer, source, Some(&part), part.unit_log2, totals);
+                        owner.parts.insert((self.other.unwrap(), name.clone()), part);
+                        if let Some((transfer, mut download)) = again {
+                            download.name = name;
+                            self.downloads.insert(transfer, download);
+                        }
+                    }
                 }
             }
             Event::FileComplete { transfer, root, .. } => {
                 if let Some(download) = self.downloads.get(&transfer) {
                     let sent = shares[self.other.unwrap()].get(&download.name).unwrap();
-                    assert!(download.bytes == *sent, "{} arrived changed", download.name);
+                    let to = download.part.map_or(sent.len(), |part| {
+                        sent.len().min(((part.first + part.count) << part.unit_log2) as usize)
+                    });
+                    assert!(download.bytes == sent[download.offset..to], "{} arrived changed", download.name);
                     assert_eq!(root, share::digest(sent));
-                    totals.files += 1;
-                    totals.file_bytes += sent.len() as u64;
+                    match download.part {
+                        Some(_) => totals.parts += 1,
+                        None => totals.files += 1,
+                    }
+                    totals.file_bytes += download.bytes.len() as u64;
                     // Otherwise the link has ended in the same moment, and the failure follows.
-                    if peer.finish_file(transfer, Ok(())).is_ok() {
-                        self.downloads.remove(&transfer);
+                    if peer.finish_file(transfer, Ok(())).is_ok()
+                        && let Some(download) = self.downloads.remove(&transfer)
+                    {
+                        owner.parts.remove(&(self.other.unwrap(), download.name));
                     }
                 }
             }
             Event::FileFailed { transfer, code, .. } => {
                 assert_ne!(code, ErrorCode::VerifyFailed);
-                assert!(self.downloads.remove(&transfer).is_some(), "it ended before");
+                let download = self.downloads.remove(&transfer).expect("it ended before");
+                if download.part.is_none() && download.stored > 0 {
+                    let (name, part) = download.into_part();
+                    owner.parts.insert((self.other.unwrap(), name), part);
+                }
                 totals.files_failed += 1;
             }
             Event::FileSent { transfer } | Event::SendStopped { transfer, .. } => {
@@ -229,5 +300,59 @@ impl LinkEnd {
             | Event::RateWanted { .. }
             | Event::ListRefused { .. } => {}
         }
+    }
+}
+
+/// Asks for a file from where an earlier link ended, if one did.
+fn fetch_rest(
+    peer: &mut Peer,
+    source: Source,
+    part: Option<&Part>,
+    unit_log2: u8,
+    totals: &mut Totals,
+) -> Option<(TransferId, Download)> {
+    let (at, bytes) = match part.filter(|part| !part.bytes.is_empty()) {
+        Some(Part { unit_log2, bytes }) => {
+            let held = Some(share::held(bytes, *unit_log2));
+            (Resume { unit_log2: *unit_log2, offset: bytes.len() as u64, held }, bytes.clone())
+        }
+        None => (Resume::whole(unit_log2), Vec::new()),
+    };
+    let transfer = peer.fetch(source, at).ok()?;
+    totals.files_resumed += u64::from(at.offset > 0);
+    let download = Download::new(at.unit_log2, 0, bytes, None);
+    Some((transfer, Download { source: Some(source), ..download }))
+}
+
+/// Asks for some units of a file by its hash.
+fn fetch_part(
+    peer: &mut Peer,
+    root: Hash,
+    size: u64,
+    unit_log2: u8,
+    rng: &mut Rng,
+) -> Option<(TransferId, Download)> {
+    let units = size.div_ceil(1 << unit_log2);
+    if units == 0 {
+        return None;
+    }
+    let first = rng.below(units);
+    let count = 1 + rng.below(units - first);
+    let part = peer::Part { unit_log2, first, count, values: rng.chance(50) };
+    let transfer = peer.fetch_units(root, part).ok()?;
+    Some((transfer, Download::new(unit_log2, (first << unit_log2) as usize, Vec::new(), Some(part))))
+}
+
+impl Download {
+    fn new(unit_log2: u8, offset: usize, bytes: Vec<u8>, part: Option<peer::Part>) -> Self {
+        let stored = bytes.len();
+        let (name, source, values) = (String::new(), None, Vec::new());
+        Self { name, unit_log2, offset, bytes, stored, part, source, values }
+    }
+
+    /// What is kept of it. A last unit that is not whole comes again.
+    fn into_part(mut self) -> (String, Part) {
+        self.bytes.truncate(self.stored >> self.unit_log2 << self.unit_log2);
+        (self.name, Part { unit_log2: self.unit_log2, bytes: self.bytes })
     }
 }

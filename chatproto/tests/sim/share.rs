@@ -33,6 +33,10 @@ impl Share {
         self.0.iter().map(item).collect()
     }
 
+    pub fn by_root(&self, root: Hash) -> Option<Bytes> {
+        self.0.iter().map(|(_, bytes)| bytes).find(|bytes| digest(bytes) == root).cloned()
+    }
+
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes)
     }
@@ -51,6 +55,17 @@ pub fn unit(bytes: &Bytes, unit: u64, offset: u64, len: u32) -> UnitData {
     let piece = bytes.slice(from..from + len as usize);
     let is_last = from + len as usize == bytes.len();
     UnitData { unit, value: digest(&piece), bytes: piece, root: is_last.then(|| digest(bytes)) }
+}
+
+/// Stands in for the digest over the values of a file's first units.
+pub fn held(bytes: &[u8], unit_log2: u8) -> Hash {
+    let values: Vec<u8> = bytes.chunks(1 << unit_log2).flat_map(|unit| digest(unit).0).collect();
+    digest(&values)
+}
+
+/// The values of all units.
+pub fn values(bytes: &[u8], unit_log2: u8) -> Vec<Hash> {
+    bytes.chunks(1 << unit_log2).map(digest).collect()
 }
 
 /// Stands in for BLAKE3, whose only part here is to differ when bytes differ.

@@ -53,6 +53,8 @@ pub struct Totals {
     pub files: u64,
     pub file_bytes: u64,
     pub files_failed: u64,
+    pub files_resumed: u64,
+    pub parts: u64,
     pub away: u64,
     pub not_reached: u64,
 }
@@ -72,6 +74,8 @@ impl Totals {
         self.files += other.files;
         self.file_bytes += other.file_bytes;
         self.files_failed += other.files_failed;
+        self.files_resumed += other.files_resumed;
+        self.parts += other.parts;
         self.away += other.away;
         self.not_reached += other.not_reached;
     }
@@ -88,6 +92,8 @@ impl Totals {
             self.links,
             self.link_says,
             self.files,
+            self.files_resumed,
+            self.parts,
             self.files_failed,
             self.away,
             self.not_reached,
@@ -555,6 +561,7 @@ fn config() -> Config {
 
 fn peer_config(client: &Client) -> peer::Config {
     let mut config = peer::Config::new(client.user.clone(), client.device, Note::new("sim").unwrap());
+    config.capabilities = Capabilities::NONE.with(Capability::Resume).with(Capability::Sources);
     config.low_water = 8 * 1024;
     config.max_unstored = 8 * 1024;
     config

@@ -29,8 +29,16 @@ FRAMES = """
 13 login_challenge client  data:blob
 14 login_response  server  data:blob
 15 login_ok        client  user:name default_room:name observed:addr ticket:blob ticket_lifetime:u32 data:blob
+16 register_start  server  user:name mechanism:note invite:note data:blob
+17 register_finish server  data:blob
 18 link_hello      peer    magic:bytes4 version_min:u8 version_max:u8 capabilities:u64 max_frame:u32 offer:u64 ticket:bytes32 user:name device:bytes16 purpose:purpose agent:note
 19 link_welcome    peer    version:u8 capabilities:u64 max_frame:u32 user:name device:bytes16 agent:note
+1a password_start  server  request:u32 mechanism:note data:blob
+1b password_finish server  request:u32 data:blob
+1c account_reply   client  request:u32 data:blob
+1d server_key      client  fingerprint:bytes32
+1e devices         server  request:u32 revoke:bytes16?
+1f device_list     client  request:u32 devices:device_entry*64
 20 say             server  counter:u64 target:target text:text
 21 posted          client  counter:u64 room:u32 seq:u64 time:u64
 22 message         client  room:u32 seq:u64 time:u64 flags:u8 device:bytes16 counter:u64 from:name text:text
@@ -83,12 +91,15 @@ FRAMES = """
 67 file_done       peer    transfer:u32
 68 file_pause      peer    transfer:u32
 69 file_resume     peer    transfer:u32
+6a unit_request    peer    transfer:u32 root:bytes32 unit_log2:u8 first:u64 count:u64 flags:u8
+6b file_values     peer    transfer:u32 first:u64 values:rest
 6c file_rate       peer    bytes_per_second:u64
 """
 
 # Items of lists.
 PARTS = {
     "room_entry": "room:u32 name:name people:u32 last:u64 topic:note",
+    "device_entry": "device:bytes16 first:u64 last:u64 address:addr ticket:bool online:bool",
     "member": "user:name devices:u16",
     "page_message": "room:u32 seq:u64 time:u64 device:bytes16 counter:u64 from:name text:text",
     "entry": "number:u32 kind:entry_kind size:u64 mtime:u64 root:bytes32? inline:blob? name:file_name",
@@ -98,6 +109,7 @@ PARTS = {
 TABLES = {
     "error_code": (2, """1 malformed 2 too_large 3 unknown_frame 4 wrong_state 5 version 6 timeout 7 flood 8 internal
         9 shutting_down 10 busy 11 not_supported 12 gone 20 login_refused 21 unknown_mechanism 22 replaced 23 account_removed
+        24 registration_closed 25 name_taken 26 bad_invite 27 too_many_attempts 28 wrong_password 29 no_such_device
         30 no_such_room 31 no_such_user 32 not_member 33 too_many_rooms 34 not_stored 35 backlog 36 too_many_requests
         37 room_exists 38 forbidden 39 muted 40 slow_mode 41 banned 42 kicked
         50 offline 51 denied 52 expired 53 no_peer_port 54 withdrawn 55 answered_elsewhere 56 self_request
@@ -105,7 +117,7 @@ TABLES = {
         65 private_address 66 no_family 67 relay_busy 68 declined 69 link_broken 70 no_such_path 71 no_such_number 72 changed 73 not_a_file 74 unreadable
         75 too_many_transfers 76 cancelled 77 verify_failed 78 storage 79 no_share"""),
     "close_reason": (1, """1 done 2 direct 3 shutting_down 4 replaced 5 idle 6 handshake_timeout 7 login_timeout
-        8 violation 9 login_refused 10 removed 11 too_slow 12 busy 13 bad_ticket"""),
+        8 violation 9 login_refused 10 removed 11 too_slow 12 busy 13 bad_ticket 14 revoked"""),
     "purpose": (1, "1 files 2 direct"),
     "dial_role": (1, "1 dial 2 await"),
     "way": (1, "1 direct 2 reverse 3 family 4 punch 5 relay"),

@@ -2,8 +2,9 @@
 
 use chatproto::wire::{
     Entry, EntryKind, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued,
-    FileRate, FileRequest, FileResume, FileUnit, Generation, LIST_INLINE, List, ListFolder, ListPage,
-    MAX_UNIT_LOG2, MIN_UNIT_LOG2, RequestId, Rest, SafeNameRef, Source, TransferId,
+    FileRate, FileRequest, FileResume, FileUnit, FileValues, Generation, LIST_INLINE, List, ListFolder,
+    ListPage, MAX_UNIT_LOG2, MIN_UNIT_LOG2, RequestId, Rest, SafeNameRef, Source, TransferId,
+    UNITS_WITH_VALUES, UnitRequest,
 };
 
 use crate::show::show;
@@ -25,6 +26,8 @@ show! {
     FilePause { transfer }
     FileResume { transfer }
     FileRate { bytes_per_second }
+    UnitRequest { transfer, root, unit_log2, first, count, flags }
+    FileValues<'_> { transfer, first, values }
 }
 
 const REQUEST: RequestId = RequestId(9);
@@ -103,6 +106,14 @@ pub(crate) fn transfers() -> Vec<Vector> {
         root: None,
         path: path("2026/summer/beach.mkv"),
     };
+    let units = UnitRequest {
+        transfer: TRANSFER,
+        root: HASH,
+        unit_log2: MAX_UNIT_LOG2,
+        first: 0,
+        count: 64,
+        flags: UNITS_WITH_VALUES,
+    };
     vec![
         vector("a whole file by number", request),
         vector(
@@ -147,5 +158,15 @@ pub(crate) fn transfers() -> Vec<Vector> {
         vector("largest", FileResume { transfer: TransferId(u32::MAX) }),
         vector("one MiB a second", FileRate { bytes_per_second: 1 << 20 }),
         vector("no limit", FileRate { bytes_per_second: 0 }),
+        vector("with all values", units),
+        vector(
+            "the last units, smallest",
+            UnitRequest { unit_log2: MIN_UNIT_LOG2, first: u64::MAX >> 11, count: 1, flags: 0, ..units },
+        ),
+        vector("one", FileValues { transfer: TRANSFER, first: 0, values: Rest(&HASH.0) }),
+        vector(
+            "three of the middle",
+            FileValues { transfer: TransferId(4), first: 1 << 40, values: Rest(items(vec![0x5a; 96])) },
+        ),
     ]
 }

@@ -74,6 +74,12 @@ impl Show for [u8; 4] {
     }
 }
 
+impl Show for [u8; 32] {
+    fn show(&self) -> String {
+        format!("\"{}\"", hex(self))
+    }
+}
+
 impl Show for Blob<'_> {
     fn show(&self) -> String {
         format!("\"{}\"", hex(self.as_bytes()))

@@ -44,6 +44,10 @@ pub(super) fn reloaded(fingerprint: Option<Fingerprint>, changes: &Changes) {
     }
 }
 
+pub(super) fn next_certificate(next: Fingerprint) {
+    tracing::info!("clients are told that the next certificate is {next}");
+}
+
 pub(super) fn stopping(signal: Signal) {
     tracing::info!(?signal, "shutting down");
 }
@@ -134,6 +138,15 @@ pub(super) fn event(hub: &Hub, event: &Event) {
             tracing::debug!(%conn, user = user.as_str(), "login started")
         }
         Event::LoginResponse { conn, .. } => tracing::debug!(%conn, "login response"),
+        Event::RegisterStarted { conn, user, .. } => {
+            tracing::debug!(%conn, user = user.as_str(), "registration started")
+        }
+        Event::RegisterFinished { conn, .. } => tracing::debug!(%conn, "registration goes on"),
+        Event::PasswordStarted { user, .. } => {
+            tracing::debug!(user = user.as_str(), "change of password started")
+        }
+        Event::PasswordFinished { conn, .. } => tracing::debug!(%conn, "change of password goes on"),
+        Event::DevicesAsked { user, .. } => tracing::debug!(user = user.as_str(), "devices asked for"),
         Event::Recall { .. }
         | Event::Read { .. }
         | Event::History { .. }

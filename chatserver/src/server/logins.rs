@@ -2,14 +2,16 @@
 //! password gets a ticket, and with that the store alone says yes or no.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatproto::hub::{Accept, ConnId, Hub};
-use chatproto::opaque::{OsRng, Record, ServerLogin, ServerSetup};
+use chatproto::opaque::{OsRng, Password, Record, ServerLogin, ServerSetup, Stretch, register};
 use chatproto::ticket;
 use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
+use super::accounts::Attempts;
+use super::budget::{advice, origin};
 use super::console;
 use super::links::Links;
 use super::seam::ROOM_WRITE;
@@ -37,6 +39,10 @@ pub(super) struct Logins {
     challenged: HashMap<ConnId, Challenged>,
     /// Waits for its ticket to be stored, by the id of that write: a ticket that was given works.
     proved: HashMap<u64, Proved>,
+    /// The generation of the account that each connection was let in to, until it is asked for.
+    entered: HashMap<ConnId, u64>,
+    /// Read for unknown accounts, so that they cost what known ones do.
+    decoy: Vec<u8>,
     last: u64,
     refused: u64,
     abandoned: u64,
@@ -66,23 +72,27 @@ struct Challenged {
     /// The record of an account that may log in. Known here, told to nobody before the end.
     record: Option<Vec<u8>>,
     is_admin: bool,
+    generation: u64,
 }
 
 struct Proved {
     conn: ConnId,
     user: Name,
     is_admin: bool,
+    generation: u64,
     ticket: Bytes,
 }
 
 impl Logins {
     pub(super) fn new(setup: ServerSetup, ticket_lifetime: Option<Duration>) -> Self {
         Self {
-            setup,
             ticket_lifetime,
             started: HashMap::new(),
             challenged: HashMap::new(),
             proved: HashMap::new(),
+            entered: HashMap::new(),
+            decoy: decoy(&setup),
+            setup,
             last: 0,
             refused: 0,
             abandoned: 0,
@@ -90,7 +100,16 @@ impl Logins {
     }
 
     /// Looks the account, or the ticket, up.
-    pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, begun: Begun) {
+    pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
+        if begun.mechanism.as_str() != ticket::MECHANISM
+            && let Some(addr) = hub.addr(begun.conn)
+            && let Err(wait) = attempts.spend((origin(addr), begun.user.clone()), Instant::now())
+        {
+            self.refused += 1;
+            let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
+            hub.login_refuse_for(begun.conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+            return;
+        }
         self.last += 1;
         let id = self.last | LOGIN_READ;
         let conn = begun.conn;
@@ -134,7 +153,7 @@ impl Logins {
             Some(Started::Password(begun)) => self.on_account(hub, begun, reply, links),
             Some(Started::Ticket { conn, user }) => {
                 self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
-                on_ticket(hub, conn, user, &reply);
+                self.on_ticket(hub, conn, user, &reply);
             }
             None => {}
         }
@@ -152,10 +171,14 @@ impl Logins {
         let may_enter = account.as_ref().filter(|account| !account.disabled);
         let is_admin = may_enter.is_some_and(|account| account.admin);
         let bought_with = may_enter.map(|account| account.record.clone());
-        let record = match account.map(|account| Record::from_bytes(&account.record)).transpose() {
-            Ok(record) => record,
+        let generation = account.as_ref().map_or(0, |account| account.generation);
+        let kept = account.as_ref().map_or(&self.decoy, |account| &account.record);
+        let record = match Record::from_bytes(kept) {
+            Ok(record) => Some(record).filter(|_| account.is_some()),
             Err(error) => {
-                tracing::error!(user = user.as_str(), %error, "the account's login record is damaged");
+                if account.is_some() {
+                    tracing::error!(user = user.as_str(), %error, "the account's login record is damaged");
+                }
                 None
             }
         };
@@ -165,8 +188,10 @@ impl Logins {
         match started {
             Ok((login, response)) => {
                 if hub.login_challenge(conn, &response) {
-                    self.challenged
-                        .insert(conn, Challenged { user, device, login, record: bought_with, is_admin });
+                    self.challenged.insert(
+                        conn,
+                        Challenged { user, device, login, record: bought_with, is_admin, generation },
+                    );
                 }
             }
             Err(error) => {
@@ -177,12 +202,22 @@ impl Logins {
     }
 
     /// Checks the client's proof.
-    pub(super) fn respond(&mut self, hub: &mut Hub, store: &Store, conn: ConnId, finalization: &[u8]) {
+    pub(super) fn respond(
+        &mut self,
+        hub: &mut Hub,
+        store: &Store,
+        attempts: &mut Attempts,
+        conn: ConnId,
+        finalization: &[u8],
+    ) {
         let Some(challenged) = self.challenged.remove(&conn) else { return };
-        let Challenged { user, device, login, record, is_admin } = challenged;
+        let Challenged { user, device, login, record, is_admin, generation } = challenged;
         match record.filter(|_| login.finish(finalization).is_ok()) {
             Some(record) => {
-                let proved = Proved { conn, user, is_admin, ticket: Bytes::new() };
+                if let Some(addr) = hub.addr(conn) {
+                    attempts.give_back(&(origin(addr), user.clone()));
+                }
+                let proved = Proved { conn, user, is_admin, generation, ticket: Bytes::new() };
                 self.give_ticket(hub, store, proved, device, record);
             }
             None => {
@@ -204,7 +239,7 @@ impl Logins {
     ) {
         let lifetime =
             self.ticket_lifetime.filter(|_| hub.capabilities(proved.conn).has(Capability::Tickets));
-        let Some(lifetime) = lifetime else { return accept(hub, proved, None) };
+        let Some(lifetime) = lifetime else { return self.accept(hub, proved, None) };
         let mut ticket = [0; ticket::LEN];
         super::fill_random(&mut ticket);
         let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
@@ -222,7 +257,7 @@ impl Logins {
                 self.proved.insert(id, proved);
             }
             // The disk has more to do than it can: a ticket is not worth waiting for.
-            Err(_) => accept(hub, proved, None),
+            Err(_) => self.accept(hub, proved, None),
         }
     }
 
@@ -243,7 +278,7 @@ impl Logins {
     fn let_in(&mut self, hub: &mut Hub, proved: Proved, outcome: Outcome) {
         match outcome {
             Outcome::TicketKept { kept: true, .. } => {
-                accept(hub, proved, self.ticket_lifetime);
+                self.accept(hub, proved, self.ticket_lifetime);
             }
             Outcome::TicketKept { kept: false, .. } => {
                 let Proved { conn, user, .. } = proved;
@@ -253,7 +288,7 @@ impl Logins {
             }
             Outcome::Failed { error, .. } => {
                 tracing::error!(%error, "a ticket could not be stored");
-                accept(hub, proved, None);
+                self.accept(hub, proved, None);
             }
             Outcome::Committed { .. }
             | Outcome::Duplicate { .. }
@@ -281,31 +316,48 @@ impl Logins {
             Started::Ticket { conn: shown_on, .. } => *shown_on != conn,
         });
         self.proved.retain(|_, proved| proved.conn != conn);
+        self.entered.remove(&conn);
+    }
+
+    /// The generation of the account that a connection was just let in to.
+    pub(super) fn generation(&mut self, conn: ConnId) -> u64 {
+        self.entered.remove(&conn).unwrap_or_default()
+    }
+
+    fn on_ticket(&mut self, hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
+        match reply {
+            Reply::Ticket { is_good: true, is_admin, generation, .. } => {
+                let (is_admin, generation) = (*is_admin, *generation);
+                self.accept(hub, Proved { conn, user, is_admin, generation, ticket: Bytes::new() }, None);
+            }
+            Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
+            Reply::Account { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Removed { .. }
+            | Reply::Failed { .. } => {
+                tracing::error!(user = user.as_str(), "the ticket could not be read");
+                hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");
+            }
+        }
+    }
+
+    /// Lets somebody in, with their ticket if it is good for a time.
+    fn accept(&mut self, hub: &mut Hub, proved: Proved, lifetime: Option<Duration>) {
+        let Proved { conn, user, is_admin, generation, ticket } = proved;
+        let (ticket, ticket_lifetime) = lifetime.map(|lifetime| (ticket, lifetime)).unwrap_or_default();
+        self.entered.insert(conn, generation);
+        hub.login_accept(conn, &Accept { user, is_admin, ticket, ticket_lifetime, data: Bytes::new() });
     }
 }
 
-fn on_ticket(hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
-    match reply {
-        Reply::Ticket { is_good: true, is_admin, .. } => {
-            accept(hub, Proved { conn, user, is_admin: *is_admin, ticket: Bytes::new() }, None);
-        }
-        Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
-        Reply::Account { .. }
-        | Reply::Page { .. }
-        | Reply::Found { .. }
-        | Reply::Removed { .. }
-        | Reply::Failed { .. } => {
-            tracing::error!(user = user.as_str(), "the ticket could not be read");
-            hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");
-        }
-    }
-}
-
-/// Lets somebody in, with their ticket if it is good for a time.
-fn accept(hub: &mut Hub, proved: Proved, lifetime: Option<Duration>) {
-    let Proved { conn, user, is_admin, ticket } = proved;
-    let (ticket, ticket_lifetime) = lifetime.map(|lifetime| (ticket, lifetime)).unwrap_or_default();
-    hub.login_accept(conn, &Accept { user, is_admin, ticket, ticket_lifetime, data: Bytes::new() });
+/// A record of nobody, to be read like any other.
+fn decoy(setup: &ServerSetup) -> Vec<u8> {
+    let password = Password::new("nobody's");
+    let record = password.ok().and_then(|password| {
+        register(setup, "nobody", password, Stretch::LIGHT, &mut OsRng).map(|record| record.to_bytes()).ok()
+    });
+    record.unwrap_or_default()
 }
 
 /// One answer for all that can be wrong with a ticket.

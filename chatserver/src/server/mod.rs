@@ -1,6 +1,8 @@
 //! The server's loop: one thread that moves bytes between sockets and the hub, and questions between the hub and the
 //! store. It decides nothing that the hub could decide, and waits for nothing but the poll.
 
+mod accounts;
+mod budget;
 mod console;
 mod links;
 mod logins;
@@ -23,14 +25,19 @@ use chatproto::opaque::MECHANISM;
 use chatproto::ticket;
 use chatproto::wire::{Capabilities, Capability, Name, Note, OfferId, ServerId};
 
+use crate::certificate::Source;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
+use crate::invites;
 use crate::logging::{self, Logs};
 use crate::metrics::endpoint::{Endpoint, Question};
-use crate::settings::Settings;
-use crate::store::{Accounts, DataDir, Durability, Outcome, Reply, Store, unix_ms};
+use crate::settings::{Registration, Settings};
+use crate::store::{
+    AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Reply, Store, unix_ms,
+};
 use crate::users;
 
+use accounts::{AccountWork, Attempts};
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
@@ -41,9 +48,6 @@ use reload::Reload;
 use removals::Removals;
 use ring::Ring;
 use seam::Seam;
-
-/// File of the certificate and its key in the data directory.
-pub(crate) const IDENTITY_FILE: &str = "server.pem";
 
 /// Commits, and replies, that may wait for the loop; the store's threads wait when it is full.
 const MAX_WAITING_ANSWERS: usize = 1024;
@@ -83,9 +87,13 @@ fn raise_descriptor_limit() {
 struct Server {
     net: Net,
     hub: Hub,
+    // Before the store, which holds the lock.
+    desk: AccountDesk,
     store: Store,
     links: Links,
     logins: Logins,
+    accounts: AccountWork,
+    attempts: Attempts,
     removals: Removals,
     relays: Relays,
     tests: Tests,
@@ -96,6 +104,7 @@ struct Server {
     questions: Mailbox<Question>,
     outcomes: Mailbox<Vec<Outcome>>,
     replies: Mailbox<Reply>,
+    done: Mailbox<DeskReply>,
     listener: chatnet::ListenerId,
     /// Logins come with TLS; what comes without may be a probe or a relay.
     takes_side_doors: bool,
@@ -115,21 +124,21 @@ impl Server {
         let dir = DataDir::open(&settings.data).map_err(Failure::said)?;
         let mut accounts = Accounts::open(&dir).map_err(Failure::said)?;
         let lock = dir.lock().map_err(Failure::said)?;
-        let setup = users::server_setup(&mut accounts)?;
+        let policy = settings.accounts().clone();
+        let setup = users::server_setup(&mut accounts)?.with_decoy_stretch(policy.stretch());
         let server = server_id(&mut accounts)?;
 
         let mut net =
             Net::new(settings.network()).map_err(|error| Failure::new("cannot start the loop", error))?;
-        let (security, fingerprint, identity) = if settings.insecure_plaintext {
+        let (security, fingerprint, next, identity) = if settings.insecure_plaintext {
             let identity =
                 Identity::generate(["localhost"]).map_err(|error| Failure::new("certificate", error))?;
-            (Security::Plain, None, identity)
+            (Security::Plain, None, None, identity)
         } else {
-            let path = settings.data.join(IDENTITY_FILE);
-            let identity = Identity::load_or_create(&path, ["localhost"])
-                .map_err(|error| Failure::new("certificate", error))?;
+            let source = Source::of(&settings);
+            let identity = source.load_or_create()?;
             let tls = ServerTls::new(&identity).map_err(|error| Failure::new("certificate", error))?;
-            (Security::TlsOrPlain(tls), Some(identity.fingerprint()), identity)
+            (Security::TlsOrPlain(tls), Some(identity.fingerprint()), source.next()?, identity)
         };
         let (listener, addr) = net
             .listen(settings.listen, security)
@@ -140,19 +149,27 @@ impl Server {
 
         let (written, outcomes) = Mailbox::new(net.waker(), MAX_WAITING_ANSWERS);
         let (read, replies) = Mailbox::new(net.waker(), MAX_WAITING_ANSWERS);
+        let (did, done) = Mailbox::new(net.waker(), MAX_WAITING_ANSWERS);
         // The loop is gone only when the process ends: there is nobody left to tell then.
         let on_write = Box::new(move |outcomes| drop(written.send(outcomes)));
         let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
         let log = settings.store();
+        let desk = AccountDesk::start(lock.dir(), log.durability, log.max_queued_reads, move |reply| {
+            drop(did.send(reply));
+        })
+        .map_err(Failure::said)?;
         let store = Store::start(lock, &log, on_write, on_read).map_err(Failure::said)?;
         let ring = (log.durability == Durability::Off)
             .then(|| Ring::new(store.rooms(), log.ring_messages, log.ring_bytes));
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
         let config = hub_config(server, &settings)?;
-        let hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
+        let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
+        hub.tell_server_key(next.map(|next| *next.as_bytes()));
+        next.into_iter().for_each(console::next_certificate);
 
         let (ask, questions) = Mailbox::new(net.waker(), MAX_WAITING_QUESTIONS);
         announce(addr, fingerprint, endpoint.as_ref().map(Endpoint::addr))?;
+        draw_link(&settings, fingerprint)?;
         console::listening(addr, fingerprint, &settings.data);
         if let Some(endpoint) = endpoint {
             endpoint.start(ask)?;
@@ -164,9 +181,12 @@ impl Server {
         Ok(Self {
             net,
             hub,
+            desk,
             store,
             links: Links::default(),
-            logins: Logins::new(setup, tickets),
+            logins: Logins::new(setup.clone(), tickets),
+            attempts: accounts::attempts(&policy),
+            accounts: AccountWork::new(setup, policy),
             removals: Removals::default(),
             relays: Relays::new(relay),
             tests: Tests::new(identity),
@@ -176,6 +196,7 @@ impl Server {
             questions,
             outcomes,
             replies,
+            done,
             listener,
             takes_side_doors,
             started: Instant::now(),
@@ -199,9 +220,9 @@ impl Server {
             self.take_answers();
             self.hub.handle_timeout(self.now());
             self.relays.tick(&mut self.net, &mut self.hub);
+            self.removals.look(&self.desk);
             self.take_reloaded();
             self.run_hub();
-            self.removals.ask(&self.store);
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
@@ -230,6 +251,8 @@ impl Server {
         // What the store still reports after the loop has nobody to go to, and its threads must not wait for us.
         drop(self.outcomes);
         drop(self.replies);
+        drop(self.done);
+        drop(self.desk);
         self.store.finish().map_err(|error| Failure::new("the message log", error))?;
         console::stopped();
         Ok(())
@@ -243,7 +266,7 @@ impl Server {
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
         let now = self.is_unfinished.then_some(self.started);
-        [hub, self.stop_at, now, self.relays.deadline()].into_iter().flatten().min()
+        [hub, self.stop_at, self.removals.deadline(), now, self.relays.deadline()].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -300,9 +323,11 @@ impl Server {
         fresh.settings.apply(&mut config);
         self.hub.set_limits(config);
         self.net.set_config(fresh.settings.network());
-        let fingerprint = fresh.tls.map(|(tls, fingerprint)| {
-            self.net.set_security(self.listener, Security::TlsOrPlain(tls));
-            fingerprint
+        let fingerprint = fresh.tls.map(|tls| {
+            self.net.set_security(self.listener, Security::TlsOrPlain(tls.config));
+            self.hub.tell_server_key(tls.next.map(|next| *next.as_bytes()));
+            tls.next.into_iter().for_each(console::next_certificate);
+            tls.fingerprint
         });
         console::reloaded(fingerprint, &self.reload.note(fresh.settings));
     }
@@ -347,7 +372,9 @@ impl Server {
         let replies = self.replies.drain().collect::<Vec<_>>();
         let now = self.now();
         for reply in replies {
-            if self.removals.on_reply(&mut self.hub, &reply, now) {
+            if Removals::on_reply(&mut self.hub, &reply, now)
+                || self.accounts.on_reply(&mut self.hub, &reply, &self.links)
+            {
                 continue;
             }
             match Logins::lookup_of(&reply) {
@@ -355,7 +382,11 @@ impl Server {
                 None => seam::on_reply(&mut self.hub, reply),
             }
         }
-        if self.outcomes.is_finished() || self.replies.is_finished() {
+        let done = self.done.drain().collect::<Vec<_>>();
+        for reply in done {
+            self.accounts.on_done(&mut self.hub, &mut self.removals, &mut self.attempts, reply, now);
+        }
+        if self.outcomes.is_finished() || self.replies.is_finished() || self.done.is_finished() {
             self.fatal = Some(Failure::new("the message log", "a thread of the store has ended"));
         }
     }
@@ -401,15 +432,39 @@ impl Server {
         match event {
             Event::LoginStarted { conn, user, device, mechanism, data } => {
                 let begun = Begun { conn, user, device, mechanism, data };
-                self.logins.start(&mut self.hub, &self.store, begun);
+                self.logins.start(&mut self.hub, &self.store, &mut self.attempts, begun);
             }
             Event::LoginResponse { conn, data } => {
-                self.logins.respond(&mut self.hub, &self.store, conn, &data);
+                self.logins.respond(&mut self.hub, &self.store, &mut self.attempts, conn, &data);
             }
-            Event::Closed { conn, .. } => self.logins.forget(conn),
-            Event::LoggedIn { user, .. } => {
+            Event::RegisterStarted { conn, user, invite, data } => {
+                self.accounts.apply(&mut self.hub, conn, user, &invite, &data);
+            }
+            Event::RegisterFinished { conn, data } => {
+                self.accounts.enrol(&mut self.hub, &self.desk, conn, &data);
+            }
+            Event::PasswordStarted { conn, user, data } => {
+                let (hub, attempts) = (&mut self.hub, &mut self.attempts);
+                self.accounts.start_change(hub, &self.store, attempts, conn, user, data);
+            }
+            Event::PasswordFinished { conn, data } => {
+                self.accounts.finish_change(&mut self.hub, &self.desk, conn, &data);
+            }
+            Event::DevicesAsked { conn, user, revoke } => {
+                self.accounts.devices(&mut self.hub, &self.desk, conn, user, revoke);
+            }
+            Event::Closed { conn, user, .. } => {
+                self.logins.forget(conn);
+                self.accounts.forget(conn);
+                user.iter().for_each(|user| self.removals.closed(conn, user));
+            }
+            Event::LoggedIn { conn, user, device, addr } => {
                 self.meter.logged_in();
-                self.removals.logged_in(user);
+                let generation = self.logins.generation(conn);
+                self.removals.logged_in(conn, &user, device, generation);
+                let seen = Job::Seen { user: user.as_str().into(), device: device.0, address: addr };
+                // Only the list of devices misses it.
+                let _ = self.desk.try_send(seen);
             }
             Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
             Event::TestReach { conn, request, address, link_key } => {
@@ -471,8 +526,12 @@ fn hub_config(server: ServerId, settings: &Settings) -> Result<Config, Failure> 
         if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
     let mechanisms = Note::new(&mechanisms).map_err(text)?;
     let mut config = settings.hub(server, agent, mechanisms)?;
-    config.capabilities =
-        Capabilities::NONE.with(Capability::Moderation).with(Capability::Probe).with(Capability::Ways);
+    config.capabilities = [Capability::Moderation, Capability::Account, Capability::Probe, Capability::Ways]
+        .into_iter()
+        .fold(Capabilities::NONE, Capabilities::with);
+    if settings.accounts().registration() != Registration::Closed {
+        config.capabilities = config.capabilities.with(Capability::Register);
+    }
     if config.max_relays > 0 {
         config.capabilities = config.capabilities.with(Capability::Relay);
     }
@@ -503,6 +562,16 @@ fn server_id(accounts: &mut Accounts) -> Result<ServerId, Failure> {
 fn fill_random(bytes: &mut [u8]) {
     use chatproto::opaque::RngCore as _;
     chatproto::opaque::OsRng.fill_bytes(bytes);
+}
+
+/// The link that clients are started with, also for a camera, if the operator has said under which name they come.
+fn draw_link(settings: &Settings, fingerprint: Option<chatnet::Fingerprint>) -> Result<(), Failure> {
+    let Some(host) = settings.announce_link() else { return Ok(()) };
+    let link = invites::link(host, fingerprint, None);
+    let mut out = io::stdout();
+    out.write_all(format!("{link}\n{}\n", invites::qr_code(&link)?).as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::new("standard output", error))
 }
 
 /// The line on standard output that scripts wait for, and where the metrics are. Written at once: whoever has read the

@@ -1,12 +1,11 @@
 //! SIGHUP: settings and certificate are read again, on a thread of their own, and take effect together or not at all.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::thread;
 
-use chatnet::{Fingerprint, Identity, MailSender, Mailbox, ServerTls, Waker};
+use chatnet::{Fingerprint, MailSender, Mailbox, ServerTls, Waker};
 
-use super::IDENTITY_FILE;
+use crate::certificate::Source;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::settings::Settings;
@@ -16,7 +15,15 @@ use crate::settings::Settings;
 pub(super) struct Fresh {
     pub(super) settings: Settings,
     /// For connections that come from now on; `None` for a server that speaks plaintext.
-    pub(super) tls: Option<(ServerTls, Fingerprint)>,
+    pub(super) tls: Option<Tls>,
+}
+
+/// The certificate in force, and the one that comes next.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) config: ServerTls,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) next: Option<Fingerprint>,
 }
 
 /// Reads again whenever it is asked to, one reading at a time.
@@ -27,7 +34,7 @@ pub(super) struct Reload {
     started: Settings,
     latest: Settings,
     /// Of the running server: that its settings file names another one now changes nothing before the next start.
-    certificate: Option<PathBuf>,
+    certificate: Option<Source>,
     answers: Mailbox<Result<Box<Fresh>, Failure>>,
     sender: MailSender<Result<Box<Fresh>, Failure>>,
     is_reading: bool,
@@ -38,7 +45,7 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn new(args: &RunArgs, settings: Settings, waker: Waker) -> Self {
         let (sender, answers) = Mailbox::new(waker, 1);
-        let certificate = (!settings.insecure_plaintext).then(|| settings.data.join(IDENTITY_FILE));
+        let certificate = (!settings.insecure_plaintext).then(|| Source::of(&settings));
         Self {
             args: args.clone(),
             started: settings.clone(),
@@ -92,12 +99,13 @@ pub(super) struct Changes {
     pub(super) at_start: BTreeSet<String>,
 }
 
-fn read(args: &RunArgs, certificate: Option<PathBuf>) -> Result<Box<Fresh>, Failure> {
+fn read(args: &RunArgs, certificate: Option<Source>) -> Result<Box<Fresh>, Failure> {
     let settings = Settings::resolve(args)?;
     let failed = |error| Failure::new("certificate", error);
-    let tls = certificate.map(|path| {
-        let identity = Identity::load(&path).map_err(failed)?;
-        Ok((ServerTls::new(&identity).map_err(failed)?, identity.fingerprint()))
+    let tls = certificate.map(|source| {
+        let identity = source.load()?;
+        let config = ServerTls::new(&identity).map_err(failed)?;
+        Ok(Tls { config, fingerprint: identity.fingerprint(), next: source.next()? })
     });
     Ok(Box::new(Fresh { settings, tls: tls.transpose()? }))
 }

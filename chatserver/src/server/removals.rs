@@ -1,64 +1,132 @@
-//! Removed and disabled accounts: the `user` command changes them beside the running server, which then ends the
-//! connections of whoever is logged in. The store tells who it is. Who has just logged in is looked up once more, because
-//! a removal may come between the look at the account and the end of the login.
+//! Accounts that were removed, disabled or given another password, and devices that were revoked: the commands change them
+//! beside the running server, which looks again at the accounts of those who are logged in, a few at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use chatproto::Instant as HubInstant;
-use chatproto::hub::Hub;
-use chatproto::wire::Name;
+use chatproto::hub::{ConnId, Hub};
+use chatproto::wire::{DeviceId, Name};
 
-use crate::store::{Read, Reply, Store};
+use crate::store::{AccountDesk, Job, Reply, Standing, unix_ms};
 
-/// Set in the id of a store read of ours; see `LOGIN_READ` of the logins.
-const REMOVAL_READ: u64 = 1 << 62;
+/// Pause between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Who is to be looked up. Bounded by the logins that end while the store's queue is full.
+/// Accounts looked at each time: with a thousand people logged in, a removal takes effect within a quarter of a minute.
+const MAX_AT_ONCE: usize = 64;
+
+/// Set in the id of a job of ours, so that it never meets those of the account work.
+const CHECK: u64 = 1 << 62;
+
+/// Who is logged in, in the order in which they are looked at.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
-    due: VecDeque<Name>,
-    /// Reads that are not answered.
-    asked: BTreeMap<u64, Name>,
+    connected: BTreeMap<Name, usize>,
+    sessions: HashMap<ConnId, Session>,
+    turn: VecDeque<Name>,
+    /// Jobs that are not done.
+    asked: HashMap<u64, Name>,
     last: u64,
+    next: Option<Instant>,
+}
+
+/// What a session was let in by.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    generation: u64,
+    device: DeviceId,
+    /// In Unix milliseconds.
+    since: u64,
 }
 
 impl Removals {
-    pub(super) fn logged_in(&mut self, user: Name) {
-        self.due.push_back(user);
+    /// `generation` is that of the account whose password or ticket was shown.
+    pub(super) fn logged_in(&mut self, conn: ConnId, user: &Name, device: DeviceId, generation: u64) {
+        self.sessions.insert(conn, Session { generation, device, since: unix_ms() });
+        let devices = self.connected.entry(user.clone()).or_default();
+        *devices += 1;
+        if *devices == 1 {
+            self.turn.push_back(user.clone());
+        }
+        self.next.get_or_insert_with(|| Instant::now() + INTERVAL);
     }
 
-    /// Asks for those who are due.
-    pub(super) fn ask(&mut self, store: &Store) {
-        while let Some(user) = self.due.front() {
-            let id = (self.last + 1) | REMOVAL_READ;
-            // With a full queue there is a next time: each answer that makes room wakes the loop.
-            if store.reader.try_send(Read::Account { id, name: user.as_str().into() }).is_err() {
-                return;
-            }
+    pub(super) fn closed(&mut self, conn: ConnId, user: &Name) {
+        self.sessions.remove(&conn);
+        let Some(devices) = self.connected.get_mut(user) else { return };
+        *devices -= 1;
+        if *devices == 0 {
+            self.connected.remove(user);
+            self.turn.retain(|other| other != user);
+        }
+    }
+
+    /// This session changed the password itself, and stays.
+    pub(super) fn keep(&mut self, conn: ConnId, generation: u64) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.generation = generation;
+        }
+    }
+
+    /// When to look again; never while nobody is logged in.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Looks at the next accounts, if it is time.
+    pub(super) fn look(&mut self, desk: &AccountDesk) {
+        if self.next.is_none_or(|next| Instant::now() < next) {
+            return;
+        }
+        for _ in 0..self.turn.len().min(MAX_AT_ONCE) {
+            let Some(user) = self.turn.pop_front() else { break };
+            self.turn.push_back(user.clone());
             self.last += 1;
-            self.asked.extend(self.due.pop_front().map(|user| (id, user)));
+            let id = self.last | CHECK;
+            // With a full queue there is a next time.
+            if desk.try_send(Job::Check { id, user: user.as_str().into() }).is_ok() {
+                self.asked.insert(id, user);
+            }
+        }
+        self.next = (!self.turn.is_empty()).then(|| Instant::now() + INTERVAL);
+    }
+
+    /// Holds the sessions of an account against what it is now.
+    pub(super) fn on_checked(
+        &mut self,
+        hub: &mut Hub,
+        id: u64,
+        standing: Option<&Standing>,
+        now: HubInstant,
+    ) {
+        let Some(user) = self.asked.remove(&id) else { return };
+        let Some(standing) = standing else { return hub.remove_user(&user, now) };
+        for (conn, _) in hub.sessions(&user) {
+            let Some(session) = self.sessions.get(&conn) else { continue };
+            let is_revoked =
+                |(device, at): &([u8; 16], u64)| *device == session.device.0 && *at >= session.since;
+            // A change of this very session is on its way to us with its reply: never older than what we know.
+            if session.generation < standing.generation {
+                hub.revoke(conn, "the password was changed");
+            } else if standing.revoked.iter().any(is_revoked) {
+                hub.revoke(conn, "the device was revoked");
+            }
         }
     }
 
-    /// Takes a reply if it is of ours; whose account is gone is disconnected.
-    pub(super) fn on_reply(&mut self, hub: &mut Hub, reply: &Reply, now: HubInstant) -> bool {
-        match reply {
-            Reply::Account { id, account } => {
-                let Some(user) = self.asked.remove(id) else { return false };
-                if account.as_ref().is_none_or(|account| account.disabled) {
-                    hub.remove_user(&user, now);
-                }
-                true
-            }
-            Reply::Removed { names } => {
-                // Whoever has no legal name never logged in.
-                for name in names.iter().filter_map(|name| Name::new(name).ok()) {
-                    hub.remove_user(&name, now);
-                }
-                true
-            }
-            Reply::Failed { id, .. } => self.asked.remove(id).is_some(),
-            Reply::Page { .. } | Reply::Found { .. } | Reply::Ticket { .. } => false,
+    /// Takes a reply of the store if it tells of removed accounts: they are disconnected at once.
+    pub(super) fn on_reply(hub: &mut Hub, reply: &Reply, now: HubInstant) -> bool {
+        let Reply::Removed { names } = reply else { return false };
+        // Whoever has no legal name never logged in.
+        for name in names.iter().filter_map(|name| Name::new(name).ok()) {
+            hub.remove_user(&name, now);
         }
+        true
+    }
+
+    /// Takes a failure if it is of a job of ours; there is a next time.
+    pub(super) fn on_failed(&mut self, id: u64) -> bool {
+        self.asked.remove(&id).is_some()
     }
 }

@@ -190,6 +190,11 @@ impl Seam {
             }
             Event::LoginStarted { .. }
             | Event::LoginResponse { .. }
+            | Event::RegisterStarted { .. }
+            | Event::RegisterFinished { .. }
+            | Event::PasswordStarted { .. }
+            | Event::PasswordFinished { .. }
+            | Event::DevicesAsked { .. }
             | Event::LoggedIn { .. }
             | Event::Closed { .. }
             | Event::PeerRequested { .. }

@@ -5,6 +5,7 @@
 //! allowed; nothing is guessed. `chatserver.example.toml` explains every key, and a test holds its values against the
 //! defaults.
 
+mod accounts;
 mod sections;
 mod values;
 
@@ -29,6 +30,7 @@ use crate::logging;
 use crate::server::RelayConfig;
 use crate::store::{Durability, MAX_TICKETS, StoreConfig};
 
+pub use accounts::{AccountPolicy, Registration};
 use sections::{Connection, Hub, Log, Network, Relay};
 use values::{Endpoint, Time};
 
@@ -41,7 +43,7 @@ const DEFAULT_ROOM: &str = "lobby";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// What can be changed only by starting the server again: keys, and whole sections.
-const AT_START_ONLY: [&str; 17] = [
+const AT_START_ONLY: [&str; 21] = [
     "listen",
     "data",
     "durability",
@@ -52,6 +54,10 @@ const AT_START_ONLY: [&str; 17] = [
     "metrics",
     "metrics_anywhere",
     "log_format",
+    "certificate",
+    "certificate_key",
+    "announce_link",
+    "accounts",
     "connection.max_frame",
     "hub.page_bytes",
     "hub.recent_bytes",
@@ -77,6 +83,10 @@ pub struct Settings {
     metrics_anywhere: bool,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+    certificate: PathBuf,
+    certificate_key: PathBuf,
+    announce_link: String,
+    accounts: AccountPolicy,
     hub: Hub,
     connection: Connection,
     relay: Relay,
@@ -121,6 +131,7 @@ impl Settings {
         if let Some(lifetime) = args.ticket_lifetime {
             self.ticket_lifetime = lifetime.into();
         }
+        set(&mut self.accounts.registration, args.registration.as_ref());
         if let Some(text) = &args.metrics {
             self.metrics = flag("--metrics", text.as_str())?;
         }
@@ -165,6 +176,12 @@ impl Settings {
                  or insist with --metrics-anywhere"
             ));
         }
+        if self.certificate.as_os_str().is_empty() != self.certificate_key.as_os_str().is_empty() {
+            return wrong("certificate and certificate_key go together: a PEM file each".into());
+        }
+        if self.certificate().is_some() && self.insecure_plaintext {
+            return wrong("a certificate is of no use with --insecure-plaintext".into());
+        }
         let connection = &self.connection;
         if connection.max_queue_hard.0 < connection.max_queue.0.saturating_add(self.hub.page_bytes.0) {
             return wrong(
@@ -186,6 +203,33 @@ impl Settings {
     pub(crate) fn tickets(&self) -> Option<Duration> {
         let is_private = !self.insecure_plaintext || self.plaintext_tickets;
         Some(self.ticket_lifetime.0).filter(|lifetime| is_private && !lifetime.is_zero())
+    }
+
+    /// The operator's own certificate chain and its key.
+    pub(crate) fn certificate(&self) -> Option<(PathBuf, PathBuf)> {
+        let is_set = !self.certificate.as_os_str().is_empty();
+        is_set.then(|| (self.certificate.clone(), self.certificate_key.clone()))
+    }
+
+    /// The host and port under which clients reach this server, if the operator wants it printed as a link.
+    pub(crate) fn announce_link(&self) -> Option<&str> {
+        Some(self.announce_link.as_str()).filter(|host| !host.is_empty())
+    }
+
+    /// Who may make an account, and how often somebody may try.
+    pub(crate) fn accounts(&self) -> &AccountPolicy {
+        &self.accounts
+    }
+
+    /// The settings of a command that needs a few of them.
+    ///
+    /// # Errors
+    /// Those of the settings file.
+    pub(crate) fn of_command(data: &DataArg) -> Result<Self, Failure> {
+        let mut settings = Self::of_file(data)?;
+        settings.data = data.dir.clone().unwrap_or(settings.data);
+        settings.check()?;
+        Ok(settings)
     }
 
     /// Where metrics are served.
@@ -285,6 +329,10 @@ impl Default for Settings {
             metrics_anywhere: false,
             log: "info".into(),
             log_format: LogFormat::Text,
+            certificate: PathBuf::new(),
+            certificate_key: PathBuf::new(),
+            announce_link: String::new(),
+            accounts: AccountPolicy::default(),
             hub: Hub::default(),
             connection: Connection::default(),
             relay: Relay::default(),

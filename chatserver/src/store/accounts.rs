@@ -7,7 +7,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBe
 use super::{
     MAX_TICKETS,
     data_dir::DataDir,
+    devices::{self, DeviceRow},
     error::{DbError, StoreError},
+    invites::{self, InviteRow},
+    lookalikes::Forms,
     rows,
     tickets::{self, NewTicket},
     unix_ms,
@@ -16,7 +19,7 @@ use super::{
 /// Who may log in, and with what.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The name, exactly as it was added; names that differ in any byte are different accounts.
+    /// The name, exactly as it was added; no two that could be mistaken for one another exist.
     pub name: String,
     /// May administer the server.
     pub admin: bool,
@@ -26,18 +29,21 @@ pub struct Account {
     pub record: Vec<u8>,
     /// When the account was added, in Unix milliseconds.
     pub created_ms: u64,
+    /// Another one after each change of the record, and for an account of the same name made later.
+    pub generation: u64,
 }
 
 /// Without the record, which has no business in a log.
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, admin, disabled, record: _, created_ms } = self;
+        let Self { name, admin, disabled, record: _, created_ms, generation } = self;
         f.debug_struct("Account")
             .field("name", name)
             .field("admin", admin)
             .field("disabled", disabled)
             .field("record", &"***")
             .field("created_ms", created_ms)
+            .field("generation", generation)
             .finish()
     }
 }
@@ -67,6 +73,14 @@ pub enum AccountError {
     /// The name is taken.
     #[error("account `{0}` exists already")]
     Exists(String),
+    /// The name could be mistaken for one that is taken.
+    #[error("`{name}` could be mistaken for the account `{other}`, which exists already")]
+    Lookalike {
+        /// The name that was asked for.
+        name: String,
+        /// The one that exists.
+        other: String,
+    },
     /// There is no such account.
     #[error("there is no account `{0}`")]
     Unknown(String),
@@ -171,10 +185,69 @@ impl Accounts {
     ///
     /// [`AccountError::Database`].
     pub fn list(&self) -> Result<Vec<Account>, AccountError> {
-        let mut select =
-            self.conn.prepare("SELECT name, admin, disabled, record, created_ms FROM users ORDER BY name")?;
+        let mut select = self.conn.prepare(
+            "SELECT name, admin, disabled, record, created_ms, generation FROM users ORDER BY name",
+        )?;
         let accounts = select.query_map([], account)?.collect::<Result<_, _>>()?;
         Ok(accounts)
+    }
+
+    /// Makes an invitation for `uses` accounts and gives its number.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Database`].
+    pub fn invite(
+        &mut self,
+        code: &str,
+        label: &str,
+        uses: u32,
+        expires_ms: u64,
+    ) -> Result<u64, AccountError> {
+        Ok(invites::create(&self.conn, code, label, uses, expires_ms)?)
+    }
+
+    /// All invitations, by number.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Database`].
+    pub fn invites(&self) -> Result<Vec<InviteRow>, AccountError> {
+        Ok(invites::list(&self.conn)?)
+    }
+
+    /// Removes an invitation; `false` when there is none of this number. Accounts made with it stay.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Database`].
+    pub fn remove_invite(&mut self, id: u64) -> Result<bool, AccountError> {
+        Ok(invites::remove(&self.conn, id)?)
+    }
+
+    /// The devices of an account, the latest login first.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Unknown`] when there is no such account.
+    pub fn devices(&self, name: &str) -> Result<Vec<DeviceRow>, AccountError> {
+        if self.lookup(name)?.is_none() {
+            return Err(AccountError::Unknown(name.to_owned()));
+        }
+        Ok(devices::list(&self.conn, name, unix_ms())?)
+    }
+
+    /// Ends the tickets and sessions of a device, on a running server within seconds; `false` when the account has no such
+    /// device.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Database`].
+    pub fn revoke_device(&mut self, name: &str, device: [u8; 16]) -> Result<bool, AccountError> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let is_there = devices::revoke(&tx, name, device, unix_ms())?;
+        tx.commit()?;
+        Ok(is_there)
     }
 
     /// The value kept under `key`, made by `make` if there is none. Whoever asks first decides: all others,
@@ -202,16 +275,33 @@ impl Accounts {
     }
 }
 
-fn add(
+/// Adds an account whose name cannot be mistaken for another's.
+pub(super) fn add(
     conn: &Connection,
     name: &str,
     admin: bool,
     record: &[u8],
     created_ms: u64,
 ) -> Result<(), AccountError> {
+    let Forms { folded, skeleton } = Forms::of(name);
+    let other = conn
+        .prepare_cached(
+            "SELECT name FROM users WHERE folded = ?1 OR skeleton = ?2 ORDER BY name = ?3 DESC LIMIT 1",
+        )?
+        .query_row((&folded, &skeleton, name), |row| row.get::<_, String>(0))
+        .optional()?;
+    match other {
+        Some(other) if other == name => return Err(AccountError::Exists(other)),
+        Some(other) => return Err(AccountError::Lookalike { name: name.to_owned(), other }),
+        None => {}
+    }
+    // Of two accounts of one name, made one after the other, sessions of the first must not pass for the second's.
     let added = conn
-        .prepare_cached("INSERT INTO users(name, admin, record, created_ms) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((name, admin, record, rows::to_i64(created_ms)));
+        .prepare_cached(
+            "INSERT INTO users(name, admin, record, created_ms, folded, skeleton, generation)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4)",
+        )?
+        .execute((name, admin, record, rows::to_i64(created_ms), folded, skeleton));
     match added {
         Ok(_) => Ok(()),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -221,11 +311,33 @@ fn add(
     }
 }
 
+/// Replaces a record, if the account may log in and still has the old one; gives the account's new generation.
+pub(super) fn exchange_record(
+    conn: &Connection,
+    name: &str,
+    old: &[u8],
+    new: &[u8],
+) -> Result<Option<u64>, rusqlite::Error> {
+    let changed = conn
+        .prepare_cached("UPDATE users SET record = ?3 WHERE name = ?1 AND record = ?2 AND disabled = 0")?
+        .execute((name, old, new))?;
+    if changed == 0 { Ok(None) } else { generation(conn, name) }
+}
+
+/// The generation of an account that may log in.
+pub(super) fn generation(conn: &Connection, name: &str) -> Result<Option<u64>, rusqlite::Error> {
+    conn.prepare_cached("SELECT generation FROM users WHERE name = ?1 AND disabled = 0")?
+        .query_row([name], |row| rows::unsigned(row, 0))
+        .optional()
+}
+
 /// Looks an account up on any connection.
 pub(super) fn lookup(conn: &Connection, name: &str) -> Result<Option<Account>, rusqlite::Error> {
-    conn.prepare_cached("SELECT name, admin, disabled, record, created_ms FROM users WHERE name = ?1")?
-        .query_row([name], account)
-        .optional()
+    conn.prepare_cached(
+        "SELECT name, admin, disabled, record, created_ms, generation FROM users WHERE name = ?1",
+    )?
+    .query_row([name], account)
+    .optional()
 }
 
 /// What is kept under `key`.
@@ -240,6 +352,7 @@ fn account(row: &Row<'_>) -> Result<Account, rusqlite::Error> {
         disabled: row.get(2)?,
         record: row.get(3)?,
         created_ms: rows::unsigned(row, 4)?,
+        generation: rows::unsigned(row, 5)?,
     })
 }
 

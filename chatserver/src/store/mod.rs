@@ -7,13 +7,14 @@
 //!   server.lock     held by the running server, contains its process id
 //! ```
 //!
-//! Three threads, so that nothing on the event loop ever waits for the disk:
+//! Four threads, so that nothing on the event loop ever waits for the disk:
 //!
 //! | thread | owns | does |
 //! |---|---|---|
 //! | writer | the one connection that appends | takes all that waits, one transaction, one flush, then reports |
 //! | reader | a read-only connection | pages of history, account records and tickets for logins, removed accounts |
 //! | search | a read-only connection and `search.db` | fills the index behind the log, answers searches |
+//! | accounts | a connection | registers, changes passwords, remembers devices |
 //!
 //! Requests go in through bounded channels that give the request back when they are full; answers come out
 //! through callbacks that run on these threads and must only hand the answer over (a mailbox and a waker).
@@ -39,9 +40,13 @@ mod append;
 pub(crate) mod copy;
 pub(crate) mod counters;
 mod data_dir;
+mod desk;
+mod devices;
 mod error;
 mod house;
 mod index;
+mod invites;
+mod lookalikes;
 mod origins;
 mod query;
 mod reader;
@@ -64,8 +69,11 @@ pub use self::{
     accounts::{Account, AccountError, Accounts, NewAccount},
     append::{Outcome, Write, WriteError},
     data_dir::{DataDir, ServerLock},
+    desk::{AccountDesk, DeskReply, Job, RegisterError, Standing},
+    devices::{DeviceRow, MAX_KNOWN_DEVICES},
     error::{DbError, StoreError},
     house::{AuditRow, HouseChange, HouseRow, RoleRow, Sanction, audit},
+    invites::{CODE_BYTES, InviteRow, code as invite_code},
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
     rows::{FoundMessage, Message, RoomKind, RoomRow},

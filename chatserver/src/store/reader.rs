@@ -122,6 +122,8 @@ pub enum Reply {
         is_good: bool,
         /// The account administers the server.
         is_admin: bool,
+        /// The account's generation; 0 if the ticket is not good.
+        generation: u64,
     },
     /// The answer to a [`Search`].
     Found {
@@ -263,8 +265,9 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
         }
         Read::Ticket { id, hash, user, device } => {
             return match tickets::holder(conn, hash, &user, device, clock()) {
-                Ok(admin) => {
-                    Reply::Ticket { id, is_good: admin.is_some(), is_admin: admin.unwrap_or_default() }
+                Ok(holder) => {
+                    let (is_admin, generation) = holder.unwrap_or_default();
+                    Reply::Ticket { id, is_good: holder.is_some(), is_admin, generation }
                 }
                 Err(error) => Reply::Failed { id, error: error.into() },
             };

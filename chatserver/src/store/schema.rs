@@ -27,7 +27,26 @@ const STEPS: [&str; 1] = ["
         admin INTEGER NOT NULL DEFAULT 0 CHECK(admin IN (0, 1)),
         disabled INTEGER NOT NULL DEFAULT 0 CHECK(disabled IN (0, 1)),
         record BLOB NOT NULL,
-        created_ms INTEGER NOT NULL
+        created_ms INTEGER NOT NULL,
+        folded TEXT NOT NULL UNIQUE,
+        skeleton TEXT NOT NULL UNIQUE,
+        generation INTEGER NOT NULL
+    );
+    CREATE TABLE devices(
+        user INTEGER NOT NULL,
+        device BLOB NOT NULL,
+        first_ms INTEGER NOT NULL,
+        last_ms INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        revoked_ms INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY(user, device)
+    ) WITHOUT ROWID;
+    CREATE TABLE invites(
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        hash BLOB NOT NULL UNIQUE,
+        label TEXT NOT NULL,
+        uses_left INTEGER NOT NULL CHECK(uses_left >= 0),
+        expires_ms INTEGER NOT NULL
     );
     CREATE TABLE tickets(
         id INTEGER PRIMARY KEY,
@@ -40,9 +59,11 @@ const STEPS: [&str; 1] = ["
     CREATE INDEX tickets_by_expiry ON tickets(expires_ms);
     CREATE TRIGGER tickets_end_with_their_password AFTER UPDATE OF record, disabled ON users BEGIN
         DELETE FROM tickets WHERE user = OLD.id;
+        UPDATE users SET generation = OLD.generation + 1 WHERE id = OLD.id;
     END;
     CREATE TRIGGER tickets_end_with_their_account AFTER DELETE ON users BEGIN
         DELETE FROM tickets WHERE user = OLD.id;
+        DELETE FROM devices WHERE user = OLD.id;
     END;
     CREATE TABLE removed_accounts(
         id INTEGER PRIMARY KEY,

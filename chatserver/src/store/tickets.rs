@@ -62,16 +62,19 @@ pub(super) fn keep(
     Ok(true)
 }
 
-/// Whether this ticket lets this user in on this device now, and if so, whether they administer the server.
+/// Whether this ticket lets this user in on this device now, and if so, whether they administer the server, and the
+/// account's generation.
 pub(super) fn holder(
     conn: &Connection,
     hash: TicketHash,
     user: &str,
     device: [u8; 16],
     now_ms: u64,
-) -> Result<Option<bool>, rusqlite::Error> {
+) -> Result<Option<(bool, u64)>, rusqlite::Error> {
     conn.prepare_cached(LOOKUP)?
-        .query_row((hash.0, user, device, rows::to_i64(now_ms)), |row| row.get(0))
+        .query_row((hash.0, user, device, rows::to_i64(now_ms)), |row| {
+            Ok((row.get(0)?, rows::unsigned(row, 1)?))
+        })
         .optional()
 }
 
@@ -84,7 +87,7 @@ const TRIM: &str = "DELETE FROM tickets WHERE user = ?1
 const PURGE: &str = "DELETE FROM tickets
     WHERE id IN (SELECT id FROM tickets WHERE expires_ms <= ?1 ORDER BY expires_ms LIMIT ?2)";
 
-const LOOKUP: &str = "SELECT users.admin FROM tickets JOIN users ON users.id = tickets.user
+const LOOKUP: &str = "SELECT users.admin, users.generation FROM tickets JOIN users ON users.id = tickets.user
     WHERE hash = ?1 AND name = ?2 AND device = ?3 AND expires_ms > ?4 AND disabled = 0";
 
 /// Expired tickets that go with each new one: more than come, so that they die out, and few enough not to be noticed.

@@ -17,6 +17,10 @@ fn get(peer: Option<&str>, numbers: &[u32]) -> Command {
     Command::Get { peer: peer.map(name), files }
 }
 
+fn consent(whom: ConsentWhom, rule: Option<ConsentRule>) -> Command {
+    Command::Consent { change: Some((whom, rule)) }
+}
+
 #[test]
 fn every_command_is_read() {
     let bob = || name("bob");
@@ -92,6 +96,17 @@ fn every_command_is_read() {
         ("/reach", Command::Reach),
         ("/hangup bob", Command::Hangup { user: bob() }),
         ("/direct bob", Command::Direct { user: bob() }),
+        ("/verify bob", Command::Verify { user: bob(), code: None }),
+        ("/verify bob 12345 67890-1", Command::Verify { user: bob(), code: Some("12345 67890-1".into()) }),
+        ("/trust bob", Command::Trust { user: bob() }),
+        ("/consent", Command::Consent { change: None }),
+        ("/consent bob always", consent(ConsentWhom::Person(bob()), Some(ConsentRule::Always))),
+        ("/consent #games never", consent(ConsentWhom::Room(name("games")), Some(ConsentRule::Never))),
+        ("/consent bob ask", consent(ConsentWhom::Person(bob()), Some(ConsentRule::Ask))),
+        ("/consent bob default", consent(ConsentWhom::Person(bob()), None)),
+        ("/devices", Command::Devices),
+        ("/revoke 00AbF", Command::Revoke { device: "00abf".into() }),
+        ("/passwd my new password.txt", Command::Passwd { file: "my new password.txt".into() }),
         ("/server", Command::Server),
         ("/help", Command::Help),
         ("/quit", Command::Quit),

@@ -4,7 +4,10 @@ use chatproto::wire::{Name, SafeRelPath};
 
 use super::{progress, units};
 use crate::command::COMMANDS;
-use crate::notice::{FileEntry, FileKind, Peer, PeerState, Person, Room, Transfer};
+use crate::notice::{
+    AccountDevice, ConsentLine, FileEntry, FileKind, Peer, PeerKey, PeerState, Person, Room, Transfer,
+};
+use crate::state::ConsentRule;
 
 /// A page of a numbered list; `place` is its page, the pages, and the entries on all of them.
 pub(super) fn files(
@@ -97,14 +100,61 @@ pub(super) fn peers(peers: &[Peer]) -> Vec<String> {
 
 fn peer_state(peer: &Peer) -> String {
     let path = peer.path.map_or_else(String::new, |path| format!(" ({})", super::link_path(path)));
+    let trust = if peer.verified { "verified" } else { "not verified" };
     match (peer.state, peer.id) {
         (PeerState::Waiting, Some(id)) => format!("asks - /accept {id} or /deny {id}"),
         (PeerState::Waiting, None) => "asks".to_owned(),
         (PeerState::Asked, _) => "was asked".to_owned(),
         (PeerState::Connecting, _) => "connecting".to_owned(),
-        (PeerState::Connected, _) => format!("connected{path}"),
-        (PeerState::Direct, _) => format!("connected{path}, without the server"),
+        (PeerState::Connected, _) => format!("connected{path}, {trust}"),
+        (PeerState::Direct, _) => format!("connected{path}, without the server, {trust}"),
     }
+}
+
+pub(super) fn keys(peer: &Name, keys: &[PeerKey]) -> Vec<String> {
+    let name = peer.as_str();
+    let mut lines = vec![format!("you and {name} see the same code if nobody stands in between:")];
+    lines.extend(keys.iter().map(|key| {
+        let state = if key.verified { "verified" } else { "not verified" };
+        format!("  {}  {state}, device {}", key.code, key.device)
+    }));
+    if keys.iter().any(|key| !key.verified) {
+        lines.push(format!("compare it over the phone or in person, then: /verify {name} CODE"));
+    }
+    lines
+}
+
+pub(super) fn consent(rules: &[ConsentLine], otherwise: ConsentRule) -> Vec<String> {
+    let word = |rule| match rule {
+        ConsentRule::Always => "always",
+        ConsentRule::Ask => "ask",
+        ConsentRule::Never => "never",
+    };
+    let line = |line: &ConsentLine| {
+        let room = line.room.as_ref().map(|room| format!("#{room}"));
+        let whom = line.user.clone().or(room).unwrap_or_default();
+        format!("  {whom}: {}", word(line.rule))
+    };
+    let others = format!("  everybody else: {}", word(otherwise));
+    rules.iter().map(line).chain([others]).collect()
+}
+
+pub(super) fn devices(devices: &[AccountDevice]) -> Vec<String> {
+    if devices.is_empty() {
+        return vec!["no devices".to_owned()];
+    }
+    let line = |device: &AccountDevice| {
+        let last = crate::notice::timestamp(device.last);
+        let last = last.get(..super::MINUTE_LENGTH).unwrap_or(&last).replace('T', " ");
+        let state = match (device.this, device.online) {
+            (true, _) => ", this one",
+            (false, true) => ", connected",
+            (false, false) => "",
+        };
+        let ticket = if device.ticket { ", logs in without the password" } else { "" };
+        format!("  {}  last {last}Z from {}{state}{ticket}", device.device, device.address)
+    };
+    devices.iter().map(line).collect()
 }
 
 pub(super) fn help() -> Vec<String> {

@@ -86,8 +86,9 @@ impl Text {
                 .map(|reason| format!("* request {id} needs no answer any more: {}", reason.meaning()))
                 .into_iter()
                 .collect(),
-            Notice::PeerConnected { peer, path, .. } => {
-                vec![format!("* connected with {} ({})", peer.as_str(), link_path(*path))]
+            Notice::PeerConnected { peer, path, verified, .. } => {
+                let state = if *verified { ", verified" } else { ", unverified" };
+                vec![format!("* connected with {} ({}{state})", peer.as_str(), link_path(*path))]
             }
             Notice::PeerFailed { peer, message, .. } => {
                 vec![format!("* no connection with {}: {message}", peer.as_str())]
@@ -121,6 +122,13 @@ impl Text {
             }
             Notice::Transfers { transfers } => lists::transfers(transfers),
             Notice::Peers { peers } => lists::peers(peers),
+            Notice::Registered { user } => vec![format!("* your account {} is made", user.as_str())],
+            Notice::PasswordChanged => {
+                vec!["* your password is changed; your other sessions have ended".to_owned()]
+            }
+            Notice::PeerKeys { peer, keys } => lists::keys(peer, keys),
+            Notice::Consent { rules, otherwise } => lists::consent(rules, *otherwise),
+            Notice::Devices { devices } => lists::devices(devices),
             Notice::ServerLost { reason, retry_ms } => vec![match retry_ms {
                 Some(pause) => {
                     format!("* the server is gone: {reason}; trying again in {}", units::pause(*pause))

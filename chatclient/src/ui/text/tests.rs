@@ -80,8 +80,13 @@ fn what_happens_takes_a_line() {
             "* request 3 needs no answer any more: The asking side took the request back",
         ),
         (
-            Notice::PeerConnected { peer: name("bob"), device: device(2), path: LinkPath::Reverse },
-            "* connected with bob (direct, they dialled)",
+            Notice::PeerConnected {
+                peer: name("bob"),
+                device: device(2),
+                path: LinkPath::Reverse,
+                verified: false,
+            },
+            "* connected with bob (direct, they dialled, unverified)",
         ),
         (
             Notice::PeerMessage { peer: name("bob"), text: chatproto::wire::Text::new("psst").unwrap() },
@@ -202,7 +207,14 @@ fn answers_are_readable_lists() {
         "in lobby: alice (2 devices), bob\n"
     );
     assert_eq!(shown(&Notice::Who { room: name("lobby"), who: vec![] }), "nobody is in lobby\n");
-    let peer = |state, path, id| Peer { peer: name("bob"), state, device: None, path, id };
+    let peer = |state, path, id| Peer {
+        peer: name("bob"),
+        state,
+        device: None,
+        path,
+        id,
+        verified: state == PeerState::Direct,
+    };
     assert_eq!(
         shown(&Notice::Peers {
             peers: vec![
@@ -213,8 +225,8 @@ fn answers_are_readable_lists() {
                 peer(PeerState::Direct, Some(LinkPath::Relay), None),
             ]
         }),
-        "bob: asks - /accept 4 or /deny 4\nbob: was asked\nbob: connecting\nbob: connected (direct)\n\
-         bob: connected (through the server's relay), without the server\n"
+        "bob: asks - /accept 4 or /deny 4\nbob: was asked\nbob: connecting\nbob: connected (direct), not verified\n\
+         bob: connected (through the server's relay), without the server, verified\n"
     );
     assert_eq!(
         shown(&Notice::History { history: vec![message(Place::Room(name("lobby")), "bob", 2)] }),

@@ -1,0 +1,163 @@
+//! One file from several peers at once, between real clients.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+
+mod harness;
+
+use std::path::PathBuf;
+
+use harness::{Client, Options, Scratch, Server, download, noise, read};
+use serde_json::Value;
+
+const MIB: usize = 1024 * 1024;
+
+/// In MiB, with a last unit that is not whole.
+const SIZE: usize = 96;
+
+struct World {
+    scratch: Scratch,
+    server: Server,
+    content: Vec<u8>,
+}
+
+impl World {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let server = Server::start(&scratch.path("server"));
+        server.add_users(&["alice", "bob", "carol"]);
+        let mut content = noise(MIB, 3).repeat(SIZE);
+        for (number, block) in content.chunks_mut(MIB).enumerate() {
+            block[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        }
+        content.extend_from_slice(b"and an end");
+        for user in ["bob", "carol"] {
+            let share = scratch.folder(&format!("{user}-share"));
+            std::fs::write(share.join("film.mkv"), &content).expect("a file to share");
+        }
+        Self { scratch, server, content }
+    }
+
+    fn client(&self, user: &str) -> Client {
+        Client::ready(Options::new(user, &self.server, &self.scratch).arg("--accept").arg("all"))
+    }
+
+    fn named(&self) -> PathBuf {
+        download(&self.scratch, "alice", "film.mkv")
+    }
+
+    /// Alice fetches the file from everybody once, so that they know its hash, and then sees it in their lists.
+    fn acquaint(&self, alice: &mut Client) {
+        for user in ["bob", "carol"] {
+            list(alice, user);
+            alice.type_line(&format!("/get @{user} 1"));
+            let done = alice.expect("transfer", ended);
+            assert_eq!(done["state"], "done", "{done}");
+            std::fs::remove_file(self.named()).expect("it is removed");
+        }
+        for user in ["bob", "carol"] {
+            list(alice, user);
+        }
+        alice.forget();
+    }
+
+    fn check(&self, done: &Value) {
+        assert_eq!(done["state"], "done", "{done}");
+        assert_eq!(done["blake3"], blake3::hash(&self.content).to_hex().as_str());
+        assert!(read(&self.named()) == self.content);
+        let names = std::fs::read_dir(self.scratch.path("alice-downloads")).expect("a folder");
+        assert_eq!(names.count(), 1, "temporary files are left");
+    }
+}
+
+fn list(alice: &mut Client, user: &str) {
+    alice.type_line(&format!("[FILE] {user}"));
+    alice.expect("file_list", |event| event["peer"] == user);
+}
+
+fn ended(event: &Value) -> bool {
+    event["state"] == "done" || event["state"] == "failed"
+}
+
+#[test]
+fn everybody_who_has_it_sends_some_of_it() {
+    let world = World::new();
+    let (mut bob, mut carol) = (world.client("bob"), world.client("carol"));
+    let mut alice = world.client("alice");
+    world.acquaint(&mut alice);
+    for sender in [&mut bob, &mut carol] {
+        sender.expect("upload", |event| event["state"] == "done");
+    }
+    alice.type_line("/get @bob 1");
+    let done = alice.expect("transfer", ended);
+    world.check(&done);
+    for sender in [&mut bob, &mut carol] {
+        let sent = sender.expect("upload", |event| event["state"] == "done");
+        assert!(sent["size"].as_u64() < Some(world.content.len() as u64), "a part: {sent}");
+    }
+    [alice, bob, carol].into_iter().for_each(Client::quit);
+    world.server.stop();
+}
+
+#[test]
+fn who_leaves_is_replaced_and_who_has_the_same_hash_goes_on() {
+    let world = World::new();
+    let (bob, carol) = (world.client("bob"), world.client("carol"));
+    let mut alice = world.client("alice");
+    world.acquaint(&mut alice);
+    alice.type_line("/get @bob 1");
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64) || ended(event));
+    bob.kill();
+    let done = alice.expect("transfer", ended);
+    world.check(&done);
+    carol.quit();
+    alice.quit();
+    world.server.stop();
+}
+
+#[test]
+fn a_part_of_one_peer_is_a_part_of_the_other() {
+    let world = World::new();
+    let (bob, carol) = (world.client("bob"), world.client("carol"));
+    let mut alice = world.client("alice");
+    world.acquaint(&mut alice);
+    alice.quit();
+    // So slowly that it does not arrive meanwhile.
+    let slow = Options::new("alice", &world.server, &world.scratch).args(["--download-rate", "16M"]);
+    let mut alice = Client::ready(slow);
+    list(&mut alice, "bob");
+    alice.type_line("/get @bob 1");
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64));
+    alice.quit();
+    bob.quit();
+    let mut alice = world.client("alice");
+    list(&mut alice, "carol");
+    alice.type_line("/get 1");
+    let active = alice.expect("transfer", |event| event["state"] == "active");
+    assert!(active["bytes"].as_u64() > Some(4 * MIB as u64), "it begins anew: {active}");
+    let done = alice.expect("transfer", ended);
+    world.check(&done);
+    [alice, carol].into_iter().for_each(Client::quit);
+    world.server.stop();
+}
+
+#[test]
+fn a_source_whose_file_is_another_now_is_passed_over() {
+    let world = World::new();
+    let (bob, carol) = (world.client("bob"), world.client("carol"));
+    let mut alice = world.client("alice");
+    world.acquaint(&mut alice);
+    // The list that alice saw still has the old hash.
+    let mut other = world.content.clone();
+    other[5 * MIB] ^= 1;
+    std::fs::write(world.scratch.path("carol-share").join("film.mkv"), other).expect("another file");
+    alice.type_line("/get @bob 1");
+    let done = alice.expect("transfer", ended);
+    world.check(&done);
+    [alice, bob, carol].into_iter().for_each(Client::quit);
+    world.server.stop();
+}

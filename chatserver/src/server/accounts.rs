@@ -1,0 +1,369 @@
+//! Accounts over the wire: strangers register, people change their passwords and look at their devices. The desk's thread writes;
+//! OPAQUE's part is a few scalar multiplications and done here.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chatproto::hub::{ConnId, Hub};
+use chatproto::opaque::{
+    OsRng, PasswordChangeError, Record, ServerPasswordChange, ServerSetup, Stretch, accept_registration,
+    offer_registration,
+};
+use chatproto::wire::{DeviceEntry, DeviceId, ErrorCode, Name, Note};
+
+use super::budget::{Budget, advice, origin};
+use super::links::Links;
+use super::removals::Removals;
+use crate::settings::{AccountPolicy, Registration};
+use crate::store::{AccountDesk, DeskReply, DeviceRow, Job, Read, RegisterError, Reply, Store};
+
+/// Set in the id of a store read of ours; see `LOGIN_READ` of the logins.
+const ACCOUNT_READ: u64 = 1 << 61;
+
+/// Tries with a password, for each place and account.
+pub(super) type Attempts = Budget<(IpAddr, Name)>;
+
+/// What is under way; the hub bounds it to one thing for each connection.
+pub(super) struct AccountWork {
+    setup: ServerSetup,
+    policy: AccountPolicy,
+    stretch: Stretch,
+    by_origin: Budget<IpAddr>,
+    in_total: Budget<()>,
+    applications: HashMap<ConnId, Application>,
+    changes: HashMap<ConnId, Change>,
+    /// By the id of a look-up or a job.
+    waiting: HashMap<u64, Waiting>,
+    last: u64,
+    registered: u64,
+}
+
+struct Application {
+    user: Name,
+    invite: Option<String>,
+}
+
+struct Change {
+    user: Name,
+    old: Vec<u8>,
+    change: ServerPasswordChange,
+}
+
+enum Waiting {
+    Record { conn: ConnId, user: Name, request: Bytes },
+    Register { conn: ConnId, user: Name },
+    Change { conn: ConnId, user: Name },
+    Devices { conn: ConnId, user: Name, revoke: Option<DeviceId> },
+}
+
+impl Waiting {
+    fn conn(&self) -> ConnId {
+        match self {
+            Self::Record { conn, .. }
+            | Self::Register { conn, .. }
+            | Self::Change { conn, .. }
+            | Self::Devices { conn, .. } => *conn,
+        }
+    }
+}
+
+impl AccountWork {
+    pub(super) fn new(setup: ServerSetup, policy: AccountPolicy) -> Self {
+        let now = Instant::now();
+        let interval = policy.registration_interval();
+        let refill = |burst: u32| interval / burst.max(1);
+        let (each, all) = (policy.registrations_per_address(), policy.registrations());
+        Self {
+            setup,
+            stretch: policy.stretch(),
+            by_origin: Budget::new(each, refill(each), now),
+            in_total: Budget::new(all, refill(all), now),
+            policy,
+            applications: HashMap::new(),
+            changes: HashMap::new(),
+            waiting: HashMap::new(),
+            last: 0,
+            registered: 0,
+        }
+    }
+
+    /// Answers a stranger who wants an account.
+    pub(super) fn apply(&mut self, hub: &mut Hub, conn: ConnId, user: Name, invite: &Note, request: &[u8]) {
+        let now = Instant::now();
+        let by_origin = match hub.addr(conn) {
+            Some(addr) => self.by_origin.spend(origin(addr), now),
+            None => Ok(()),
+        };
+        if let Err(wait) = by_origin.and_then(|()| self.in_total.spend((), now)) {
+            let note = format!("too many registrations for now; try again in {} s", wait.as_secs() + 1);
+            tracing::warn!(%conn, user = user.as_str(), "a registration was refused: the budget is spent");
+            hub.login_refuse_for(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+            return;
+        }
+        match offer_registration(&self.setup, user.as_str(), request, self.stretch) {
+            Ok(offer) => {
+                if hub.register_challenge(conn, &offer) {
+                    let is_needed = self.policy.registration() != Registration::Open;
+                    let invite = is_needed.then(|| invite.as_str().to_owned());
+                    self.applications.insert(conn, Application { user, invite });
+                }
+            }
+            Err(error) => {
+                hub.login_refuse(conn, ErrorCode::Malformed, &error.to_string());
+            }
+        }
+    }
+
+    /// Makes the account, if the record is what was asked for.
+    pub(super) fn enrol(&mut self, hub: &mut Hub, desk: &AccountDesk, conn: ConnId, record: &[u8]) {
+        let Some(Application { user, invite }) = self.applications.remove(&conn) else { return };
+        let record = match accept_registration(record, self.stretch) {
+            Ok(record) => record.to_bytes(),
+            Err(error) => {
+                hub.login_refuse(conn, ErrorCode::Malformed, &error.to_string());
+                return;
+            }
+        };
+        let id = self.next();
+        let job = Job::Register { id, user: user.as_str().into(), record, invite };
+        if desk.try_send(job).is_err() {
+            hub.login_refuse(conn, ErrorCode::Busy, "too many registrations at once, try again");
+            return;
+        }
+        self.waiting.insert(id, Waiting::Register { conn, user });
+    }
+
+    /// Looks the record up that the old password is to be checked with.
+    pub(super) fn start_change(
+        &mut self,
+        hub: &mut Hub,
+        store: &Store,
+        attempts: &mut Attempts,
+        conn: ConnId,
+        user: Name,
+        request: Bytes,
+    ) {
+        self.changes.remove(&conn);
+        let spent = hub.addr(conn).map(|addr| attempts.spend((origin(addr), user.clone()), Instant::now()));
+        if let Some(Err(wait)) = spent {
+            let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
+            hub.account_refuse(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+            return;
+        }
+        let id = self.next() | ACCOUNT_READ;
+        if store.reader.try_send(Read::Account { id, name: user.as_str().into() }).is_err() {
+            hub.account_refuse(conn, ErrorCode::Busy, 0, "the server is busy, try again");
+            return;
+        }
+        self.waiting.insert(id, Waiting::Record { conn, user, request });
+    }
+
+    /// Takes a reply of the store if it answers a look-up of ours.
+    pub(super) fn on_reply(&mut self, hub: &mut Hub, reply: &Reply, links: &Links) -> bool {
+        let (Reply::Account { id, .. } | Reply::Failed { id, .. }) = reply else { return false };
+        if id & ACCOUNT_READ == 0 {
+            return false;
+        }
+        let Some(Waiting::Record { conn, user, request }) = self.waiting.remove(id) else { return true };
+        let old = match reply {
+            Reply::Account { account, .. } => account.as_ref().map(|account| account.record.clone()),
+            Reply::Failed { .. }
+            | Reply::Ticket { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Removed { .. } => None,
+        };
+        let record = old.as_deref().map(Record::from_bytes).and_then(Result::ok);
+        let (Some(old), Some(record)) = (old, record) else {
+            hub.account_refuse(conn, ErrorCode::Internal, 0, "the account could not be read");
+            return true;
+        };
+        let binding = links.channel_binding(conn);
+        let started = ServerPasswordChange::start(
+            &self.setup,
+            &record,
+            user.as_str(),
+            &request,
+            binding,
+            self.stretch,
+            &mut OsRng,
+        );
+        match started {
+            Ok((change, answer)) => {
+                if hub.password_challenge(conn, &answer) {
+                    self.changes.insert(conn, Change { user, old, change });
+                }
+            }
+            Err(error) => drop(hub.account_refuse(conn, ErrorCode::Malformed, 0, &error.to_string())),
+        }
+        true
+    }
+
+    /// Checks the proof of the old password, and stores the new record.
+    pub(super) fn finish_change(&mut self, hub: &mut Hub, desk: &AccountDesk, conn: ConnId, proof: &[u8]) {
+        let Some(Change { user, old, change }) = self.changes.remove(&conn) else { return };
+        let record = match change.finish(proof) {
+            Ok(record) => record,
+            Err(error) => {
+                let code = match error {
+                    PasswordChangeError::Password => ErrorCode::WrongPassword,
+                    PasswordChangeError::Malformed => ErrorCode::Malformed,
+                };
+                hub.account_refuse(conn, code, 0, &error.to_string());
+                return;
+            }
+        };
+        let id = self.next();
+        let job = Job::ChangePassword { id, user: user.as_str().into(), old, new: record.to_bytes() };
+        if desk.try_send(job).is_err() {
+            hub.account_refuse(conn, ErrorCode::Busy, 0, "the server is busy, try again");
+            return;
+        }
+        self.waiting.insert(id, Waiting::Change { conn, user });
+    }
+
+    /// Looks the devices up.
+    pub(super) fn devices(
+        &mut self,
+        hub: &mut Hub,
+        desk: &AccountDesk,
+        conn: ConnId,
+        user: Name,
+        revoke: Option<DeviceId>,
+    ) {
+        let id = self.next();
+        let job = Job::Devices { id, user: user.as_str().into(), revoke: revoke.map(|device| device.0) };
+        if desk.try_send(job).is_err() {
+            hub.account_refuse(conn, ErrorCode::Busy, 0, "the server is busy, try again");
+            return;
+        }
+        self.waiting.insert(id, Waiting::Devices { conn, user, revoke });
+    }
+
+    /// What the desk has done.
+    pub(super) fn on_done(
+        &mut self,
+        hub: &mut Hub,
+        removals: &mut Removals,
+        attempts: &mut Attempts,
+        reply: DeskReply,
+        now: chatproto::Instant,
+    ) {
+        match reply {
+            DeskReply::Registered { id, outcome } => {
+                if let Some(Waiting::Register { conn, user }) = self.waiting.remove(&id) {
+                    self.on_registered(hub, conn, &user, outcome);
+                }
+            }
+            DeskReply::PasswordChanged { id, generation } => {
+                let Some(Waiting::Change { conn, user }) = self.waiting.remove(&id) else { return };
+                let Some(generation) = generation else {
+                    hub.account_refuse(
+                        conn,
+                        ErrorCode::Changed,
+                        0,
+                        "the account has just changed, try again",
+                    );
+                    return;
+                };
+                tracing::info!("{} changed the password", user.as_str());
+                if let Some(addr) = hub.addr(conn) {
+                    attempts.give_back(&(origin(addr), user.clone()));
+                }
+                hub.password_changed(conn);
+                removals.keep(conn, generation);
+                for (other, _) in hub.sessions(&user) {
+                    if other != conn {
+                        hub.revoke(other, "the password was changed");
+                    }
+                }
+            }
+            DeskReply::Devices { id, devices } => {
+                let Some(Waiting::Devices { conn, user, revoke }) = self.waiting.remove(&id) else { return };
+                let Some(devices) = devices else {
+                    hub.account_refuse(conn, ErrorCode::NoSuchDevice, 0, "the account has no such device");
+                    return;
+                };
+                let online = hub.sessions(&user);
+                let devices = devices.iter().map(|row| entry(row, &online)).collect::<Vec<_>>();
+                hub.device_list(conn, &devices);
+                for (other, device) in online {
+                    if Some(device) == revoke {
+                        tracing::info!(%device, "{} revoked a device", user.as_str());
+                        hub.revoke(other, "the device was revoked");
+                    }
+                }
+            }
+            DeskReply::Checked { id, standing } => removals.on_checked(hub, id, standing.as_ref(), now),
+            DeskReply::Failed { id, error } => {
+                if removals.on_failed(id) {
+                    return;
+                }
+                let note = format!("the account could not be changed: {error}");
+                match self.waiting.remove(&id) {
+                    Some(Waiting::Register { conn, .. }) => {
+                        hub.login_refuse(conn, ErrorCode::Internal, "the account could not be made");
+                    }
+                    Some(waiting) => drop(hub.account_refuse(waiting.conn(), ErrorCode::Internal, 0, &note)),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn on_registered(
+        &mut self,
+        hub: &mut Hub,
+        conn: ConnId,
+        user: &Name,
+        outcome: Result<(), RegisterError>,
+    ) {
+        match outcome {
+            Ok(()) => {
+                tracing::info!(%conn, "new account {}", user.as_str());
+                self.registered += 1;
+                hub.registered(conn);
+            }
+            Err(RegisterError::Invite) => {
+                tracing::warn!(%conn, "a registration was refused: the invitation is not good");
+                let note = "the invitation is unknown, used up or expired";
+                hub.login_refuse(conn, ErrorCode::BadInvite, note);
+            }
+            Err(RegisterError::Taken) => {
+                let note = "this ID is taken, or could be mistaken for one that is";
+                hub.login_refuse(conn, ErrorCode::NameTaken, note);
+            }
+        }
+    }
+
+    /// The connection has ended.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.applications.remove(&conn);
+        self.changes.remove(&conn);
+        self.waiting.retain(|_, waiting| waiting.conn() != conn);
+    }
+
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+/// A fresh budget for tries with a password.
+pub(super) fn attempts(policy: &AccountPolicy) -> Attempts {
+    let refill: Duration = policy.attempt_refill();
+    Budget::new(policy.max_attempts(), refill, Instant::now())
+}
+
+fn entry(row: &DeviceRow, online: &[(ConnId, DeviceId)]) -> DeviceEntry {
+    DeviceEntry {
+        device: DeviceId(row.device),
+        first: row.first_ms,
+        last: row.last_ms,
+        address: row.address,
+        ticket: row.has_ticket,
+        online: online.iter().any(|(_, device)| device.0 == row.device),
+    }
+}

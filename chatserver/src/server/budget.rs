@@ -1,0 +1,144 @@
+//! Budgets that come back with time, one for each key: how often somebody may try.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Keys remembered at once, twice this many at most: about 4 MiB. Answers an attacker with many addresses; past it the
+/// oldest are forgotten, which forgives them.
+const MAX_KEYS: usize = 16_384;
+
+/// `burst` tries at once, and one more each `refill`.
+#[derive(Debug)]
+pub(super) struct Budget<K> {
+    burst: u32,
+    refill: Duration,
+    /// When everything that was spent will have come back, by key. Two maps that take turns: what was not touched for as
+    /// long as a whole budget takes to come back is as good as new, and goes with its map.
+    fresh: HashMap<K, Instant>,
+    stale: HashMap<K, Instant>,
+    turned: Instant,
+}
+
+impl<K: Hash + Eq + Clone> Budget<K> {
+    pub(super) fn new(burst: u32, refill: Duration, now: Instant) -> Self {
+        Self { burst: burst.max(1), refill, fresh: HashMap::new(), stale: HashMap::new(), turned: now }
+    }
+
+    /// Spends one try.
+    ///
+    /// # Errors
+    /// When there is none left: how long until there is one.
+    pub(super) fn spend(&mut self, key: K, now: Instant) -> Result<(), Duration> {
+        self.turn(now);
+        let back = self.stale.remove(&key).or_else(|| self.fresh.get(&key).copied()).unwrap_or(now).max(now);
+        let spent = back.saturating_duration_since(now);
+        let allowed = self.refill * (self.burst - 1);
+        let (back, outcome) = match spent.checked_sub(allowed).filter(|wait| !wait.is_zero()) {
+            Some(wait) => (back, Err(wait)),
+            None => (back + self.refill, Ok(())),
+        };
+        self.fresh.insert(key, back);
+        outcome
+    }
+
+    /// Takes a try back: it was none.
+    pub(super) fn give_back(&mut self, key: &K) {
+        let back = self.fresh.get_mut(key).or_else(|| self.stale.get_mut(key));
+        if let Some(back) = back
+            && let Some(earlier) = back.checked_sub(self.refill)
+        {
+            *back = earlier;
+        }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let whole = self.refill * self.burst;
+        if self.fresh.len() >= MAX_KEYS || now.saturating_duration_since(self.turned) >= whole {
+            self.stale = std::mem::take(&mut self.fresh);
+            self.turned = now;
+        }
+    }
+}
+
+/// Where tries come from: an IPv4 address, or the part of an IPv6 address that one customer has.
+pub(super) fn origin(addr: SocketAddr) -> IpAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+/// Milliseconds for the wire, at least 1.
+pub(super) fn advice(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_burst_is_allowed_and_comes_back_one_by_one() {
+        let start = Instant::now();
+        let mut budget = Budget::new(3, SECOND, start);
+        for _ in 0..3 {
+            assert_eq!(budget.spend("a", start), Ok(()));
+        }
+        assert_eq!(budget.spend("a", start), Err(SECOND));
+        assert_eq!(budget.spend("b", start), Ok(()), "each key has its own");
+        assert_eq!(budget.spend("a", start + SECOND), Ok(()));
+        assert_eq!(budget.spend("a", start + SECOND), Err(SECOND));
+        assert_eq!(budget.spend("a", start + 60 * SECOND), Ok(()));
+    }
+
+    #[test]
+    fn refused_tries_cost_nothing_and_good_ones_are_given_back() {
+        let start = Instant::now();
+        let mut budget = Budget::new(1, SECOND, start);
+        assert_eq!(budget.spend(1, start), Ok(()));
+        for _ in 0..100 {
+            assert_eq!(budget.spend(1, start), Err(SECOND));
+        }
+        budget.give_back(&1);
+        assert_eq!(budget.spend(1, start), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_new_is_kept() {
+        let start = Instant::now();
+        let mut budget = Budget::new(1, 1000 * SECOND, start);
+        for key in 0..5 * MAX_KEYS {
+            assert_eq!(budget.spend(key, start), Ok(()));
+            assert!(budget.fresh.len() + budget.stale.len() <= 2 * MAX_KEYS);
+        }
+        assert!(budget.spend(5 * MAX_KEYS - 1, start).is_err());
+    }
+
+    #[test]
+    fn what_is_not_touched_for_long_is_forgotten_and_not_before() {
+        let start = Instant::now();
+        let mut budget = Budget::new(10, SECOND, start);
+        for _ in 0..10 {
+            assert_eq!(budget.spend(1, start), Ok(()));
+        }
+        let nearly = start + 9 * SECOND;
+        assert_eq!(budget.spend(2, nearly), Ok(()));
+        assert_eq!(budget.spend(2, start + 10 * SECOND), Ok(()));
+        assert!(budget.stale.contains_key(&1));
+        assert_eq!(budget.spend(2, start + 20 * SECOND), Ok(()));
+        assert!(!budget.stale.contains_key(&1));
+    }
+
+    #[test]
+    fn neighbours_in_one_ipv6_network_share_a_budget() {
+        let at = |text: &str| origin(format!("{text}:1").parse().unwrap());
+        assert_eq!(at("[2001:db8::1]"), at("[2001:db8::ffff:2]"));
+        assert_ne!(at("[2001:db8::1]"), at("[2001:db8:0:1::1]"));
+        assert_eq!(at("[::ffff:192.0.2.1]"), at("192.0.2.1"));
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+    }
+}
