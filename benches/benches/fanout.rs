@@ -47,6 +47,7 @@ impl Room {
         let lobby = Name::new("lobby").expect("a legal name");
         let mut config = Config::new(ServerId([7; 16]), note("bench"), note("none"), lobby);
         config.max_strangers = members + 1;
+        config.max_strangers_per_address = members + 1;
         config.limits.max_frames = u32::MAX;
         let hub = Hub::new(config, [], Rng::new(1));
         let mut room = Self {

@@ -278,11 +278,14 @@ fn settings(lines: &[String]) -> String {
     ours.chain(lines.iter().map(|line| format!("{line}\n"))).collect()
 }
 
-/// Limits of what a sender may do, wide open.
-const OPEN_LIMITS: [(&str, &str); 3] = [
+/// Limits of what a sender, and a crowd behind one address, may do, wide open.
+const OPEN_LIMITS: [(&str, &str); 6] = [
     ("connection.max_frames", "10000000"),
     ("hub.max_appends", "1000000"),
     ("hub.max_append_bytes", "\"256 MiB\""),
+    ("network.accepts", "1000000"),
+    ("network.accepts_per_address", "1000000"),
+    ("network.max_handshakes_per_address", "100000"),
 ];
 
 /// Makes accounts, all at once, as an operator would.

@@ -33,6 +33,30 @@ pub struct NetConfig {
     /// open many connections and then stay silent: beyond it nothing is accepted until one of them finishes or
     /// times out.
     pub max_handshakes: usize,
+    /// Those of them that callers from one address (of IPv6, from one /64) may have under way.
+    ///
+    /// Default 64. Answers one silent caller that would keep everybody else out for as long as handshakes may take: past
+    /// it, the address's next connection is closed unanswered.
+    pub max_handshakes_per_address: usize,
+    /// Connections that are accepted from one address (of IPv6, from one /64) at once, before
+    /// [`accept_refill_per_address`](Self::accept_refill_per_address) counts. Past it they are closed unanswered.
+    ///
+    /// Default 1,000, so that a house behind one address can come back at once when a server restarts. Bounds what one
+    /// attacker costs to a second of handshakes, and the refill after it.
+    pub accepts_per_address: u32,
+    /// Time after which one of them comes back.
+    ///
+    /// Default 20 ms: 50 connections each second, some 3 % of a core in handshakes.
+    pub accept_refill_per_address: Duration,
+    /// Connections that are accepted from all addresses at once, before [`accept_refill`](Self::accept_refill) counts. Past
+    /// it they are closed unanswered.
+    ///
+    /// Default 4,000. Answers attackers with many addresses; what one address is refused does not count here.
+    pub accepts: u32,
+    /// Time after which one of them comes back.
+    ///
+    /// Default 2 ms: 500 connections each second, a quarter of a core in handshakes.
+    pub accept_refill: Duration,
     /// Connections taken from one listener in one turn.
     ///
     /// Default 64. Bounds the time of a turn. Answers accept floods that would starve those already connected.
@@ -89,6 +113,11 @@ impl Default for NetConfig {
             max_in_transit: 128 * 1024,
             max_connections: 10_000,
             max_handshakes: 256,
+            max_handshakes_per_address: 64,
+            accepts_per_address: 1000,
+            accept_refill_per_address: Duration::from_millis(20),
+            accepts: 4000,
+            accept_refill: Duration::from_millis(2),
             max_accepts_per_turn: 64,
             max_handshake_steps_per_turn: 16,
             read_budget: 256 * 1024,

@@ -8,7 +8,7 @@
 //! - [`Security`] says what a connection speaks. [`Identity`] is a certificate with its key, [`Fingerprint`] and
 //!   [`LinkKey`] are the names by which the other side knows it.
 //! - [`Waker`], [`Mailbox`] and [`WorkerPool`] bring other threads in; [`Timers`] keeps a program's deadlines for
-//!   [`Net::turn`].
+//!   [`Net::turn`], [`Budget`] says how often somebody may try.
 //!
 //! A server that sends everything back, and its client, in one loop:
 //!
@@ -62,6 +62,8 @@
 //! # }
 //! ```
 
+mod admission;
+mod budget;
 mod config;
 mod event;
 mod fingerprint;
@@ -75,6 +77,8 @@ mod token;
 mod waker;
 mod workers;
 
+pub use admission::TurnedAway;
+pub use budget::{Budget, origin};
 pub use config::NetConfig;
 pub use event::{AcceptPause, IoThreadStats, NetEvent, Read, Write};
 pub use fingerprint::{Fingerprint, FingerprintError, LinkKey};

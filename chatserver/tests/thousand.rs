@@ -38,7 +38,13 @@ fn a_thousand_clients_get_everything_in_one_order_across_a_restart() {
         add_user(data.path(), account);
     }
     let devices = (CLIENTS / SENDERS).to_string();
-    let args = ["--max-devices", devices.as_str()];
+    // All of them come from one address, and at once.
+    let config = data.path().join("crowd.toml");
+    let settings = "[network]\nmax_handshakes_per_address = 1000\n[hub]\nmax_strangers_per_address = 1000\n\
+                    [accounts]\nmax_attempts = 1000\nmax_attempts_per_address = 1000\n";
+    std::fs::write(&config, settings).expect("a file");
+    let config = config.to_str().expect("a path in UTF-8");
+    let args = ["--max-devices", devices.as_str(), "--config", config];
     let server = Server::start(data.path(), &args);
     let mut crowd = Crowd::new(&accounts, &server);
     crowd.until("everybody is in the lobby", |crowd| crowd.members.iter().all(|member| member.in_lobby));

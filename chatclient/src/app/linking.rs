@@ -6,7 +6,7 @@ use super::links::{LinkId, Origin, With};
 use crate::notice::{Code, LinkPath, Notice};
 use crate::settings::AcceptPolicy;
 use crate::state::KeyCheck;
-use chatnet::{ConnToken, TlsInfo};
+use chatnet::{ConnToken, TlsInfo, origin};
 use chatproto::peer::Peer;
 use chatproto::session::{Introduction, Refusal, State};
 use chatproto::wire::{DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId};
@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Callers that have not shown a ticket yet. Answers strangers who would use up the connections that peers and the server
 /// need.
 const MAX_STRANGERS: usize = 32;
+
+/// Those of them from one address (of IPv6, from one /64). Answers one stranger who would keep everybody's peers out.
+const MAX_STRANGERS_PER_ADDRESS: usize = 8;
 
 /// Everything that may become a link.
 #[derive(Debug, Default)]
@@ -164,7 +167,7 @@ impl App {
     /// Somebody connected, and has proved to have some key. Who it is, the hello will say.
     pub(super) fn on_called(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
         match proved_key(tls) {
-            Some(key) if self.links.strangers() < MAX_STRANGERS => {
+            Some(key) if self.has_room_for(token) => {
                 let machine = Peer::listen(self.peer_config(), self.clock.now());
                 let id = self.links.insert(token, machine, key, None);
                 if let (Some(link), Some(tls)) = (self.links.get_mut(id), tls) {
@@ -173,6 +176,17 @@ impl App {
             }
             Some(_) | None => self.net.abort(token),
         }
+    }
+
+    fn has_room_for(&self, caller: ConnToken) -> bool {
+        let origin_of = |token| self.net.peer_addr(token).map(|addr| origin(addr.ip())).ok();
+        let Some(here) = origin_of(caller) else { return false };
+        let (mut all, mut neighbours) = (0, 0);
+        for stranger in self.links.strangers() {
+            all += 1;
+            neighbours += usize::from(origin_of(stranger) == Some(here));
+        }
+        all < MAX_STRANGERS && neighbours < MAX_STRANGERS_PER_ADDRESS
     }
 
     /// A caller shows a ticket.

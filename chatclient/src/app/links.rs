@@ -165,9 +165,9 @@ impl Links {
         with.map(|(id, _)| *id).collect()
     }
 
-    /// How many callers have not shown a ticket.
-    pub(super) fn strangers(&self) -> usize {
-        self.links.values().filter(|link| link.with.is_none()).count()
+    /// Callers that have not shown a ticket.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = ConnToken> + '_ {
+        self.links.values().filter(|link| link.with.is_none()).map(|link| link.token)
     }
 
     /// Whether units can be asked for by their hash over a link.

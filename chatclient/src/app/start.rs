@@ -39,6 +39,12 @@ use std::time::{Duration, Instant};
 /// open connections and stay silent.
 const MAX_CONNECTIONS: usize = 256;
 const MAX_HANDSHAKES: usize = 32;
+const MAX_HANDSHAKES_PER_ADDRESS: usize = 8;
+
+/// Callers taken in at once from one address, and from all, and the time after which one comes back. A client has few
+/// peers: whoever calls more often is no use to it, and costs it no handshake.
+const CALLS_PER_ADDRESS: (u32, Duration) = (64, Duration::from_millis(500));
+const CALLS: (u32, Duration) = (256, Duration::from_millis(100));
 
 /// What lies in the TLS session and in the system, and cannot be overtaken by what somebody says: a few milliseconds of
 /// a fast home connection, and enough to keep it busy.
@@ -103,6 +109,11 @@ impl App {
         let mut net = Net::new(NetConfig {
             max_connections: MAX_CONNECTIONS,
             max_handshakes: MAX_HANDSHAKES,
+            max_handshakes_per_address: MAX_HANDSHAKES_PER_ADDRESS,
+            accepts_per_address: CALLS_PER_ADDRESS.0,
+            accept_refill_per_address: CALLS_PER_ADDRESS.1,
+            accepts: CALLS.0,
+            accept_refill: CALLS.1,
             tls_send_buffer: TLS_SEND_BUFFER,
             unsent_limit: Some(UNSENT_LIMIT),
             ..NetConfig::default()

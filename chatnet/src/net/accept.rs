@@ -129,6 +129,8 @@ impl Net {
             return false;
         }
         match listener.socket.accept() {
+            // Dropped: what this caller wants is nobody's business yet.
+            Ok((_, peer)) if !self.admission.admits(peer.ip(), Instant::now()) => true,
             Ok((stream, peer)) => {
                 let security = listener.security.clone();
                 self.welcome(id, stream, peer, &security);
@@ -160,6 +162,9 @@ impl Net {
         let deadline = tls.is_some().then(|| Instant::now() + self.config.handshake_timeout);
         let is_plain = tls.is_none();
         let Ok(token) = self.admit(stream, tls, true, deadline, peer) else { return };
+        if !is_plain {
+            self.admission.begins(token, peer.ip());
+        }
         self.events.push(NetEvent::Accepted { token, listener, peer: canonical(peer) });
         if is_plain {
             self.events.push(NetEvent::Connected { token, tls: None });

@@ -25,8 +25,8 @@ use self::{
     crew::Crew,
 };
 use crate::{
-    CloseReason, ConnToken, IoThreadStats, ListenerId, NetConfig, NetEvent, Signal, Timers, Waker,
-    signals::Signals, tls::Session,
+    CloseReason, ConnToken, IoThreadStats, ListenerId, NetConfig, NetEvent, Signal, Timers, TurnedAway,
+    Waker, admission::Admission, signals::Signals, tls::Session,
 };
 
 /// A poll loop with its connections and listeners.
@@ -43,6 +43,7 @@ pub struct Net {
     crew: Option<Crew>,
     conns: Slab<Conn>,
     listeners: Slab<Listener>,
+    admission: Admission<ConnToken>,
     /// Those that can go on without a new edge from their sockets, each at most once.
     ready: VecDeque<ConnToken>,
     timers: Timers<Alarm>,
@@ -71,6 +72,7 @@ impl Net {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let crew = Crew::start(&config, &waker)?;
+        let admission = Admission::new(&config, Instant::now());
         Ok(Self {
             poll_events: Events::with_capacity(config.max_poll_events.max(1)),
             config,
@@ -80,6 +82,7 @@ impl Net {
             crew,
             conns: Slab::new(),
             listeners: Slab::new(),
+            admission,
             ready: VecDeque::new(),
             timers: Timers::default(),
             events: Vec::new(),
@@ -130,6 +133,7 @@ impl Net {
         if let Some(crew) = &mut self.crew {
             crew.run_ready(&mut self.events);
         }
+        self.note_handshakes();
         events.append(&mut self.events);
         Ok(())
     }
@@ -138,6 +142,12 @@ impl Net {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.crew.as_ref().map_or(self.conns.len(), Crew::sockets)
+    }
+
+    /// Callers that were closed unanswered since the start, for what they or others asked for too often.
+    #[must_use]
+    pub fn turned_away(&self) -> TurnedAway {
+        self.admission.turned_away()
     }
 
     /// How much each I/O thread has to do; nothing without any.
@@ -156,8 +166,18 @@ impl Net {
     pub fn set_config(&mut self, config: NetConfig) {
         let NetConfig { io_threads, max_poll_events, .. } = self.config;
         self.config = NetConfig { io_threads, max_poll_events, ..config };
+        self.admission.configure(&self.config);
         if let Some(crew) = &mut self.crew {
             crew.configure(&self.config);
+        }
+    }
+
+    /// Whatever ends a handshake, the program is told one of these.
+    fn note_handshakes(&mut self) {
+        for event in &self.events {
+            if let NetEvent::Connected { token, .. } | NetEvent::Closed { token, .. } = event {
+                self.admission.ends(token);
+            }
         }
     }
 

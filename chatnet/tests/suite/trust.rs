@@ -144,8 +144,8 @@ fn plaintext_at_a_tls_port_is_named_and_answered_with_an_alert() {
 
 #[test]
 fn port_for_both_tells_plaintext_from_tls_by_the_first_byte() {
-    // Room for one undecided caller: whoever has been told apart must have left it.
-    let mut rig = Rig::new(NetConfig { max_handshakes: 1, ..NetConfig::default() });
+    // Room for both ends of one handshake: whoever has been told apart must have left it.
+    let mut rig = Rig::new(NetConfig { max_handshakes: 2, ..NetConfig::default() });
     let identity = identity();
     let addr = rig.listen(Security::TlsOrPlain(ServerTls::new(&identity).unwrap()));
     rig.echo = true;

@@ -26,6 +26,9 @@ pub struct Config {
     /// Connections that may wait in or before a login. Default 256. Bounds the memory that strangers cost
     /// (about 3 KiB each); past it a new connection is told to come back later.
     pub max_strangers: usize,
+    /// Those of them that may come from one address (of IPv6, from one /64). Default 64; past it as above. Answers one
+    /// attacker who would take the room of everybody who wants to log in.
+    pub max_strangers_per_address: usize,
     /// Devices that one account may have connected. Default 16. Answers an account used to exhaust connections.
     pub max_devices: usize,
     /// Rooms that one connection may be in. Default 256. Bounds the fan-out that one connection can ask for.
@@ -83,6 +86,7 @@ impl Config {
             default_room,
             limits: Limits::default(),
             max_strangers: 256,
+            max_strangers_per_address: 64,
             max_devices: 16,
             max_rooms_joined: 256,
             max_rooms: 10_000,

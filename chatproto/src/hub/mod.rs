@@ -54,6 +54,7 @@ mod rooms;
 mod router;
 mod says;
 mod state;
+mod strangers;
 mod ways;
 
 use core::net::SocketAddr;
@@ -73,6 +74,7 @@ use client::Client;
 use introduce::Introductions;
 use query::Query;
 use says::Says;
+use strangers::Strangers;
 use ways::Meetings;
 
 use crate::Instant;
@@ -95,8 +97,7 @@ pub struct Hub {
     queries: BTreeMap<QueryId, Query>,
     next_conn: u64,
     next_query: u64,
-    /// Connections in or before a login.
-    strangers: usize,
+    strangers: Strangers,
     events: VecDeque<Event>,
     writable: VecDeque<ConnId>,
     /// Connections that are behind and whose queue the driver looked at.
@@ -147,7 +148,7 @@ impl Hub {
             queries: BTreeMap::new(),
             next_conn: 1,
             next_query: 1,
-            strangers: 0,
+            strangers: Strangers::default(),
             events,
             writable: VecDeque::new(),
             touched: VecDeque::new(),
@@ -160,7 +161,8 @@ impl Hub {
         }
     }
 
-    /// Takes a new connection from `addr`, as observed. When too many strangers wait, it is told to come back later.
+    /// Takes a new connection from `addr`, as observed. When too many strangers wait, in all or from its address, it is told to
+    /// come back later.
     pub fn accept(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
         self.now = now;
         let id = ConnId(self.next_conn);
@@ -168,9 +170,8 @@ impl Hub {
         let client = Client::new(addr, &self.config.limits, now);
         self.deadlines.insert((client.due, id));
         self.clients.insert(id, Box::new(client));
-        self.strangers += 1;
-        if self.strangers > self.config.max_strangers {
-            self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, "too many logins at once");
+        if let Err(note) = self.strangers.enter(addr.ip(), &self.config) {
+            self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
         id
     }
@@ -566,7 +567,7 @@ impl Hub {
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {
-            self.strangers = self.strangers.saturating_sub(1);
+            self.strangers.leave(addr.ip());
             if is_relaying {
                 self.forget_relay_end(id);
             }

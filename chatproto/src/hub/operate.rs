@@ -40,7 +40,7 @@ impl Hub {
     /// How many connections are in or before a login.
     #[must_use]
     pub fn strangers(&self) -> usize {
-        self.strangers
+        self.strangers.count()
     }
 
     /// Bytes that wait to be sent, over all connections; goes through all of them. What they share counts for each.

@@ -86,7 +86,7 @@ impl State {
             Self::Admitted => "waiting for the new record",
             Self::Enrolling => "making the account",
             Self::Open => "logged in",
-            Self::Side => "waiting for a probe or a relay",
+            Self::Side => "waiting for a probe or a relay: this port speaks TLS for all else",
             Self::Relaying => "waiting for the other end",
         }
     }

@@ -264,7 +264,7 @@ impl Hub {
         for id in [first, second] {
             if let Some(client) = self.clients.remove(&id) {
                 self.deadlines.remove(&(client.due, id));
-                self.strangers = self.strangers.saturating_sub(1);
+                self.strangers.leave(client.addr.ip());
             }
         }
         let [from, to] = meeting.ends.map(|end| end.user);

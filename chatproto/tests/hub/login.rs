@@ -181,6 +181,35 @@ fn strangers_past_the_limit_are_told_to_come_back() {
 }
 
 #[test]
+fn strangers_of_one_address_leave_room_for_others() {
+    let mut desk = Desk::with(|config| config.max_strangers_per_address = 2);
+    // Neighbours in one network are one; an IPv4 address is itself in either form.
+    for [own, alike, other] in [
+        ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"],
+        ["2001:db8::1", "2001:db8::ffff:0:0:2", "2001:db8:0:1::1"],
+    ] {
+        let first = desk.connect(own);
+        let second = desk.connect(alike);
+        let third = desk.connect(own);
+        assert_eq!(bye(&desk.frames(third)), Some(CloseReason::Busy));
+        let stranger = desk.connect(other);
+        assert_eq!(desk.frames(stranger), [], "others have room of their own");
+
+        // Those who were turned away hold nothing; who logs in, or goes, makes room.
+        desk.hello(first);
+        desk.start_login(first, "alice", 1);
+        assert!(desk.hub.login_accept(first, &accept("alice")));
+        desk.hub.handle_eof(second, desk.now);
+        for _ in 0..2 {
+            let conn = desk.connect(alike);
+            assert_eq!(desk.frames(conn), []);
+        }
+        let conn = desk.connect(own);
+        assert_eq!(bye(&desk.frames(conn)), Some(CloseReason::Busy));
+    }
+}
+
+#[test]
 fn same_device_of_the_same_account_replaces_its_older_connection() {
     let mut desk = Desk::new();
     let old = desk.member("alice", 1);

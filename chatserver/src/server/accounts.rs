@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
+use chatnet::{Budget, origin};
 use chatproto::hub::{ConnId, Hub};
 use chatproto::opaque::{
     OsRng, PasswordChangeError, Record, ServerPasswordChange, ServerSetup, Stretch, accept_registration,
@@ -13,7 +14,7 @@ use chatproto::opaque::{
 };
 use chatproto::wire::{DeviceEntry, DeviceId, ErrorCode, Name, Note};
 
-use super::budget::{Budget, advice, origin};
+use super::attempts::{Attempts, advice};
 use super::links::Links;
 use super::removals::Removals;
 use crate::settings::{AccountPolicy, Registration};
@@ -21,9 +22,6 @@ use crate::store::{AccountDesk, DeskReply, DeviceRow, Job, Read, RegisterError, 
 
 /// Set in the id of a store read of ours; see `LOGIN_READ` of the logins.
 const ACCOUNT_READ: u64 = 1 << 61;
-
-/// Tries with a password, for each place and account.
-pub(super) type Attempts = Budget<(IpAddr, Name)>;
 
 /// What is under way; the hub bounds it to one thing for each connection.
 pub(super) struct AccountWork {
@@ -93,7 +91,7 @@ impl AccountWork {
     pub(super) fn apply(&mut self, hub: &mut Hub, conn: ConnId, user: Name, invite: &Note, request: &[u8]) {
         let now = Instant::now();
         let by_origin = match hub.addr(conn) {
-            Some(addr) => self.by_origin.spend(origin(addr), now),
+            Some(addr) => self.by_origin.spend(origin(addr.ip()), now),
             None => Ok(()),
         };
         if let Err(wait) = by_origin.and_then(|()| self.in_total.spend((), now)) {
@@ -146,7 +144,7 @@ impl AccountWork {
         request: Bytes,
     ) {
         self.changes.remove(&conn);
-        let spent = hub.addr(conn).map(|addr| attempts.spend((origin(addr), user.clone()), Instant::now()));
+        let spent = hub.addr(conn).map(|addr| attempts.spend(addr, &user, Instant::now()));
         if let Some(Err(wait)) = spent {
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
             hub.account_refuse(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
@@ -270,7 +268,7 @@ impl AccountWork {
                 };
                 tracing::info!("{} changed the password", user.as_str());
                 if let Some(addr) = hub.addr(conn) {
-                    attempts.give_back(&(origin(addr), user.clone()));
+                    attempts.give_back(addr, &user);
                 }
                 hub.password_changed(conn);
                 removals.keep(conn, generation);
@@ -349,12 +347,6 @@ impl AccountWork {
         self.last += 1;
         self.last
     }
-}
-
-/// A fresh budget for tries with a password.
-pub(super) fn attempts(policy: &AccountPolicy) -> Attempts {
-    let refill: Duration = policy.attempt_refill();
-    Budget::new(policy.max_attempts(), refill, Instant::now())
 }
 
 fn entry(row: &DeviceRow, online: &[(ConnId, DeviceId)]) -> DeviceEntry {

@@ -10,8 +10,7 @@ use chatproto::opaque::{OsRng, Password, Record, ServerLogin, ServerSetup, Stret
 use chatproto::ticket;
 use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
-use super::accounts::Attempts;
-use super::budget::{advice, origin};
+use super::attempts::{Attempts, advice};
 use super::console;
 use super::links::Links;
 use super::seam::ROOM_WRITE;
@@ -103,7 +102,7 @@ impl Logins {
     pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
         if begun.mechanism.as_str() != ticket::MECHANISM
             && let Some(addr) = hub.addr(begun.conn)
-            && let Err(wait) = attempts.spend((origin(addr), begun.user.clone()), Instant::now())
+            && let Err(wait) = attempts.spend(addr, &begun.user, Instant::now())
         {
             self.refused += 1;
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
@@ -215,7 +214,7 @@ impl Logins {
         match record.filter(|_| login.finish(finalization).is_ok()) {
             Some(record) => {
                 if let Some(addr) = hub.addr(conn) {
-                    attempts.give_back(&(origin(addr), user.clone()));
+                    attempts.give_back(addr, &user);
                 }
                 let proved = Proved { conn, user, is_admin, generation, ticket: Bytes::new() };
                 self.give_ticket(hub, store, proved, device, record);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chatnet::Net;
+use chatnet::{Net, TurnedAway};
 use chatproto::hub::Hub;
 
 use super::logins::Logins;
@@ -95,9 +95,18 @@ impl Meter {
         page.histogram("chatserver_log_commit_seconds", help, log.commit_times());
         let help = "Time that the loop was busy between two waits.";
         page.histogram("chatserver_loop_turn_seconds", help, &self.turns);
+        add_turned_away(&mut page, net);
         add_io_threads(&mut page, net);
         page.into_text()
     }
+}
+
+/// Who was closed unanswered.
+fn add_turned_away(page: &mut Page, net: &Net) {
+    let TurnedAway { too_often, too_many, half_open } = net.turned_away();
+    let reasons = [("too_often", too_often), ("too_many", too_many), ("half_open", half_open)];
+    let help = "Callers that were closed unanswered: their address called too often, all did, or it had too many handshakes.";
+    page.counters("chatserver_turned_away_total", help, "reason", &reasons);
 }
 
 /// What each I/O thread has to do; nothing where there are none.

@@ -2,7 +2,7 @@
 //! store. It decides nothing that the hub could decide, and waits for nothing but the poll.
 
 mod accounts;
-mod budget;
+mod attempts;
 mod console;
 mod links;
 mod logins;
@@ -37,7 +37,8 @@ use crate::store::{
 };
 use crate::users;
 
-use accounts::{AccountWork, Attempts};
+use accounts::AccountWork;
+use attempts::Attempts;
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
@@ -185,7 +186,7 @@ impl Server {
             store,
             links: Links::default(),
             logins: Logins::new(setup.clone(), tickets),
-            attempts: accounts::attempts(&policy),
+            attempts: Attempts::new(&policy, Instant::now()),
             accounts: AccountWork::new(setup, policy),
             removals: Removals::default(),
             relays: Relays::new(relay),

@@ -35,6 +35,8 @@ pub struct AccountPolicy {
     registration_interval: Time<SECOND, { 30 * DAY }>,
     max_attempts: Number<u32, 1, 1_000_000>,
     attempt_refill: Time<1, DAY>,
+    max_attempts_per_address: Number<u32, 1, 1_000_000>,
+    attempt_refill_per_address: Time<1, DAY>,
     stretch: StretchArg,
 }
 
@@ -69,6 +71,16 @@ impl AccountPolicy {
         self.attempt_refill.0
     }
 
+    /// Tries with a wrong password from one address at all accounts together.
+    pub(crate) fn max_attempts_per_address(&self) -> u32 {
+        self.max_attempts_per_address.0
+    }
+
+    /// Time after which one of them comes back.
+    pub(crate) fn attempt_refill_per_address(&self) -> Duration {
+        self.attempt_refill_per_address.0
+    }
+
     /// How hard new passwords are stretched.
     pub(crate) fn stretch(&self) -> Stretch {
         self.stretch.into()
@@ -84,6 +96,8 @@ impl Default for AccountPolicy {
             registration_interval: Duration::from_secs(60 * 60).into(),
             max_attempts: 20.into(),
             attempt_refill: Duration::from_secs(30).into(),
+            max_attempts_per_address: 200.into(),
+            attempt_refill_per_address: Duration::from_secs(3).into(),
             stretch: StretchArg::Standard,
         }
     }

@@ -47,6 +47,7 @@ section! {
     /// Who may be here, and how much each may ask for.
     Hub of Config = super::hub_defaults(); {
         max_strangers: Number<usize, 1, 100_000>,
+        max_strangers_per_address: Number<usize, 1, 100_000>,
         max_devices: Number<usize, 1, 10_000>,
         max_rooms_joined: Number<usize, 1, 100_000>,
         max_rooms: Number<usize, 1, 10_000_000>,
@@ -99,6 +100,11 @@ section! {
         max_in_transit: Size<usize, { 4 * KIB }, { 16 * MIB }>,
         max_connections: Number<usize, 1, 1_000_000>,
         max_handshakes: Number<usize, 1, 100_000>,
+        max_handshakes_per_address: Number<usize, 1, 100_000>,
+        accepts_per_address: Number<u32, 1, 1_000_000>,
+        accept_refill_per_address: Time<1, HOUR>,
+        accepts: Number<u32, 1, 1_000_000>,
+        accept_refill: Time<1, HOUR>,
         max_accepts_per_turn: Number<usize, 1, 10_000>,
         max_handshake_steps_per_turn: Number<usize, 1, 10_000>,
         read_budget: Size<usize, { 4 * KIB }, { 64 * MIB }>,

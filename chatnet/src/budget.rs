@@ -1,17 +1,19 @@
 //! Budgets that come back with time, one for each key: how often somebody may try.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
+};
 
 /// Keys remembered at once, twice this many at most: about 4 MiB. Answers an attacker with many addresses; past it the
 /// oldest are forgotten, which forgives them.
 const MAX_KEYS: usize = 16_384;
 
-/// `burst` tries at once, and one more each `refill`.
+/// `burst` tries at once, and one more each `refill`, for each key. Takes time as a value.
 #[derive(Debug)]
-pub(super) struct Budget<K> {
+pub struct Budget<K> {
     burst: u32,
     refill: Duration,
     /// When everything that was spent will have come back, by key. Two maps that take turns: what was not touched for as
@@ -22,15 +24,23 @@ pub(super) struct Budget<K> {
 }
 
 impl<K: Hash + Eq + Clone> Budget<K> {
-    pub(super) fn new(burst: u32, refill: Duration, now: Instant) -> Self {
+    /// A budget that nobody has touched. A `burst` of 0 counts as 1.
+    #[must_use]
+    pub fn new(burst: u32, refill: Duration, now: Instant) -> Self {
         Self { burst: burst.max(1), refill, fresh: HashMap::new(), stale: HashMap::new(), turned: now }
+    }
+
+    /// Takes other bounds. What was spent stays spent.
+    pub fn set_limits(&mut self, burst: u32, refill: Duration) {
+        self.burst = burst.max(1);
+        self.refill = refill;
     }
 
     /// Spends one try.
     ///
     /// # Errors
     /// When there is none left: how long until there is one.
-    pub(super) fn spend(&mut self, key: K, now: Instant) -> Result<(), Duration> {
+    pub fn spend(&mut self, key: K, now: Instant) -> Result<(), Duration> {
         self.turn(now);
         let back = self.stale.remove(&key).or_else(|| self.fresh.get(&key).copied()).unwrap_or(now).max(now);
         let spent = back.saturating_duration_since(now);
@@ -44,7 +54,7 @@ impl<K: Hash + Eq + Clone> Budget<K> {
     }
 
     /// Takes a try back: it was none.
-    pub(super) fn give_back(&mut self, key: &K) {
+    pub fn give_back(&mut self, key: &K) {
         let back = self.fresh.get_mut(key).or_else(|| self.stale.get_mut(key));
         if let Some(back) = back
             && let Some(earlier) = back.checked_sub(self.refill)
@@ -63,16 +73,12 @@ impl<K: Hash + Eq + Clone> Budget<K> {
 }
 
 /// Where tries come from: an IPv4 address, or the part of an IPv6 address that one customer has.
-pub(super) fn origin(addr: SocketAddr) -> IpAddr {
-    match addr.ip().to_canonical() {
+#[must_use]
+pub fn origin(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
         ip @ IpAddr::V4(_) => ip,
     }
-}
-
-/// Milliseconds for the wire, at least 1.
-pub(super) fn advice(wait: Duration) -> u32 {
-    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -135,10 +141,10 @@ mod tests {
 
     #[test]
     fn neighbours_in_one_ipv6_network_share_a_budget() {
-        let at = |text: &str| origin(format!("{text}:1").parse().unwrap());
-        assert_eq!(at("[2001:db8::1]"), at("[2001:db8::ffff:2]"));
-        assert_ne!(at("[2001:db8::1]"), at("[2001:db8:0:1::1]"));
-        assert_eq!(at("[::ffff:192.0.2.1]"), at("192.0.2.1"));
+        let at = |text: &str| origin(text.parse().unwrap());
+        assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:2"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
+        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
         assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
     }
 }
