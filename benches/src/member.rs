@@ -319,6 +319,8 @@ impl ChatGuest {
                 | ToClient::DirectRoom(_)
                 | ToClient::Moderated(_)
                 | ToClient::Invited(_)
+                | ToClient::Governed(_)
+                | ToClient::Report(_)
                 | ToClient::PeerOffer(_)
                 | ToClient::PeerIntroduce(_)
                 | ToClient::PeerClosed(_)

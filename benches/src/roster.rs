@@ -79,7 +79,11 @@ mod tests {
 
     fn page(roster: &mut Roster, numbers: &[usize], more: bool) {
         let names = numbers.iter().map(|number| account_name(*number)).collect::<Vec<_>>();
-        let member = |name| Member { user: NameRef::new(name).unwrap(), devices: 1 };
+        let member = |name| Member {
+            user: NameRef::new(name).unwrap(),
+            devices: 1,
+            rank: chatproto::wire::Rank::Guest,
+        };
         let members = names.iter().map(|name| member(name)).collect::<Vec<_>>();
         roster.on_members(&Members {
             request: RequestId(1),

@@ -3,12 +3,12 @@
 mod parse;
 
 pub(crate) use parse::COMMANDS;
-pub use parse::{CommandError, MAX_HISTORY, MAX_PICKS, parse};
+pub use parse::{CommandError, MAX_AUDIT, MAX_HISTORY, MAX_PICKS, parse};
 
 use std::path::PathBuf;
 
-use chatproto::session::Order;
-use chatproto::wire::{Name, SafeRelPath, Text};
+use chatproto::session::{Decree, Order};
+use chatproto::wire::{Inquiry, Name, SafeRelPath, Text};
 
 use crate::state::ConsentRule;
 
@@ -36,6 +36,22 @@ pub enum Command {
     Topic,
     /// Changes the current room, or what somebody may do there.
     Moderate(Order),
+    /// Removes a room that this user owns.
+    Remove {
+        /// Which; named, so that nobody removes one by mistake.
+        room: Name,
+    },
+    /// Changes what holds for the whole server.
+    Govern(Decree),
+    /// Shows what was done, or what is imposed.
+    Inquire {
+        /// On the whole server, not in the current room.
+        of_server: bool,
+        /// What to tell.
+        about: Inquiry,
+        /// How many lines of the audit log, at least 1.
+        count: Option<u32>,
+    },
     /// Leaves a room.
     Leave {
         /// Which; the current one by default.

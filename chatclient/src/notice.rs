@@ -12,7 +12,7 @@ pub(crate) use time::timestamp;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, SafeName, SafeRelPath, Text};
+use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, Rank, SafeName, SafeRelPath, Text};
 use serde::Serialize;
 
 use crate::state::ConsentRule;
@@ -124,9 +124,41 @@ pub enum Notice {
         /// Which room; `/join` enters it.
         #[serde(serialize_with = "json::name")]
         room: Name,
-        /// Who invites.
-        #[serde(serialize_with = "json::name")]
-        by: Name,
+        /// Who invites; absent for the operator of the server.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::name_if_any")]
+        by: Option<Name>,
+    },
+
+    /// What holds for the whole server was changed, as this user asked.
+    Governed {
+        /// What was done.
+        #[serde(serialize_with = "json::action")]
+        action: Action,
+        /// Upon whom: an account, an address or a network.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// For how long, in seconds; absent where there is no time or no end.
+        #[serde(skip_serializing_if = "is_zero")]
+        seconds: u32,
+        /// Why, if that was said.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::note_if_any")]
+        reason: Option<Note>,
+    },
+    /// What was done, the latest last: answers `/audit` and `/server-audit`.
+    Audit {
+        /// In which room; absent for the whole server.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::name_if_any")]
+        room: Option<Name>,
+        /// The lines.
+        audit: Vec<Line>,
+    },
+    /// Who may not speak or enter: answers `/bans` and `/server-bans`.
+    Bans {
+        /// In which room; absent for the whole server.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::name_if_any")]
+        room: Option<Name>,
+        /// The lines; of the server also its lockdown.
+        bans: Vec<Line>,
     },
 
     /// A peer asks; the answer is `/accept ID` or `/deny ID`.
@@ -561,6 +593,42 @@ pub struct Person {
     pub user: Name,
     /// With how many devices.
     pub devices: u16,
+    /// What they are in the room; absent when no more than there.
+    #[serde(skip_serializing_if = "is_guest", serialize_with = "json::rank")]
+    pub rank: Rank,
+}
+
+/// One thing that was done, or is imposed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Its number in the audit log; absent of what is imposed.
+    #[serde(skip_serializing_if = "is_none")]
+    pub number: u64,
+    /// When, in milliseconds since 1970-01-01 UTC; absent of what is imposed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::time_if_any")]
+    pub time: Option<u64>,
+    /// The room's name; absent for the whole server.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::note_if_any")]
+    pub room: Option<Note>,
+    /// Who did it; absent for the operator of the server, and of what is imposed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::note_if_any")]
+    pub by: Option<Note>,
+    /// What.
+    #[serde(serialize_with = "json::action")]
+    pub action: Action,
+    /// Upon whom.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::note_if_any")]
+    pub subject: Option<Note>,
+    /// For how long it was done, or still holds, in seconds; absent where there is no time or no end.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seconds: u32,
+    /// The reason, or the topic.
+    #[serde(
+        rename = "reason",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "json::note_if_any"
+    )]
+    pub note: Option<Note>,
 }
 
 /// A device of somebody, and the code that its owner sees, too.
@@ -651,6 +719,16 @@ pub enum PeerState {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
 fn is_zero(value: &u32) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_guest(rank: &Rank) -> bool {
+    *rank == Rank::Guest
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]

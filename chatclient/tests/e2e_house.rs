@@ -97,10 +97,134 @@ fn an_owner_keeps_order_and_the_server_remembers_it() {
     let lines = String::from_utf8(audit.stdout).expect("text");
     let told = |line: &str, part: &str| assert!(line.contains(part), "{part:?} in {line}");
     let lines: Vec<_> = lines.lines().collect();
-    assert_eq!(lines.len(), 5, "{lines:?}");
-    told(lines[1], "garden alice mute bob for 3600 s: too loud");
-    told(lines[3], "garden alice ban bob for 172800 s: spam");
-    told(lines[4], "garden alice unban bob");
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    told(lines[0], "Z garden alice create alice");
+    told(lines[2], "garden alice mute bob for 3600 s: too loud");
+    told(lines[4], "garden alice ban bob for 172800 s: spam");
+    told(lines[5], "garden alice unban bob");
+    alice.type_line("/audit 2");
+    let audit = alice.expect("audit", |_| true);
+    assert_eq!(
+        (&audit["room"], audit["audit"].as_array().map(Vec::len)),
+        (&"garden".into(), Some(2)),
+        "{audit}"
+    );
+    assert_eq!(audit["audit"][1]["action"], "unban", "{audit}");
+    alice.type_line("/who");
+    let who = alice.expect("who", |_| true);
+    assert_eq!(who["who"][0]["rank"], "owner", "{who}");
+}
+
+/// Runs a command of the server's operator; its exit code and what it says.
+fn operator(args: &[&str], scratch: &Scratch) -> (Option<i32>, String) {
+    let mut command = Command::new(program("chatserver"));
+    let output = command.args(args).arg("--data").arg(scratch.path("server")).output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).expect("text"))
+}
+
+#[test]
+fn the_operator_of_the_server_keeps_order_beside_it_and_without_it() {
+    let (scratch, server) = world();
+    let run = |args: &[&str]| {
+        let (code, said) = operator(args, &scratch);
+        assert_eq!(code, Some(0), "{args:?}: {said}");
+        said
+    };
+    let mut alice = client("alice", &server, &scratch);
+    let mut bob = client("bob", &server, &scratch);
+    run(&["room", "create", "hall", "--owner", "alice"]);
+    alice.type_line("/join hall");
+    alice.expect("joined", |event| event["room"] == "hall");
+    bob.type_line("/join hall");
+    bob.expect("joined", |event| event["room"] == "hall");
+    run(&["room", "mute", "hall", "bob", "--for", "1h", "--reason", "too loud"]);
+    let told = bob.expect("moderated", |event| event["action"] == "mute");
+    assert_eq!((&told["by"], &told["reason"]), (&serde_json::Value::Null, &"too loud".into()), "{told}");
+    bob.type_line("mmm");
+    bob.expect("error", |event| event["code"] == "muted");
+    assert_eq!(operator(&["room", "kick", "hall", "nobody"], &scratch).0, Some(5));
+    assert_eq!(operator(&["room", "create", "hall"], &scratch).0, Some(1));
+    assert!(run(&["room", "show", "hall"]).contains("mute bob for another"), "the mute is shown");
+
+    run(&["ban", "add", "bob", "--reason", "spam"]);
+    let refused = bob.expect("error", |event| event["code"] == "barred");
+    assert!(refused["message"].as_str().expect("a message").contains("spam"), "{refused}");
+    bob.kill();
+    run(&["lockdown", "on", "--hush", "--reason", "a flood"]);
+    alice.type_line("may I?");
+    alice.expect("error", |event| event["code"] == "locked_down");
+    assert!(run(&["lockdown", "status"]).contains("a flood"));
+    alice.type_line("/quit");
+    alice.wait();
+    server.stop();
+
+    // Nobody runs on the directory now.
+    assert_eq!(run(&["ban", "list"]), "ban bob: spam\n");
+    run(&["lockdown", "off"]);
+    run(&["ban", "remove", "bob"]);
+    run(&["ban", "add", "203.0.113.0/24", "--for", "7d"]);
+    run(&["room", "owner", "hall", "bob"]);
+    assert_eq!(operator(&["ban", "remove", "bob"], &scratch).0, Some(1));
+    let server = Server::start(&scratch.path("server"));
+    let mut bob = client("bob", &server, &scratch);
+    bob.type_line("/join hall");
+    bob.expect("joined", |event| event["room"] == "hall");
+    bob.type_line("/topic mine");
+    bob.expect("topic", |event| event["topic"] == "mine");
+    let list = run(&["room", "list"]);
+    assert!(list.contains("hall public messages=0 owner=bob: mine"), "{list}");
+    run(&["room", "remove", "hall"]);
+    bob.expect("left", |event| event["room"] == "hall");
+    // At once, and whoever gets the name next is somebody else.
+    run(&["user", "remove", "bob"]);
+    bob.expect("server_lost", |event| event["reason"] == "removed");
+    server.stop();
+}
+
+#[test]
+fn administrators_keep_people_out_from_their_client() {
+    let (scratch, server) = world();
+    let mut command = Command::new(program("chatserver"));
+    let added = command
+        .args(["user", "add", "root", "--admin", "--password-stdin", "--stretch", "light", "--data"])
+        .arg(scratch.path("server"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            let stdin = child.stdin.take().expect("piped");
+            std::io::Write::write_all(&mut { stdin }, format!("{}\n", harness::PASSWORD).as_bytes())?;
+            child.wait()
+        });
+    assert!(added.expect("it runs").success());
+    let mut root = client("root", &server, &scratch);
+    let mut bob = client("bob", &server, &scratch);
+    bob.type_line("/server-ban alice forever");
+    bob.expect("error", |event| event["code"] == "forbidden");
+    root.type_line("/server-ban bob 1h spam");
+    let done = root.expect("governed", |_| true);
+    assert_eq!((&done["action"], &done["subject"]), (&"ban".into(), &"bob".into()), "{done}");
+    bob.expect("error", |event| event["code"] == "barred");
+    root.type_line("/server-ban 127.0.0.1 1h");
+    root.expect("error", |event| event["code"] == "forbidden");
+    root.type_line("/server-ban 203.0.113.0/24 forever");
+    root.expect("governed", |event| event["subject"] == "203.0.113.0/24");
+    root.type_line("/server-bans");
+    let bans = root.expect("bans", |_| true);
+    assert_eq!(bans["bans"].as_array().map(Vec::len), Some(2), "{bans}");
+    root.type_line("/server-unban bob");
+    root.expect("governed", |event| event["action"] == "unban");
+    client("alice", &server, &scratch).quit();
+    root.type_line("/lockdown on cleaning");
+    root.expect("governed", |event| event["action"] == "lockdown");
+    root.type_line("/server-audit");
+    let audit = root.expect("audit", |_| true);
+    let actions: Vec<_> =
+        audit["audit"].as_array().expect("lines").iter().map(|line| &line["action"]).collect();
+    assert_eq!(actions, ["create", "ban", "ban", "unban", "lockdown"], "{audit}");
+    let mut alice = Options::new("alice", &server, &scratch).start();
+    let refused = alice.expect("error", |event| event["code"] == "locked_down");
+    assert!(refused["message"].as_str().expect("a message").contains("cleaning"), "{refused}");
 }
 
 #[test]

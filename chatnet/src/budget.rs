@@ -30,6 +30,24 @@ impl<K: Hash + Eq + Clone> Budget<K> {
         Self { burst: burst.max(1), refill, fresh: HashMap::new(), stale: HashMap::new(), turned: now }
     }
 
+    /// Whether there is a try left.
+    ///
+    /// # Errors
+    /// When there is none: how long until there is one.
+    pub fn ask(&self, key: &K, now: Instant) -> Result<(), Duration> {
+        let allowed = self.refill * (self.burst - 1);
+        let spent = self.back(key, now).saturating_duration_since(now);
+        spent.checked_sub(allowed).filter(|wait| !wait.is_zero()).map_or(Ok(()), Err)
+    }
+
+    /// Spends a try, also one that is not there: then it takes the longer until there is one again.
+    pub fn charge(&mut self, key: K, now: Instant) {
+        self.turn(now);
+        let back = self.back(&key, now) + self.refill;
+        self.stale.remove(&key);
+        self.fresh.insert(key, back);
+    }
+
     /// Takes other bounds. What was spent stays spent.
     pub fn set_limits(&mut self, burst: u32, refill: Duration) {
         self.burst = burst.max(1);
@@ -41,26 +59,13 @@ impl<K: Hash + Eq + Clone> Budget<K> {
     /// # Errors
     /// When there is none left: how long until there is one.
     pub fn spend(&mut self, key: K, now: Instant) -> Result<(), Duration> {
-        self.turn(now);
-        let back = self.stale.remove(&key).or_else(|| self.fresh.get(&key).copied()).unwrap_or(now).max(now);
-        let spent = back.saturating_duration_since(now);
-        let allowed = self.refill * (self.burst - 1);
-        let (back, outcome) = match spent.checked_sub(allowed).filter(|wait| !wait.is_zero()) {
-            Some(wait) => (back, Err(wait)),
-            None => (back + self.refill, Ok(())),
-        };
-        self.fresh.insert(key, back);
-        outcome
+        self.ask(&key, now)?;
+        self.charge(key, now);
+        Ok(())
     }
 
-    /// Takes a try back: it was none.
-    pub fn give_back(&mut self, key: &K) {
-        let back = self.fresh.get_mut(key).or_else(|| self.stale.get_mut(key));
-        if let Some(back) = back
-            && let Some(earlier) = back.checked_sub(self.refill)
-        {
-            *back = earlier;
-        }
+    fn back(&self, key: &K, now: Instant) -> Instant {
+        self.fresh.get(key).or_else(|| self.stale.get(key)).copied().unwrap_or(now).max(now)
     }
 
     fn turn(&mut self, now: Instant) {
@@ -102,15 +107,16 @@ mod tests {
     }
 
     #[test]
-    fn refused_tries_cost_nothing_and_good_ones_are_given_back() {
+    fn refused_tries_cost_nothing_and_a_debt_takes_longer() {
         let start = Instant::now();
         let mut budget = Budget::new(1, SECOND, start);
         assert_eq!(budget.spend(1, start), Ok(()));
         for _ in 0..100 {
             assert_eq!(budget.spend(1, start), Err(SECOND));
         }
-        budget.give_back(&1);
-        assert_eq!(budget.spend(1, start), Ok(()));
+        budget.charge(1, start);
+        assert_eq!(budget.ask(&1, start), Err(2 * SECOND));
+        assert_eq!(budget.ask(&1, start + 2 * SECOND), Ok(()));
     }
 
     #[test]

@@ -15,10 +15,10 @@ use std::fs;
 use chatproto::conn::Limits;
 use chatproto::wire::{
     Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType,
-    HEADER_LEN, MAX_ADDRESSES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME, MAX_HELLO_FRAME, MAX_INLINE,
-    MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MAX_VALUES, MIN_FRAME, MIN_UNIT_LOG2, NameRef, NoteRef, Purpose,
-    RESERVED_FRAMES, RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef, ToClient, ToPeer, ToServer,
-    VERSION, Way,
+    HEADER_LEN, Inquiry, MAX_ADDRESSES, MAX_AUDIT_LINES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME,
+    MAX_HELLO_FRAME, MAX_INLINE, MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MAX_VALUES, MIN_FRAME, MIN_UNIT_LOG2,
+    NameRef, NoteRef, Purpose, RESERVED_FRAMES, Rank, RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef,
+    ToClient, ToPeer, ToServer, VERSION, Way,
 };
 
 /// The lines of the document under the heading that begins with `heading`, up to the next one.
@@ -56,7 +56,7 @@ fn number(cell: &str) -> u64 {
 #[test]
 fn the_numbers_of_appendix_a_are_those_of_the_code() {
     let document = document();
-    let tables: [(&str, &[Row]); 12] = [
+    let tables: [(&str, &[Row]); 14] = [
         ("### A.1 ", FrameType::TABLE),
         ("### A.3 ", ErrorCode::TABLE),
         ("### A.4 ", CloseReason::TABLE),
@@ -68,7 +68,9 @@ fn the_numbers_of_appendix_a_are_those_of_the_code() {
         ("### A.10 ", Anchor::TABLE),
         ("### A.11 ", EntryKind::TABLE),
         ("### A.12 ", Action::TABLE),
-        ("### A.13 ", Way::TABLE),
+        ("### A.13 ", Rank::TABLE),
+        ("### A.14 ", Inquiry::TABLE),
+        ("### A.15 ", Way::TABLE),
     ];
     for (heading, code) in tables {
         let rows = table(&section(&document, heading));
@@ -113,6 +115,7 @@ fn the_limits_are_those_of_the_code() {
         ("Blob::MAX_LEN", size(Blob::MAX_LEN)),
         ("MAX_CANDIDATES", size(MAX_CANDIDATES)),
         ("MAX_ADDRESSES", size(MAX_ADDRESSES)),
+        ("MAX_AUDIT_LINES", MAX_AUDIT_LINES.into()),
         ("MAX_PAGE_MESSAGES", MAX_PAGE_MESSAGES.into()),
         ("MIN_UNIT_LOG2", MIN_UNIT_LOG2.into()),
         ("MAX_UNIT_LOG2", MAX_UNIT_LOG2.into()),

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use chatproto::wire::escaped;
+use jiff::Timestamp;
 
 use crate::cli::AuditArgs;
 use crate::exit::Failure;
@@ -27,10 +28,13 @@ pub fn run(args: &AuditArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One line: when (Unix seconds), where, who, what, to whom, for how long, why.
+/// One line: when (RFC 3339), where, who, what, to whom, for how long, why. A `*` stands for the server and for whoever
+/// runs it.
 fn shown(line: &AuditRow) -> String {
-    let AuditRow { time_ms, room, by, action, user, seconds, note } = line;
-    let mut shown = format!("{}.{:03} {room} {by} {action}", time_ms / 1_000, time_ms % 1_000);
+    let AuditRow { id: _, time_ms, room, by, action, user, seconds, note } = line;
+    let room = if room.is_empty() { "*" } else { room };
+    let by = by.as_deref().unwrap_or("*");
+    let mut shown = format!("{} {room} {by} {action}", timestamp(*time_ms));
     if let Some(user) = user {
         shown += &format!(" {user}");
     }
@@ -41,4 +45,10 @@ fn shown(line: &AuditRow) -> String {
         shown += &format!(": {note}");
     }
     shown
+}
+
+/// What no calendar holds becomes the last moment of one.
+fn timestamp(millis: u64) -> String {
+    let time = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    format!("{:.3}", time.unwrap_or(Timestamp::MAX))
 }

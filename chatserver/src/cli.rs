@@ -1,6 +1,9 @@
 //! The command line.
 
+mod house;
 mod lifetime;
+
+pub use house::{BanCommand, LockdownCommand, PersonArgs, RoomArgs, RoomCommand, TermsArgs};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -51,6 +54,24 @@ pub enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Keep order in the rooms. Works beside a running server, at once, and without one.
+    Room {
+        /// What to do with rooms.
+        #[command(subcommand)]
+        command: RoomCommand,
+    },
+    /// Keep accounts, addresses and networks out of the server. Works beside a running server, at once, and without one.
+    Ban {
+        /// What to do with bans.
+        #[command(subcommand)]
+        command: BanCommand,
+    },
+    /// Let nobody log in but administrators. Works beside a running server, at once, and without one.
+    Lockdown {
+        /// What to do with the lockdown.
+        #[command(subcommand)]
+        command: LockdownCommand,
+    },
     /// Make, list and revoke invitations: codes with which strangers make accounts.
     Invite {
         /// What to do with invitations.
@@ -59,7 +80,7 @@ pub enum Command {
     },
     /// Make the next certificate, which clients are told ahead, or put it in force.
     Rotate(RotateArgs),
-    /// Show who changed what in the rooms: roles, mutes, bans, topics. Works beside a running server.
+    /// Show who changed what: roles, mutes, bans, topics, lockdown. Works beside a running server.
     Audit(AuditArgs),
 }
 

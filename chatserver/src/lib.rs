@@ -8,6 +8,8 @@
 //! | [`store`] | accounts and the durable log, in SQLite on threads of its own |
 //! | [`users`] | the `user` commands |
 //! | [`settings`] | what an operator may set: flags, environment, a file, defaults |
+//! | [`house`] | the `room`, `ban` and `lockdown` commands |
+//! | `control` | how they reach a running server |
 //! | [`audit`] | the `audit` command |
 //! | [`invites`], [`certificate`] | the `invite` and `rotate` commands |
 //! | [`backup`] | the `backup` and `restore` commands |
@@ -18,7 +20,9 @@ pub mod audit;
 pub mod backup;
 pub mod certificate;
 pub mod cli;
+mod control;
 mod exit;
+pub mod house;
 pub mod invites;
 pub mod logging;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chatserver::cli::{Cli, Command};
-use chatserver::{Failure, audit, backup, certificate, invites, server, settings, users};
+use chatserver::{Failure, audit, backup, certificate, house, invites, server, settings, users};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         Some(Command::Backup { file, data }) => backup::backup(file, data),
         Some(Command::Restore { file, data }) => backup::restore(file, data),
         Some(Command::User { command }) => users::run(command),
+        Some(Command::Room { command }) => house::room(command),
+        Some(Command::Ban { command }) => house::ban(command),
+        Some(Command::Lockdown { command }) => house::lockdown(command),
         Some(Command::Invite { command }) => invites::run(command),
         Some(Command::Rotate(args)) => certificate::rotate(args),
         Some(Command::Audit(args)) => audit::run(args),

@@ -317,6 +317,7 @@ fn a_backup_under_load_is_one_moment_and_has_all_that_was_acknowledged_before() 
         room: 1,
         kind: RoomKind::Group,
         name: "lobby".into(),
+        by: None,
         owner: None,
         is_private: false,
     };

@@ -13,16 +13,20 @@
 
 mod store_support;
 
-use chatserver::store::{DataDir, HouseChange, HouseRow, Outcome, RoleRow, RoomKind, Sanction, Write, audit};
+use chatserver::store::{
+    Accounts, DataDir, GateChange, HouseChange, HouseRow, Outcome, RoleRow, RoomKind, Sanction, Write, audit,
+};
 use store_support::Running;
 
 fn den(id: u64) -> Write {
     let (kind, name, owner) = (RoomKind::Group, "den".to_owned(), Some("alice".to_owned()));
-    Write::CreateRoom { id, room: 1, kind, name, owner, is_private: true }
+    let by = owner.clone();
+    Write::CreateRoom { id, room: 1, kind, name, by, owner, is_private: true }
 }
 
 fn change(id: u64, change: HouseChange, action: &'static str, user: &str, seconds: u32) -> Write {
-    let (by, note) = ("alice".to_owned(), "because".to_owned());
+    let (by, note) = (Some("alice".to_owned()), "because".to_owned());
+    let change = Box::new(change);
     Write::Moderate { id, room: 1, by, action, change, user: Some(user.to_owned()), seconds, note }
 }
 
@@ -56,21 +60,21 @@ fn who_may_do_what_outlives_the_server() {
         found.roles,
         [role("alice", RoleRow::Owner), role("bob", RoleRow::Member), role("carol", RoleRow::Operator)],
     );
-    let [(bob, Sanction::Mute, None), (eve, Sanction::Ban, Some(until_ms))] = &found.sanctions[..] else {
-        panic!("{found:?}")
-    };
-    assert_eq!((bob.as_str(), eve.as_str()), ("bob", "eve"));
+    let [bob, eve] = &found.sanctions[..] else { panic!("{found:?}") };
+    assert_eq!((bob.subject.as_str(), bob.kind, bob.until_ms), ("bob", Sanction::Mute, None));
+    assert_eq!((eve.subject.as_str(), eve.kind, eve.note.as_str()), ("eve", Sanction::Ban, "because"));
     let lines = audit(&DataDir::open(dir.path()).unwrap(), None, 100).unwrap();
-    assert_eq!(lines[8].time_ms + 60_000, *until_ms, "a minute from its commit on");
+    assert_eq!(Some(lines[9].time_ms + 60_000), eve.until_ms, "a minute from its commit on");
 
     run.send(change(11, HouseChange::Lift(Sanction::Mute), "unmute", "bob", 0));
     run.send(change(12, HouseChange::Impose(Sanction::Ban), "ban", "bob", 0));
-    run.send(change(13, HouseChange::Role(Some(RoleRow::Member)), "deop", "carol", 0));
+    run.send(change(13, HouseChange::Demote, "deop", "carol", 0));
     run.outcomes(3);
     run.store.finish().unwrap();
     let found = house(&Running::start(dir.path()));
     assert_eq!(found.roles, [role("alice", RoleRow::Owner), role("carol", RoleRow::Member)]);
-    assert_eq!(found.sanctions[0], ("bob".to_owned(), Sanction::Ban, None));
+    let bob = &found.sanctions[0];
+    assert_eq!((bob.subject.as_str(), bob.kind, bob.until_ms), ("bob", Sanction::Ban, None));
 }
 
 #[test]
@@ -88,11 +92,82 @@ fn the_audit_log_tells_the_latest_lines_of_one_room_or_all_in_order() {
         lines.into_iter().map(|line| line.action).collect::<Vec<_>>()
     };
     // Beside the running server.
-    assert_eq!(actions(None, 100), ["kick", "mute", "ban"]);
+    assert_eq!(actions(None, 100), ["create", "kick", "mute", "ban"]);
     assert_eq!(actions(Some("den"), 2), ["mute", "ban"]);
     assert!(actions(Some("lobby"), 100).is_empty());
     let line = audit(&dir, None, 1).unwrap().remove(0);
-    assert_eq!((line.room.as_str(), line.by.as_str()), ("den", "alice"));
+    assert_eq!((line.room.as_str(), line.by.as_deref()), ("den", Some("alice")));
     assert_eq!((line.user.as_deref(), line.seconds, line.note.as_str()), (Some("bob"), 7, "because"));
     assert!(line.time_ms > 0);
+}
+
+#[test]
+fn what_is_noted_about_an_account_ends_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut accounts = Accounts::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    accounts.add("alice", false, b"record").unwrap();
+    let run = Running::start(dir.path());
+    run.send(den(1));
+    run.send(change(2, HouseChange::Impose(Sanction::Mute), "mute", "alice", 0));
+    run.send(bar(3, "@alice", 0));
+    run.send(bar(4, "192.0.2.0/24", 60));
+    run.outcomes(4);
+    accounts.remove("alice").unwrap();
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    let found = house(&run);
+    assert!(found.roles.is_empty() && found.sanctions.is_empty(), "{found:?}");
+    let [ban] = &run.store.gate().bans[..] else { panic!("{:?}", run.store.gate()) };
+    assert_eq!((ban.subject.as_str(), ban.note.as_str()), ("192.0.2.0/24", "spam"));
+    assert!(ban.until_ms.is_some());
+}
+
+fn bar(id: u64, subject: &str, seconds: u32) -> Write {
+    let (change, subject) = (GateChange::Bar, Some(subject.to_owned()));
+    Write::Govern { id, by: None, action: "ban", change, subject, seconds, note: "spam".into() }
+}
+
+#[test]
+fn bans_and_lockdown_of_the_server_outlive_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Running::start(dir.path());
+    run.send(bar(1, "192.0.2.0/24", 0));
+    run.send(bar(2, "@eve", 0));
+    let unbar = GateChange::Unbar;
+    let (action, subject, note) = ("unban", Some("@eve".to_owned()), String::new());
+    run.send(Write::Govern {
+        id: 3,
+        by: Some("root".into()),
+        action,
+        change: unbar,
+        subject,
+        seconds: 0,
+        note,
+    });
+    let lock = GateChange::Lock { hushed: true };
+    let (action, note) = ("hush", "flood".to_owned());
+    run.send(Write::Govern { id: 4, by: None, action, change: lock, subject: None, seconds: 0, note });
+    assert!(matches!(run.outcomes(4)[3], Outcome::Moderated { id: 4, room: 0 }));
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    assert_eq!(run.store.gate().bans.len(), 1);
+    assert_eq!(run.store.gate().lockdown, Some((true, "flood".to_owned())));
+    let lines = audit(&DataDir::open(dir.path()).unwrap(), None, 100).unwrap();
+    let told: Vec<_> = lines.iter().map(|line| (line.by.as_deref(), line.action.as_str())).collect();
+    assert_eq!(told, [(None, "ban"), (None, "ban"), (Some("root"), "unban"), (None, "hush")]);
+}
+
+#[test]
+fn a_removed_room_takes_no_message_and_gives_its_number_to_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Running::start(dir.path());
+    run.send(den(1));
+    run.send(change(2, HouseChange::Remove, "remove", "", 0));
+    let (sender, device, text) = ("alice".to_owned(), store_support::DEVICE, "hello".to_owned());
+    run.send(Write::Append { id: 3, room: 1, sender, device, counter: 1, text });
+    assert!(matches!(run.outcomes(3)[2], Outcome::Failed { id: 3, .. }));
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    assert!(run.store.rooms().is_empty());
+    assert_eq!(run.store.last_room(), 1);
 }

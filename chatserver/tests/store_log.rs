@@ -257,9 +257,9 @@ fn topic(id: u64, room: u32, topic: &str) -> Write {
     Write::Moderate {
         id,
         room,
-        by: "alice".into(),
+        by: Some("alice".into()),
         action: "topic",
-        change: HouseChange::Topic,
+        change: Box::new(HouseChange::Topic),
         user: None,
         seconds: 0,
         note: topic.into(),
@@ -287,7 +287,8 @@ fn a_direct_room_may_share_its_name_with_a_group() {
     let run = Running::start(dir.path());
     run.create_room(1, "lobby");
     let (kind, name) = (RoomKind::Direct, "lobby".to_owned());
-    let created = run.one(Write::CreateRoom { id: 2, room: 2, kind, name, owner: None, is_private: false });
+    let created =
+        run.one(Write::CreateRoom { id: 2, room: 2, kind, name, by: None, owner: None, is_private: false });
     assert!(matches!(created, Outcome::RoomCreated { id: 2, room: 2, .. }), "{created:?}");
     run.store.finish().unwrap();
     let kinds: Vec<_> = Running::start(dir.path()).store.rooms().iter().map(|room| room.kind).collect();

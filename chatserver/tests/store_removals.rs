@@ -45,7 +45,8 @@ fn many_at_once_are_all_told_in_order() {
     let tx = beside.transaction().unwrap();
     let names = (0..2_500).map(|number| format!("user{number:04}")).collect::<Vec<_>>();
     for name in &names {
-        let add = "INSERT INTO users(name, record, created_ms) VALUES (?1, x'00', 0)";
+        let add = "INSERT INTO users(name, folded, skeleton, record, created_ms, generation)
+            VALUES (?1, ?1, ?1, x'00', 0, 0)";
         tx.execute(add, [name]).unwrap();
         tx.execute("DELETE FROM users WHERE name = ?1", [name]).unwrap();
     }

@@ -72,7 +72,7 @@ macro_rules! tables {
         }
     )*};
 }
-tables! { Action ErrorCode CloseReason Purpose DialRole RoomKind Change Anchor EntryKind Way }
+tables! { Action ErrorCode CloseReason Purpose DialRole RoomKind Change Anchor EntryKind Rank Inquiry Way }
 
 impl<'a> Value<'a> for Capabilities {
     fn draw(u: &mut Unstructured<'_>, _: &'a Bump) -> Result<Self> {
@@ -194,6 +194,17 @@ impl<'a> Value<'a> for Target<'a> {
     }
 }
 
+impl<'a> Value<'a> for SubjectRef<'a> {
+    fn draw(u: &mut Unstructured<'_>, bump: &'a Bump) -> Result<Self> {
+        if u.arbitrary()? {
+            return Value::draw(u, bump).map(Self::User);
+        }
+        let addr = SocketAddr::draw(u, bump)?.ip();
+        let prefix = u.int_in_range(0..=if addr.is_ipv4() { 32 } else { 128 })?;
+        Ok(Self::Network(Network::new(addr, prefix).expect("no more bits than an address has")))
+    }
+}
+
 impl<'a> Value<'a> for Source {
     fn draw(u: &mut Unstructured<'_>, bump: &'a Bump) -> Result<Self> {
         Ok(if u.arbitrary()? {
@@ -283,7 +294,7 @@ bodies! {
     RoomEntry<'a> { room, name, people, last, topic }
     RoomList<'a> { request, more, rooms }
     Who<'a> { request, target }
-    Member<'a> { user, devices }
+    Member<'a> { user, devices, rank }
     Members<'a> { request, room, more, members }
     History<'a> { request, target, anchor, seq, limit }
     Search<'a> { request, target, limit, words }
@@ -295,6 +306,11 @@ bodies! {
     Moderate<'a> { request, target, action, user, seconds, note }
     Moderated<'a> { request, room, action, by, device, user, seconds, note }
     Create<'a> { request, name, private }
+    Govern<'a> { request, action, subject, seconds, note }
+    Governed<'a> { request, action, subject, seconds, note }
+    Inquire<'a> { request, target, about, before, limit }
+    ReportLine<'a> { number, time, room, by, action, subject, seconds, note }
+    Report<'a> { request, more, lines }
     LinkSay<'a> { counter, text }
     LinkSaid { counter }
     Announce<'a> { port, link_key, candidates }
@@ -349,12 +365,11 @@ directions! {
     ToServer {
         Ping Pong Bye Error ClientHello LoginStart LoginResponse RegisterStart RegisterFinish
         PasswordStart PasswordFinish Devices Say Join Leave Rooms Who History Search Create
-        Moderate Announce PeerRequest PeerAnswer PeerWithdraw PeerOutcome PeerTry Probe Relay PeerFailed Reach
+        Moderate Govern Inquire Announce PeerRequest PeerAnswer PeerWithdraw PeerOutcome PeerTry Probe Relay PeerFailed Reach
     }
     ToClient {
         Ping Pong Bye Error ServerHello LoginChallenge LoginOk AccountReply ServerKey DeviceList Posted Message Joined Left Presence RoomList Members
-        MessagePage DirectRoom CaughtUp Gap Moderated Invited PeerOffer PeerIntroduce PeerClosed
-        PeerOutcome PeerTry RelayOpened PeerMeet PeerFailed Reached
+        MessagePage DirectRoom CaughtUp Gap Moderated Invited Governed Report PeerOffer PeerIntroduce PeerClosed PeerOutcome PeerTry RelayOpened PeerMeet PeerFailed Reached
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit

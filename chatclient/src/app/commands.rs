@@ -8,8 +8,10 @@ use crate::command::{Command, Request};
 use crate::exit::ExitStatus;
 use crate::notice::{Code, Notice, Peer, PeerState};
 use crate::ui::Input;
-use chatproto::session::{JoinError, LeaveError, RequestError, RoomKey, SayError, State};
-use chatproto::wire::{Anchor, CloseReason, ErrorCode, Name, Purpose, RequestId, Text};
+use chatproto::session::{JoinError, LeaveError, Order, RequestError, RoomKey, SayError, State};
+use chatproto::wire::{
+    Action, Anchor, CloseReason, ErrorCode, Inquiry, Name, NoteRef, Purpose, RequestId, Text,
+};
 
 /// Messages that `/history` and `/search` show when no number is given.
 const DEFAULT_COUNT: u16 = 20;
@@ -94,6 +96,9 @@ impl App {
             | Command::Create { .. }
             | Command::Topic
             | Command::Moderate(_)
+            | Command::Remove { .. }
+            | Command::Govern(_)
+            | Command::Inquire { .. }
             | Command::Leave { .. } => !self.server.told_ready || self.server.returning.is_some(),
             Command::Say { .. } | Command::Msg { .. } => !self.server.told_ready,
         }
@@ -137,6 +142,17 @@ impl App {
                     self.ask(errand, asked, Answer::Change);
                 }
             }
+            Command::Remove { room } => {
+                let order =
+                    Order { action: Action::Remove, user: None, seconds: 0, note: NoteRef::EMPTY.to_owned() };
+                let asked = self.server.session.moderate(&RoomKey::Room(room), &order);
+                self.ask(errand, asked, Answer::Change);
+            }
+            Command::Govern(decree) => {
+                let asked = self.server.session.govern(&decree);
+                self.ask(errand, asked, Answer::Change);
+            }
+            Command::Inquire { of_server, about, count } => self.inquire(errand, of_server, about, count),
             Command::Rooms => {
                 let asked = self.server.session.rooms();
                 self.ask(errand, asked, Answer::Rooms(Vec::new()));
@@ -258,6 +274,17 @@ impl App {
             self.voice.fail(Some(errand), Code::NoRoom, "no room is the current one; try /join ROOM");
         }
         room.map(RoomKey::Room)
+    }
+
+    fn inquire(&mut self, errand: Errand, of_server: bool, about: Inquiry, count: Option<u32>) {
+        let room = if of_server { None } else { self.room_or_current(&errand, None) };
+        if room.is_none() && !of_server {
+            return;
+        }
+        let limit = count.map_or(DEFAULT_COUNT, |count| u16::try_from(count).unwrap_or(u16::MAX));
+        let asked = self.server.session.inquire(room.as_ref(), about, 0, limit);
+        let room = room.map(|room| room.name().clone());
+        self.ask(errand, asked, Answer::Report(room, about, Vec::new()));
     }
 
     pub(super) fn ask(&mut self, errand: Errand, asked: Result<RequestId, RequestError>, answer: Answer) {

@@ -54,6 +54,10 @@ impl App {
             Event::RoomList { request, rooms, more } => self.on_room_list(request, rooms, more),
             Event::Members { request, members, more, .. } => self.on_members(request, members, more),
             Event::Page { request, messages, more } => self.on_page(request, messages, more),
+            Event::Governed { request, action, subject, seconds, note } => {
+                self.on_governed(request, action, subject.as_ref(), seconds, note);
+            }
+            Event::Report { request, lines, more } => self.on_report(request, lines, more),
             Event::Refused { request, refusal } => {
                 if !self.on_change_refused(request, &refusal) {
                     self.on_refused(request, &refusal);

@@ -1,8 +1,8 @@
 //! The machines' facts in the user's words.
 
-use crate::notice::{Code, Message, MessageId, Person, Place, Room};
-use chatproto::session::{ChatMessage, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey};
-use chatproto::wire::{ErrorCode, Name};
+use crate::notice::{Code, Line, Message, MessageId, Person, Place, Room};
+use chatproto::session::{ChatMessage, LineInfo, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey};
+use chatproto::wire::{ErrorCode, Name, Note};
 
 /// A message, seen by `me`.
 pub(super) fn message(message: ChatMessage, me: &Name) -> Message {
@@ -27,7 +27,16 @@ pub(super) fn room(info: RoomInfo, joined: bool) -> Room {
 }
 
 pub(super) fn person(member: MemberInfo) -> Person {
-    Person { user: member.user, devices: member.devices }
+    Person { user: member.user, devices: member.devices, rank: member.rank }
+}
+
+pub(super) fn line(info: LineInfo) -> Line {
+    let LineInfo { number, time, room, by, action, subject, seconds, note } = info;
+    let some = |note: Note| (!note.as_str().is_empty()).then_some(note);
+    // What is imposed has neither a number nor a time.
+    let time = (number != 0).then_some(time);
+    let (room, by, subject, note) = (some(room), some(by), some(subject), some(note));
+    Line { number, time, room, by, action, subject, seconds, note }
 }
 
 /// Why a request was refused: for programs, and for people.

@@ -4,7 +4,7 @@ use super::App;
 use super::errand::Errand;
 use crate::notice::{Code, Notice};
 use chatproto::session::RoomKey;
-use chatproto::wire::{Action, Name, Note, NoteRef, RequestId};
+use chatproto::wire::{Action, Name, Note, NoteRef, RequestId, Subject};
 
 /// What was changed about a room, or about a person there.
 #[derive(Debug)]
@@ -64,7 +64,22 @@ impl App {
         self.voice.show(&notice, errand.as_ref());
     }
 
-    pub(super) fn on_invited(&mut self, room: &RoomKey, by: Name) {
+    pub(super) fn on_invited(&mut self, room: &RoomKey, by: Option<Name>) {
         self.voice.show(&Notice::Invited { room: room.name().clone(), by }, None);
+    }
+
+    /// The whole server has changed as this user asked.
+    pub(super) fn on_governed(
+        &mut self,
+        request: RequestId,
+        action: Action,
+        subject: Option<&Subject>,
+        seconds: u32,
+        note: Note,
+    ) {
+        let errand = self.end_change(request);
+        let reason = (!note.as_str().is_empty()).then_some(note);
+        let subject = subject.map(Subject::as_written);
+        self.voice.show(&Notice::Governed { action, subject, seconds, reason }, errand.as_ref());
     }
 }

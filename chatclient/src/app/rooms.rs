@@ -3,10 +3,10 @@
 use super::App;
 use super::errand::Errand;
 use super::facts;
-use crate::notice::{Message, Notice, Person, Room};
+use crate::notice::{Line, Message, Notice, Person, Room};
 use crate::state::ConsentRule;
-use chatproto::session::{ChatMessage, MemberInfo, Refusal, RoomInfo, RoomKey};
-use chatproto::wire::{Change, DeviceId, ErrorCode, Name, Note, OfferId, RequestId};
+use chatproto::session::{ChatMessage, LineInfo, MemberInfo, Refusal, RoomInfo, RoomKey};
+use chatproto::wire::{Change, DeviceId, ErrorCode, Inquiry, Name, Note, OfferId, RequestId};
 
 /// A question to the server whose answer comes in pages.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) enum Answer {
     People(Name, Vec<Person>),
     History(Vec<Message>),
     Found(Vec<Message>),
+    Report(Option<Name>, Inquiry, Vec<Line>),
     /// Whether somebody who asks for a link is in a room that has a rule.
     Consent {
         offer: OfferId,
@@ -190,6 +191,7 @@ impl App {
                 Answer::Rooms(_)
                 | Answer::History(_)
                 | Answer::Found(_)
+                | Answer::Report(..)
                 | Answer::Devices { .. }
                 | Answer::Change
                 | Answer::Reach,
@@ -209,6 +211,13 @@ impl App {
         self.answer(request, more);
     }
 
+    pub(super) fn on_report(&mut self, request: RequestId, lines: Vec<LineInfo>, more: bool) {
+        if let Some(Question { answer: Answer::Report(_, _, found), .. }) = self.questions.get_mut(&request) {
+            found.extend(lines.into_iter().map(facts::line));
+        }
+        self.answer(request, more);
+    }
+
     /// Shows an answer once its last page is there.
     fn answer(&mut self, request: RequestId, more: bool) {
         if more {
@@ -220,6 +229,12 @@ impl App {
             Answer::People(room, who) => Notice::Who { room, who },
             Answer::History(history) => Notice::History { history },
             Answer::Found(search) => Notice::Search { search },
+            Answer::Report(room, Inquiry::Audit, mut audit) => {
+                // The latest last, as everything else is told.
+                audit.reverse();
+                Notice::Audit { room, audit }
+            }
+            Answer::Report(room, Inquiry::Imposed, bans) => Notice::Bans { room, bans },
             // It is answered by what was changed.
             Answer::Consent { offer, rule, is_there, .. } => {
                 return self.on_asker_sought(offer, rule, is_there);

@@ -1,8 +1,11 @@
 //! From one line of input to a [`Command`].
 
-use chatproto::session::Order;
+use chatproto::session::{Decree, Order};
 use chatproto::wire::path::RelPathError;
-use chatproto::wire::{Action, Name, NameRef, Note, SafeRelPath, Text, WireError};
+use chatproto::wire::{
+    Action, Inquiry, MAX_AUDIT_LINES, Name, NameRef, Note, SafeRelPath, Subject, SubjectError, Text,
+    WireError,
+};
 
 use super::{Command, ConsentWhom, Picks};
 use crate::state::ConsentRule;
@@ -13,6 +16,9 @@ pub const MAX_PICKS: usize = 10_000;
 
 /// So many messages may be asked for in one `/history`. Bounds the pages that are asked for in a row.
 pub const MAX_HISTORY: u32 = 10_000;
+
+/// So many lines of the audit log may be asked for at once: what the server gives.
+pub const MAX_AUDIT: u32 = MAX_AUDIT_LINES as u32;
 
 /// Why a line is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +53,14 @@ pub enum CommandError {
         name: String,
         /// The rule it breaks.
         error: WireError,
+    },
+    /// Neither an account nor an address.
+    #[error("{text:?}: {error}")]
+    Subject {
+        /// As typed.
+        text: String,
+        /// What is wrong.
+        error: SubjectError,
     },
     /// A text that cannot be sent.
     #[error("the text cannot be sent: {0}")]
@@ -120,6 +134,25 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help("/slow", "/slow TIME", "let everybody wait between two messages; 0 ends it"),
     help("/op", "/op USER", "make somebody an operator of the room"),
     help("/deop", "/deop USER", "take that back"),
+    help("/owner", "/owner USER", "hand this room over; you stay an operator"),
+    help("/private", "/private", "let only those who are here or invited into this room"),
+    help("/public", "/public", "open this room to all"),
+    help("/remove", "/remove ROOM", "remove a room that you own"),
+    help("/bans", "/bans", "show who may not speak or enter here"),
+    help("/audit", "/audit [N]", "show what operators did here"),
+    help(
+        "/server-ban",
+        "/server-ban WHO TIME [REASON]",
+        "administrators: keep an account, address or network out",
+    ),
+    help("/server-unban", "/server-unban WHO", "lift that"),
+    help(
+        "/lockdown",
+        "/lockdown on|hush|off [WHY]",
+        "administrators: let nobody else log in (hush: or speak)",
+    ),
+    help("/server-bans", "/server-bans", "administrators: show who is kept out"),
+    help("/server-audit", "/server-audit [N]", "administrators: show what was done"),
     help(FILE_WORD, "[FILE] USER", "ask to see somebody's files"),
     help("/file", "/file USER", "the same"),
     help("/ls", "/ls [@USER] [PATH] [--page N] [--inline]", "list a folder of a peer"),
@@ -192,6 +225,17 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         "/unban" => words.order(Action::Unban, Takes::Nothing)?,
         "/op" => words.order(Action::Op, Takes::Nothing)?,
         "/deop" => words.order(Action::Deop, Takes::Nothing)?,
+        "/owner" => words.order(Action::Owner, Takes::Nothing)?,
+        "/private" => words.nothing_more(of_room(Action::Private)?)?,
+        "/public" => words.nothing_more(of_room(Action::Public)?)?,
+        "/remove" => Command::Remove { room: words.only_name("the name of a room")? },
+        "/bans" => words.nothing_more(inquire(false, Inquiry::Imposed, None))?,
+        "/audit" => inquire(false, Inquiry::Audit, words.lines_if_any()?),
+        "/server-bans" => words.nothing_more(inquire(true, Inquiry::Imposed, None))?,
+        "/server-audit" => inquire(true, Inquiry::Audit, words.lines_if_any()?),
+        "/server-ban" => words.server_ban(Action::Ban)?,
+        "/server-unban" => words.server_ban(Action::Unban)?,
+        "/lockdown" => words.lockdown()?,
         "/leave" => Command::Leave { room: words.name_if_any()? },
         "/rooms" => words.nothing_more(Command::Rooms)?,
         "/who" => Command::Who { room: words.name_if_any()? },
@@ -237,6 +281,14 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         "/quit" => words.nothing_more(Command::Quit)?,
         unknown => return Err(CommandError::Unknown(unknown.to_owned())),
     })
+}
+
+fn of_room(action: Action) -> Result<Command, CommandError> {
+    Ok(Command::Moderate(Order { action, user: None, seconds: 0, note: note("")? }))
+}
+
+fn inquire(of_server: bool, about: Inquiry, count: Option<u32>) -> Command {
+    Command::Inquire { of_server, about, count }
 }
 
 /// `[@USER] [PATH] [--page N] [--inline]`; the path may have spaces in it.
@@ -392,6 +444,37 @@ impl Words<'_> {
         Ok(Command::Moderate(Order { action, user, seconds, note: note(reason)? }))
     }
 
+    /// `WHO`, and for a ban `TIME`, maybe a reason.
+    fn server_ban(&self, action: Action) -> Result<Command, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        if word.is_empty() {
+            return Err(self.missing("an account, an address or a network"));
+        }
+        let subject = word
+            .parse::<Subject>()
+            .map_err(|error| CommandError::Subject { text: word.to_owned(), error })?;
+        let (seconds, reason) = if action == Action::Ban {
+            let (time, reason) = split_word(rest);
+            (if time == FOREVER { 0 } else { self.seconds(time, u32::MAX)? }, reason)
+        } else {
+            self.no_more(rest)?;
+            (0, "")
+        };
+        Ok(Command::Govern(Decree { action, subject: Some(subject), seconds, note: note(reason)? }))
+    }
+
+    /// `on`, `hush` or `off`, maybe a reason.
+    fn lockdown(&self) -> Result<Command, CommandError> {
+        let (word, reason) = split_word(self.rest);
+        let action = match word {
+            "on" => Action::Lockdown,
+            "hush" => Action::Hush,
+            "off" => Action::Unlock,
+            _ => return Err(self.missing("on, hush or off")),
+        };
+        Ok(Command::Govern(Decree { action, subject: None, seconds: 0, note: note(reason)? }))
+    }
+
     /// A time from 1 second on: digits and maybe `s`, `m`, `h` or `d`.
     fn seconds(&self, word: &str, max: u32) -> Result<u32, CommandError> {
         if word.is_empty() {
@@ -419,6 +502,15 @@ impl Words<'_> {
             return Ok(None);
         }
         at_least_one(word, "number of messages from 1 to 10000", MAX_HISTORY).map(Some)
+    }
+
+    fn lines_if_any(&self) -> Result<Option<u32>, CommandError> {
+        let (word, rest) = split_word(self.rest);
+        self.no_more(rest)?;
+        if word.is_empty() {
+            return Ok(None);
+        }
+        at_least_one(word, "number of lines from 1 to 200", MAX_AUDIT).map(Some)
     }
 
     fn id(&self) -> Result<u64, CommandError> {

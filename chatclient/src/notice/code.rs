@@ -161,7 +161,9 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::NameTaken
         | E::BadInvite
         | E::TooManyAttempts
-        | E::WrongPassword => ExitStatus::Login,
+        | E::WrongPassword
+        | E::Barred
+        | E::LockedDown => ExitStatus::Login,
         E::NoSuchDevice
         | E::NoSuchRoom
         | E::NoSuchUser
@@ -178,6 +180,8 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::SlowMode
         | E::Banned
         | E::Kicked
+        | E::RoomFull
+        | E::TooFast
         | E::TooManyRooms
         | E::TooManyRequests
         | E::TooManyTransfers

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use chatproto::wire::{Action, Name, Note, Purpose, SafeName, SafeRelPath, Text};
+use chatproto::wire::{Action, Name, Note, Purpose, Rank, SafeName, SafeRelPath, Text};
 use serde::{Serialize, Serializer};
 
 use super::{Code, MessageId, Place};
@@ -30,6 +30,11 @@ pub(super) fn note<S: Serializer>(note: &Note, out: S) -> Result<S::Ok, S::Error
 
 pub(super) fn action<S: Serializer>(action: &Action, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(action.name())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+pub(super) fn rank<S: Serializer>(rank: &Rank, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(rank.name())
 }
 
 pub(super) fn safe_name<S: Serializer>(name: &SafeName, out: S) -> Result<S::Ok, S::Error> {
@@ -81,6 +86,13 @@ pub(super) fn local_path<S: Serializer>(path: &Option<PathBuf>, out: S) -> Resul
 /// Milliseconds since 1970-01-01 UTC. A server may claim any number: what no calendar holds becomes its last moment.
 pub(super) fn time<S: Serializer>(millis: &u64, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(&super::timestamp(*millis))
+}
+
+pub(super) fn time_if_any<S: Serializer>(millis: &Option<u64>, out: S) -> Result<S::Ok, S::Error> {
+    match millis {
+        Some(millis) => time(millis, out),
+        None => out.serialize_none(),
+    }
 }
 
 impl Serialize for MessageId {

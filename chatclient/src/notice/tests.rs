@@ -307,8 +307,11 @@ fn lists_of_rooms_and_people() {
         ]}),
     );
     check(
-        &Notice::Who { room: name("lobby"), who: vec![Person { user: name("alice"), devices: 2 }] },
-        &json!({"event": "who", "room": "lobby", "who": [{"user": "alice", "devices": 2}]}),
+        &Notice::Who {
+            room: name("lobby"),
+            who: vec![Person { user: name("alice"), devices: 2, rank: chatproto::wire::Rank::Owner }],
+        },
+        &json!({"event": "who", "room": "lobby", "who": [{"user": "alice", "devices": 2, "rank": "owner"}]}),
     );
 }
 

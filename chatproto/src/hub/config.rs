@@ -38,6 +38,12 @@ pub struct Config {
     /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 100 bytes, and answers an
     /// operator who bans everybody. Default 10,000.
     pub max_house_notes: usize,
+    /// People who may be in one group room. Default 10,000; past it only those who keep order enter. Bounds what one message
+    /// or one newcomer costs.
+    pub max_room_members: usize,
+    /// Accounts and networks that may be barred from the whole server. Default 10,000. Bounds the memory of that to this many
+    /// times about 100 bytes.
+    pub max_bans: usize,
     /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read, and what
     /// was read already is refused as a backlog. Answers a sender that is faster than the disk.
     pub max_appends: u32,
@@ -91,6 +97,8 @@ impl Config {
             max_rooms_joined: 256,
             max_rooms: 10_000,
             max_house_notes: 10_000,
+            max_room_members: 10_000,
+            max_bans: 10_000,
             max_appends: 1024,
             max_append_bytes: 256 * 1024,
             max_requests: 8,
@@ -155,6 +163,14 @@ impl Label {
             Self::Group(name) => name,
             Self::Direct(first, second) if first == user => second,
             Self::Direct(first, _) => first,
+        }
+    }
+
+    /// The name of a group room; empty for a conversation.
+    pub(super) fn shown(&self) -> &str {
+        match self {
+            Self::Group(name) => name.as_str(),
+            Self::Direct(..) => "",
         }
     }
 

@@ -11,7 +11,7 @@ use super::config::Label;
 use super::house::House;
 use crate::wire::{
     Action, Anchor, CloseReason, DeviceId, ErrorCode, LinkKey, Name, Note, OfferId, Purpose, RequestId,
-    RoomId, Text,
+    RoomId, Subject, Text,
 };
 
 /// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses
@@ -32,6 +32,10 @@ pub struct AppendId(pub u64);
 /// One question to the log or the accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueryId(pub u64);
+
+/// One change of a room, or of the whole server, on its way into the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(pub u64);
 
 /// A message of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,20 +194,27 @@ pub enum Event {
     },
     /// A room was made: store it before any message of it.
     RoomCreated {
+        /// Answer with [`ordered`](super::Hub::ordered) under this number if it is there: somebody waits for it.
+        id: Option<OrderId>,
         /// Its number.
         room: RoomId,
+        /// Who made it; `None` for the first room, conversations, and the operator of the server.
+        by: Option<Name>,
         /// Its name or people.
         label: Label,
         /// Whether it is private, and its owner.
         house: House,
     },
-    /// A room, or what somebody may do there, was changed: store it. It holds already.
-    Moderated {
+    /// Change a room, or what somebody may do there, with a line in the audit log; answer with
+    /// [`ordered`](super::Hub::ordered), in the order of the events. It does not hold before that.
+    Moderate {
+        /// Ties the answer to it.
+        id: OrderId,
         /// The room.
         room: RoomId,
-        /// Who did it.
-        by: Name,
-        /// What was done.
+        /// Who does it; `None` for the operator of the server.
+        by: Option<Name>,
+        /// What is done.
         action: Action,
         /// To whom.
         user: Option<Name>,
@@ -211,6 +222,34 @@ pub enum Event {
         seconds: u32,
         /// The topic, or the reason; may be empty.
         note: Note,
+        /// Who is let into a room that becomes private, besides those with a role.
+        admits: Vec<Name>,
+    },
+    /// Change what holds for the whole server, with a line in the audit log; answer as above.
+    Govern {
+        /// Ties the answer to it.
+        id: OrderId,
+        /// Who does it; `None` for the operator of the server.
+        by: Option<Name>,
+        /// Ban, unban, lockdown, hush or unlock.
+        action: Action,
+        /// Upon whom, of a ban and its lifting.
+        subject: Option<Subject>,
+        /// For how long from now, of a ban; 0 for no end.
+        seconds: u32,
+        /// The reason; may be empty.
+        note: Note,
+    },
+    /// Read lines of the audit log, newest first; answer with [`audited`](super::Hub::audited).
+    Audit {
+        /// Ties the answer to it.
+        id: QueryId,
+        /// Of this room; `None` for all of the log.
+        room: Option<RoomId>,
+        /// Only lines below this number; 0 for the newest.
+        before: u64,
+        /// At most this many.
+        limit: u16,
     },
     /// Store this message and answer with [`stored`](super::Hub::stored), in the order of the events.
     Append {
@@ -337,6 +376,27 @@ pub enum Event {
         /// Why.
         code: ErrorCode,
     },
+}
+
+/// One line of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    /// Its number: later ones are greater.
+    pub number: u64,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub time: u64,
+    /// The room's name, or its number if it is gone; empty for the whole server.
+    pub room: Note,
+    /// Who did it; empty for the operator of the server.
+    pub by: Note,
+    /// What.
+    pub action: Action,
+    /// Upon whom, as [`Subject::as_written`] says it; may be empty.
+    pub subject: Note,
+    /// For how long, in seconds; 0 where there is no time or no end.
+    pub seconds: u32,
+    /// The reason, or the topic; may be empty.
+    pub note: Note,
 }
 
 /// Why a connection ended.

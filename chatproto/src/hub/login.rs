@@ -38,6 +38,9 @@ impl Hub {
             return false;
         }
         let device = client.device;
+        if let Some((code, note)) = self.bars_login(&accept.user, accept.is_admin) {
+            return self.login_refuse(id, code, &note);
+        }
         self.replace_older(id, accept, device);
         if self.people.get(&accept.user).is_some_and(|conns| conns.len() >= self.config.max_devices) {
             let note = "too many devices of this account are connected";

@@ -44,11 +44,14 @@ mod client;
 mod config;
 mod entropy;
 mod event;
+mod gate;
+mod govern;
 mod house;
 mod introduce;
 mod login;
 mod moderate;
 mod operate;
+mod orders;
 mod query;
 mod rooms;
 mod router;
@@ -65,13 +68,16 @@ use alloc::vec::Vec;
 
 pub use config::{Config, Label, RoomRecord};
 pub use entropy::Entropy;
-pub use event::{Accept, AppendId, ConnId, Ended, Event, QueryId, Record, Stored};
-pub use house::{House, Left, Role, Until};
+pub use event::{Accept, AppendId, AuditLine, ConnId, Ended, Event, OrderId, QueryId, Record, Stored};
+pub use gate::{Gate, Lockdown};
+pub use house::{House, Imposed, Left, Role, Ruling, Until};
+pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
 
 use client::Client;
 use introduce::Introductions;
+use orders::Orders;
 use query::Query;
 use says::Says;
 use strangers::Strangers;
@@ -81,7 +87,7 @@ use crate::Instant;
 use crate::conn::{Due, FrameReader, SendQueue, Stage};
 use crate::wire::{
     Body, Capabilities, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong,
-    ToServer,
+    RoomId, Subject, ToServer,
 };
 
 /// The server's machine: every connection, every room.
@@ -91,7 +97,9 @@ pub struct Hub {
     clients: BTreeMap<ConnId, Box<Client>>,
     /// Connections of each account that is logged in.
     people: BTreeMap<Name, BTreeSet<ConnId>>,
+    gate: Gate,
     says: Says,
+    orders: Orders,
     introductions: Introductions,
     meetings: Meetings,
     queries: BTreeMap<QueryId, Query>,
@@ -135,14 +143,17 @@ impl Hub {
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
             let room = router.create(lobby.clone(), House::default());
-            events.push_back(Event::RoomCreated { room, label: lobby, house: House::default() });
+            let house = House::default();
+            events.push_back(Event::RoomCreated { id: None, room, by: None, label: lobby, house });
         }
         Self {
             config,
             router,
             clients: BTreeMap::new(),
             people: BTreeMap::new(),
+            gate: Gate::default(),
             says: Says::default(),
+            orders: Orders::default(),
             introductions: Introductions::default(),
             meetings: Meetings::default(),
             queries: BTreeMap::new(),
@@ -173,6 +184,7 @@ impl Hub {
         if let Err(note) = self.strangers.enter(addr.ip(), &self.config) {
             self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
+        self.turn_away_if_barred(id, addr.ip());
         id
     }
 
@@ -255,6 +267,8 @@ impl Hub {
             ToServer::Search(search) => self.on_search(id, &search),
             ToServer::Create(create) => self.on_create(id, &create),
             ToServer::Moderate(moderate) => self.on_moderate(id, &moderate),
+            ToServer::Govern(govern) => self.on_govern(id, &govern),
+            ToServer::Inquire(inquire) => self.on_inquire(id, &inquire),
             ToServer::Announce(announce) => self.on_announce(id, &announce),
             ToServer::PeerRequest(request) => self.on_peer_request(id, &request),
             ToServer::PeerAnswer(answer) => self.on_peer_answer(id, answer),
@@ -388,11 +402,18 @@ impl Hub {
         }
     }
 
-    /// Ends every connection of an account, because it was removed.
+    /// Ends every connection of an account, because it was removed, and forgets all about it: whoever gets its name next
+    /// is somebody else.
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
+        self.disconnect_user(user, now);
+        self.router.forget(user);
+        self.gate.unbar(&Subject::User(user.clone()));
+    }
+
+    /// Ends every connection of an account that may not log in any more. What is noted about it stays.
+    pub fn disconnect_user(&mut self, user: &Name, now: Instant) {
         self.now = now;
-        let conns: Vec<ConnId> = self.people.get(user).into_iter().flatten().copied().collect();
-        for id in conns {
+        for id in self.conns_of(user) {
             self.close(id, CloseReason::Removed, "the account was removed");
         }
     }

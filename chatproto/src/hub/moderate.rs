@@ -1,160 +1,257 @@
 //! Making rooms, and keeping order in them.
 //!
-//! What is decided holds at once and leaves as an [`Event::Moderated`], which the program stores. An operator acts upon
-//! those below, the owner upon operators too, and an administrator of the server is above every owner of a room that
-//! shows itself to them.
+//! What is decided leaves as an [`Event::Moderate`], and holds once the program has stored it: a crash between the two
+//! undoes nothing that anybody has seen. An operator acts upon those below, the owner upon operators too, an administrator
+//! of the server is above every owner of a room that shows itself to them, and the operator of the server above all.
 
-use super::house::{House, Left, Role};
-use super::query::Query;
-use super::{ConnId, Event, Hub, Label};
+use alloc::vec::Vec;
+
+use super::house::{House, Left, Role, Ruling};
+use super::orders::{Asker, Pending, Refused};
+use super::query::{Query, Wanted};
+use super::{ConnId, Event, Hub, Label, OrderId};
 use crate::wire::{
     Action, Capability, Create, DeviceId, ErrorCode, Invited, Moderate, Moderated, Name, Note, RequestId,
-    RoomId, Target,
+    RoomId,
 };
 
-/// What somebody wants done, while it is found out whether there is such a person.
+/// A change of a room that somebody wants.
 #[derive(Debug)]
 pub(super) struct Order {
-    conn: ConnId,
-    request: RequestId,
-    room: RoomId,
-    action: Action,
-    user: Option<Name>,
-    seconds: u32,
-    note: Note,
+    /// `None` for the operator of the server.
+    pub(super) asker: Option<Asker>,
+    pub(super) room: RoomId,
+    pub(super) action: Action,
+    pub(super) user: Option<Name>,
+    pub(super) seconds: u32,
+    pub(super) note: Note,
+    /// Who is let into a room that becomes private.
+    pub(super) admits: Vec<Name>,
 }
 
-type Refused = (ErrorCode, &'static str);
+/// A change of a room that the operator of the server wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomOrder {
+    /// The room.
+    pub room: Name,
+    /// What to do.
+    pub action: Action,
+    /// To whom; the program has looked whether there is such an account.
+    pub user: Option<Name>,
+    /// For how long, where the action has a time; 0 for no end, or, of slow mode, for none.
+    pub seconds: u32,
+    /// The topic, or the reason; may be empty.
+    pub note: Note,
+}
 
 /// Who acts upon whom: each upon those below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(super) enum Power {
     Guest,
     Operator,
     Owner,
     Admin,
+    /// Runs the server.
+    Host,
 }
 
 impl Hub {
     pub(super) fn on_create(&mut self, id: ConnId, create: &Create<'_>) {
-        let Some((user, _)) = self.identity(id) else { return };
-        let label = Label::Group(create.name.to_owned());
+        let Some(asker) = self.asker(id, create.request) else { return };
+        let name = create.name.to_owned();
         let refused = if !self.config.capabilities.has(Capability::Moderation) {
-            Some((ErrorCode::NotSupported, "this server does not keep roles"))
-        } else if self.router.find(&label).is_some() {
-            Some((ErrorCode::RoomExists, "a room of this name exists already"))
-        } else if self.router.groups() >= self.config.max_rooms {
-            Some((ErrorCode::TooManyRooms, "the server has as many rooms as it may have"))
+            Err(NO_ROLES)
         } else if self.is_in_too_many_rooms(id) {
-            Some((ErrorCode::TooManyRooms, super::rooms::IN_TOO_MANY))
+            Err((ErrorCode::TooManyRooms, super::rooms::IN_TOO_MANY))
         } else {
-            None
+            self.may_make(&name)
         };
-        if let Some((code, note)) = refused {
+        let refused = refused.and_then(|()| if self.may_ask(id) { Ok(()) } else { Err(TOO_MANY) });
+        if let Err((code, note)) = refused {
             return self.send_error(id, code, create, create.request.into(), note);
         }
-        let room = self.create_room(label, House::of(&user, create.private));
-        self.enter(id, create.request, room, None);
+        let house = House::of(&asker.name, create.private);
+        self.make(Some(asker), name, house);
+    }
+
+    /// Makes a room for the operator of the server; [`ordered`](Self::ordered) under this number answers.
+    ///
+    /// # Errors
+    /// Says why there can be no such room.
+    pub fn create_room_as_host(
+        &mut self,
+        name: Name,
+        owner: Option<&Name>,
+        is_private: bool,
+    ) -> Result<OrderId, (ErrorCode, &'static str)> {
+        self.may_make(&name)?;
+        let house = owner.map_or_else(House::default, |owner| House::of(owner, false));
+        Ok(self.make(None, name, House { is_private, ..house }))
+    }
+
+    fn may_make(&self, name: &Name) -> Result<(), Refused> {
+        if self.router.find(&Label::Group(name.clone())).is_some() {
+            return Err((ErrorCode::RoomExists, "a room of this name exists already"));
+        }
+        if self.router.groups() >= self.config.max_rooms {
+            return Err((ErrorCode::TooManyRooms, "the server has as many rooms as it may have"));
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, asker: Option<Asker>, name: Name, house: House) -> OrderId {
+        let label = Label::Group(name);
+        let by = asker.as_ref().map(|asker| asker.name.clone());
+        let room = self.router.create(label.clone(), house.clone());
+        let id = self.begin_order(Pending::Create { asker, room });
+        self.events.push_back(Event::RoomCreated { id: Some(id), room, by, label, house });
+        id
     }
 
     pub(super) fn on_moderate(&mut self, id: ConnId, asked: &Moderate<'_>) {
-        let Some((user, _)) = self.identity(id) else { return };
+        let Some(asker) = self.asker(id, asked.request) else { return };
         let request = asked.request.into();
         if !self.config.capabilities.has(Capability::Moderation) {
-            let note = "this server does not keep roles";
-            return self.send_error(id, ErrorCode::NotSupported, asked, request, note);
+            return self.send_error(id, NO_ROLES.0, asked, request, NO_ROLES.1);
         }
-        let Some(room) = self.find_room(&user, asked.target) else {
+        let Some(room) = self.find_room(&asker.name, asked.target) else {
             return self.send_error(id, ErrorCode::NoSuchRoom, asked, request, "no such room");
         };
-        let about = asked.user.filter(|_| needs_person(asked.action)).map(|user| user.to_owned());
         let order = Order {
-            conn: id,
-            request: asked.request,
+            asker: Some(asker),
             room,
             action: asked.action,
-            user: about,
-            seconds: asked.seconds,
+            user: asked.user.filter(|_| needs_person(asked.action)).map(|user| user.to_owned()),
+            seconds: if has_time(asked.action) { asked.seconds } else { 0 },
             note: asked.note.to_owned(),
+            admits: Vec::new(),
         };
-        if let Err(refused) = self.check(&user, &order) {
+        if let Err(refused) = self.check(&order) {
             return self.refuse_order(&order, refused);
         }
-        let unknown = order.user.clone().filter(|user| !self.is_known(room, user));
-        let Some(name) = unknown else { return self.carry_out(order) };
         if !self.may_ask(id) {
-            return self.refuse_order(&order, (ErrorCode::TooManyRequests, "too many requests are open"));
+            return self.refuse_order(&order, TOO_MANY);
         }
-        let query = self.ask(Query::Order(order));
-        self.events.push_back(Event::FindUser { id: query, name });
+        match order.user.clone().filter(|user| !self.is_known(room, user)) {
+            None => {
+                self.store_order(order);
+            }
+            Some(name) => {
+                let query = self.ask(Query::Order(Wanted::Room(order)));
+                self.events.push_back(Event::FindUser { id: query, name });
+            }
+        }
+    }
+
+    /// Changes a room for the operator of the server; [`ordered`](Self::ordered) under this number answers.
+    ///
+    /// # Errors
+    /// Says what is in the way.
+    pub fn moderate_as_host(&mut self, wanted: RoomOrder) -> Result<OrderId, (ErrorCode, &'static str)> {
+        let RoomOrder { room, action, user, seconds, note } = wanted;
+        let room = self.router.find(&Label::Group(room)).ok_or((ErrorCode::NoSuchRoom, "no such room"))?;
+        let order = Order { asker: None, room, action, user, seconds, note, admits: Vec::new() };
+        self.check(&order)?;
+        Ok(self.store_order(order))
     }
 
     /// It is known now whether there is the person that an order is about.
     pub(super) fn end_order(&mut self, order: Order, is_known: bool) {
-        if let Some(client) = self.clients.get_mut(&order.conn) {
-            client.requests = client.requests.saturating_sub(1);
-        }
-        let Some((user, _)) = self.identity(order.conn) else { return };
-        if !is_known {
-            return self.refuse_order(&order, (ErrorCode::NoSuchUser, "nobody here has this name"));
-        }
         // Roles may have changed since it was asked.
-        match self.check(&user, &order) {
-            Ok(()) => self.carry_out(order),
-            Err(refused) => self.refuse_order(&order, refused),
+        let refused = if is_known {
+            self.check(&order).err()
+        } else {
+            Some((ErrorCode::NoSuchUser, "nobody here has this name"))
+        };
+        match refused {
+            None => {
+                self.store_order(order);
+            }
+            Some(refused) => {
+                self.end_asking(order.asker.as_ref());
+                self.refuse_order(&order, refused);
+            }
         }
     }
 
-    /// Whether `user` may do this.
-    fn check(&mut self, user: &Name, order: &Order) -> Result<(), Refused> {
+    fn store_order(&mut self, mut order: Order) -> OrderId {
+        if order.action == Action::Private {
+            order.admits = self.router.people(order.room).map(|(name, _)| name.clone()).collect();
+        }
+        let Order { room, action, seconds, .. } = order;
+        let by = order.asker.as_ref().map(|asker| asker.name.clone());
+        let (user, note, admits) = (order.user.clone(), order.note.clone(), order.admits.clone());
+        let id = self.begin_order(Pending::Room(order));
+        self.events.push_back(Event::Moderate { id, room, by, action, user, seconds, note, admits });
+        id
+    }
+
+    /// Whether this may be done by whoever asks.
+    fn check(&mut self, order: &Order) -> Result<(), Refused> {
         let now = self.now;
         let max = self.config.max_house_notes;
-        let is_group = matches!(self.router.info(order.room), Some((Label::Group(_), ..)));
-        if !is_group {
+        let &Order { room, action, .. } = order;
+        let Some((Label::Group(name), ..)) = self.router.info(room) else {
             return Err((ErrorCode::Forbidden, "a conversation has neither topic nor roles"));
-        }
-        if needs_person(order.action) && order.user.is_none() {
+        };
+        let is_default = *name == self.config.default_room;
+        let Some(least) = least(action) else {
+            return Err((ErrorCode::Forbidden, "this is not done to a room"));
+        };
+        if needs_person(action) && order.user.is_none() {
             return Err((ErrorCode::NoSuchUser, "this needs the name of a person"));
         }
-        let mine = self.rank(order.room, user);
-        let least =
-            if matches!(order.action, Action::Op | Action::Deop) { Rank::Owner } else { Rank::Operator };
+        let mine = order.asker.as_ref().map_or(Power::Host, |asker| self.power(room, &asker.name));
         if mine < least {
             let note = match least {
-                Rank::Owner | Rank::Admin => "only the owner of the room may do this",
-                Rank::Guest | Rank::Operator => "only operators of the room may do this",
+                Power::Owner | Power::Admin | Power::Host => "only the owner of the room may do this",
+                Power::Guest | Power::Operator => "only operators of the room may do this",
             };
             return Err((ErrorCode::Forbidden, note));
         }
-        let theirs = order.user.as_ref().map(|user| self.rank(order.room, user));
-        if acts_upon(order.action) && theirs.is_some_and(|theirs| theirs >= mine) {
+        if is_default && matches!(action, Action::Private | Action::Remove) {
+            return Err((ErrorCode::Forbidden, "this room is everybody's"));
+        }
+        let theirs = order.user.as_ref().map(|user| self.power(room, user));
+        if acts_upon(action) && theirs.is_some_and(|theirs| theirs >= mine) {
             return Err((ErrorCode::Forbidden, "they have as much to say here as you"));
         }
-        let Some(house) = self.router.house_mut(order.room) else {
+        let people = self.router.people(room).count();
+        let Some(house) = self.router.house_mut(room) else {
             return Err((ErrorCode::NoSuchRoom, "no such room"));
         };
-        if order.action == Action::Invite && !house.is_private {
-            return Err((ErrorCode::Forbidden, "everybody may enter this room"));
+        let owns = |user: &Name| house.role(user) == Some(Role::Owner);
+        let is_so_already = match (action, house.is_private) {
+            (Action::Invite, false) => Some("everybody may enter this room"),
+            (Action::Private, true) => Some("the room is private already"),
+            (Action::Public, false) => Some("the room is public already"),
+            (Action::Owner, _) if order.user.as_ref().is_some_and(owns) => Some("they own it already"),
+            (_, true | false) => None,
+        };
+        if let Some(note) = is_so_already {
+            return Err((ErrorCode::Forbidden, note));
         }
-        let adds = matches!(order.action, Action::Invite | Action::Mute | Action::Ban | Action::Op);
-        if adds && house.count(now) >= max {
+        let adds_one =
+            matches!(action, Action::Invite | Action::Mute | Action::Ban | Action::Op | Action::Owner);
+        let added = if action == Action::Private { people } else { usize::from(adds_one) };
+        if added > 0 && house.count(now) + added > max {
             return Err((ErrorCode::Busy, "the room keeps as many roles, mutes and bans as it may"));
         }
         Ok(())
     }
 
-    fn rank(&self, room: RoomId, user: &Name) -> Rank {
+    pub(super) fn power(&self, room: RoomId, user: &Name) -> Power {
         if self.is_admin(user) {
-            return Rank::Admin;
+            return Power::Admin;
         }
         match self.router.house(room).and_then(|house| house.role(user)) {
-            None | Some(Role::Member) => Rank::Guest,
-            Some(Role::Operator) => Rank::Operator,
-            Some(Role::Owner) => Rank::Owner,
+            None | Some(Role::Member) => Power::Guest,
+            Some(Role::Operator) => Power::Operator,
+            Some(Role::Owner) => Power::Owner,
         }
     }
 
-    fn is_admin(&self, user: &Name) -> bool {
+    pub(super) fn is_admin(&self, user: &Name) -> bool {
         let mut conns = self.people.get(user).into_iter().flatten();
         conns.any(|id| self.clients.get(id).is_some_and(|client| client.is_admin))
     }
@@ -163,48 +260,39 @@ impl Hub {
         self.people.contains_key(user) || self.router.house(room).is_some_and(|house| house.knows(user))
     }
 
-    fn carry_out(&mut self, order: Order) {
-        let Some((by, device)) = self.identity(order.conn) else { return };
-        let Order { conn, request, room, action, user, seconds, note } = order;
-        let has_time = matches!(action, Action::Slow | Action::Mute | Action::Ban);
-        let seconds = if has_time { seconds } else { 0 };
+    /// The order is stored: from here on it holds, and everybody hears of it.
+    pub(super) fn carry_out(&mut self, order: Order) {
+        let Order { asker, room, action, user, seconds, note, admits } = order;
         if action == Action::Topic {
             self.router.set_topic(room, note.clone());
         } else if let Some(house) = self.router.house_mut(room) {
-            house.apply(action, user.as_ref(), seconds, self.now);
+            let ruling = Ruling { action, user: user.as_ref(), seconds, reason: &note, admits: &admits };
+            house.apply(&ruling, self.now);
         }
+        let device = asker.as_ref().map_or_else(DeviceId::default, |asker| asker.device);
         let done = Moderated {
             request: RequestId(0),
             room,
             action,
-            by: Some(by.borrow()),
+            by: asker.as_ref().map(|asker| asker.name.borrow()),
             device,
             user: user.as_ref().map(Name::borrow),
             seconds,
             note: note.borrow(),
         };
         self.router.tell(room, &done);
-        self.send(conn, &Moderated { request, ..done });
+        if let Some(Asker { conn, request, .. }) = asker {
+            self.send(conn, &Moderated { request, ..done });
+        }
         match (action, &user) {
             (Action::Topic, _) => self.miss_topic(room),
-            (Action::Invite, Some(user)) => self.tell_invited(room, user, &by),
-            (Action::Kick, Some(user)) => self.expel(room, user, &done, ErrorCode::Kicked),
-            (Action::Ban, Some(user)) => self.expel(room, user, &done, ErrorCode::Banned),
-            (
-                Action::Slow
-                | Action::Invite
-                | Action::Kick
-                | Action::Ban
-                | Action::Mute
-                | Action::Unmute
-                | Action::Unban
-                | Action::Op
-                | Action::Deop,
-                _,
-            ) => {}
+            (Action::Invite, Some(user)) => self.tell_invited(room, user, done.by),
+            (Action::Kick, Some(user)) => self.expel(room, Some(user), &done, ErrorCode::Kicked),
+            (Action::Ban, Some(user)) => self.expel(room, Some(user), &done, ErrorCode::Banned),
+            (Action::Private, _) => self.expel(room, None, &done, ErrorCode::Kicked),
+            (Action::Remove, _) => self.remove_room(room, &done),
+            (_, None | Some(_)) => {}
         }
-        self.events.push_back(Event::Moderated { room, by, action, user, seconds, note });
-        self.flush_if_full();
     }
 
     /// Those who are behind do not get the news: they hear the topic when they turn live.
@@ -225,38 +313,54 @@ impl Hub {
         self.send(id, &Moderated { request, room, action, by: None, device, user: None, seconds: 0, note });
     }
 
-    fn tell_invited(&mut self, room: RoomId, user: &Name, by: &Name) {
+    fn tell_invited(&mut self, room: RoomId, user: &Name, by: Option<crate::wire::NameRef<'_>>) {
         let Some((label, ..)) = self.router.info(room) else { return };
         let name = label.name_for(user).clone();
         for id in self.conns_of(user) {
-            self.send(id, &Invited { room, name: name.borrow(), by: by.borrow() });
+            self.send(id, &Invited { room, name: name.borrow(), by });
         }
     }
 
-    /// Takes a person out of a room with all their devices. They hear why before they hear that they are out.
-    fn expel(&mut self, room: RoomId, user: &Name, done: &Moderated<'_>, code: ErrorCode) {
-        for id in self.conns_of(user) {
-            if self.clients.get(&id).is_some_and(|client| client.rooms.contains(&room)) {
+    /// Takes a person out of a room with all their devices, or everybody who may not see it any more. They hear why
+    /// before they hear that they are out.
+    fn expel(&mut self, room: RoomId, user: Option<&Name>, done: &Moderated<'_>, code: ErrorCode) {
+        let conns = match user {
+            Some(user) => self.conns_of(user),
+            None => self.router.conns(room),
+        };
+        for id in conns {
+            let Some(client) = self.clients.get(&id).filter(|client| client.rooms.contains(&room)) else {
+                continue;
+            };
+            let sees = |name| self.router.house(room).is_some_and(|house| house.shows_itself_to(name));
+            if user.is_some() || !client.user.as_ref().is_some_and(sees) {
                 self.send(id, done);
                 self.take_out(id, room, Some(code));
             }
         }
     }
 
-    fn conns_of(&self, user: &Name) -> alloc::vec::Vec<ConnId> {
+    /// Everybody leaves, and there is no such room any more.
+    fn remove_room(&mut self, room: RoomId, done: &Moderated<'_>) {
+        // What is in the batch goes out before: whoever is live has seen all of the room.
+        self.flush_rooms();
+        for id in self.router.conns(room) {
+            let is_behind = matches!(self.router.standing(room, id), Some(super::Standing::Behind(_)));
+            if is_behind {
+                self.send(id, done);
+            }
+            self.take_out(id, room, Some(ErrorCode::NoSuchRoom));
+        }
+        self.router.remove(room);
+    }
+
+    pub(super) fn conns_of(&self, user: &Name) -> Vec<ConnId> {
         self.people.get(user).into_iter().flatten().copied().collect()
     }
 
-    fn refuse_order(&mut self, order: &Order, (code, note): Refused) {
-        let about = Moderate {
-            request: order.request,
-            target: Target::Id(order.room),
-            action: order.action,
-            user: None,
-            seconds: 0,
-            note: order.note.borrow(),
-        };
-        self.send_error(order.conn, code, &about, order.request.into(), note);
+    pub(super) fn refuse_order(&mut self, order: &Order, (code, note): Refused) {
+        let Some(Asker { conn, request, .. }) = order.asker else { return };
+        self.send_error(conn, code, &crate::wire::FrameType::Moderate, request.into(), note);
     }
 
     /// Whether `user` may speak now, and notes that they did.
@@ -273,16 +377,42 @@ impl Hub {
             return Err((ErrorCode::Muted, left));
         }
         // The rank last: it looks at all of a person's devices, and hardly any room is in slow mode.
-        if house.slow.is_zero() || self.rank(room, user) >= Rank::Operator {
+        if house.slow.is_zero() || self.power(room, user) >= Power::Operator {
             return Ok(());
         }
         self.router.slow_down(room, user, (device, counter), now).map_err(|left| (ErrorCode::SlowMode, left))
     }
 }
 
+pub(super) const NO_ROLES: Refused = (ErrorCode::NotSupported, "this server does not keep roles");
+
+pub(super) const TOO_MANY: Refused = (ErrorCode::TooManyRequests, "too many requests are open");
+
+/// Who may do it at least; `None` for what is not done to a room.
+fn least(action: Action) -> Option<Power> {
+    match action {
+        Action::Topic
+        | Action::Slow
+        | Action::Invite
+        | Action::Kick
+        | Action::Mute
+        | Action::Unmute
+        | Action::Ban
+        | Action::Unban => Some(Power::Operator),
+        Action::Op | Action::Deop | Action::Private | Action::Public | Action::Owner | Action::Remove => {
+            Some(Power::Owner)
+        }
+        Action::Create | Action::Lockdown | Action::Hush | Action::Unlock => None,
+    }
+}
+
 /// Whether the action is about a person.
 fn needs_person(action: Action) -> bool {
-    !matches!(action, Action::Topic | Action::Slow)
+    !matches!(action, Action::Topic | Action::Slow | Action::Private | Action::Public | Action::Remove)
+}
+
+fn has_time(action: Action) -> bool {
+    matches!(action, Action::Slow | Action::Mute | Action::Ban)
 }
 
 /// Whether the action is about a person who must be below.

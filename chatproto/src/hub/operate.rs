@@ -31,6 +31,11 @@ impl Hub {
         }
     }
 
+    /// No room that is made from now on has a number up to `room`: those were given, and some of their rooms are gone.
+    pub fn skip_rooms(&mut self, room: crate::wire::RoomId) {
+        self.router.skip_to(room);
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn config(&self) -> &Config {

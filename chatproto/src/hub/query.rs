@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::govern::Decree;
 use super::moderate::Order;
 use super::rooms::pages;
 use super::router::message;
@@ -22,7 +23,16 @@ pub(super) enum Query {
     /// Whether somebody exists.
     User { from: Name, to: Name },
     /// Whether the person exists whom an order is about.
-    Order(Order),
+    Order(Wanted),
+    /// Lines of the audit log.
+    Audit { conn: ConnId, request: RequestId },
+}
+
+/// What somebody wants done, while it is found out whether there is the person that it is about.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Room(Order),
+    Server(Decree),
 }
 
 impl Hub {
@@ -123,7 +133,7 @@ impl Hub {
     /// An answer to [`Event::Read`] holds the messages directly above the number asked for; one that is left out is gone
     /// for good.
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
-        match self.take_query(id, |query| !matches!(query, Query::User { .. } | Query::Order(_))) {
+        match self.take_query(id, |query| matches!(query, Query::Missed { .. } | Query::Page { .. })) {
             Some(Query::Missed { conn, room, after }) => self.on_missed(conn, room, after, records),
             Some(Query::Page { conn, about, request, anchor: _, seq: _, is_due: true })
                 if records.is_some_and(<[Record]>::is_empty) =>
@@ -142,7 +152,7 @@ impl Hub {
                 let page = records.map(|records| fitting(records, nearest(records), max));
                 self.on_page(conn, about, request, page);
             }
-            Some(Query::User { .. } | Query::Order(_)) | None => return false,
+            Some(Query::User { .. } | Query::Order(_) | Query::Audit { .. }) | None => return false,
         }
         true
     }

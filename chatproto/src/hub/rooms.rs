@@ -5,10 +5,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::house::sentence;
+use super::moderate::Power;
 use super::{ConnId, House, Hub, Label};
 use crate::wire::{
     Body, DirectRoom, ErrorCode, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member, Members,
-    Name, NameRef, RequestId, RoomEntry, RoomId, RoomList, Target, Who, Wire,
+    Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomList, Target, Who, Wire,
 };
 
 impl Hub {
@@ -25,12 +27,24 @@ impl Hub {
             Ok(room) => room,
             Err((code, note)) => return self.send_error(id, code, join, join.request.into(), note),
         };
-        if let Some(left) = self.router.house(room).and_then(|house| house.ban(&user, self.now)) {
-            let note = alloc::format!("you may not enter this room {left}");
+        let ban = self.router.house(room).and_then(|house| house.ban(&user, self.now));
+        if let Some((left, reason)) = ban {
+            let note = sentence("you may not enter this room", left, reason);
             let (code, retry_after) = (ErrorCode::Banned, left.as_retry_after());
             return self.send_error_until(id, code, join, join.request.into(), retry_after, &note);
         }
+        if self.is_full_for(room, &user) {
+            let note = "the room holds as many people as it may";
+            return self.send_error(id, ErrorCode::RoomFull, join, join.request.into(), note);
+        }
         self.enter(id, join.request, room, join.cursor);
+    }
+
+    /// Whether somebody who is not there yet finds no place. Those who keep order do.
+    fn is_full_for(&self, room: RoomId, user: &Name) -> bool {
+        self.router.people(room).len() >= self.config.max_room_members
+            && self.router.devices(room, user) == 0
+            && self.power(room, user) < Power::Operator
     }
 
     pub(super) fn is_in_too_many_rooms(&self, id: ConnId) -> bool {
@@ -82,7 +96,8 @@ impl Hub {
 
     pub(super) fn create_room(&mut self, label: Label, house: House) -> RoomId {
         let room = self.router.create(label.clone(), house.clone());
-        self.events.push_back(super::Event::RoomCreated { room, label, house });
+        let by = house.roles.keys().next().cloned();
+        self.events.push_back(super::Event::RoomCreated { id: None, room, by, label, house });
         room
     }
 
@@ -176,9 +191,15 @@ impl Hub {
 
     /// Sends who is in a room; with request 0, as the present state that nobody asked for.
     pub(super) fn send_members(&mut self, id: ConnId, request: RequestId, room: RoomId) {
-        let people =
-            self.router.people(room).map(|(name, devices)| (name.clone(), devices)).collect::<Vec<_>>();
-        let members = people.iter().map(|(name, devices)| Member { user: name.borrow(), devices: *devices });
+        let house = self.router.house(room);
+        let rank = |name: &Name| house.map_or(Rank::Guest, |house| house.rank(name));
+        let people = self.router.people(room);
+        let people = people.map(|(name, devices)| (name.clone(), devices, rank(name))).collect::<Vec<_>>();
+        let members = people.iter().map(|(name, devices, rank)| Member {
+            user: name.borrow(),
+            devices: *devices,
+            rank: *rank,
+        });
         let members = members.collect::<Vec<_>>();
         let about = Members { request, room, more: false, members: List::new(&[]) };
         for (page, more) in pages(&members, about.body_len(), self.frame_limit(id)) {

@@ -213,11 +213,47 @@ impl Router {
     }
 
     /// The people in a room, by name, with the number of their devices.
-    pub fn people(&self, room: RoomId) -> impl Iterator<Item = (&Name, u16)> {
-        self.rooms
-            .get(&room)
-            .into_iter()
-            .flat_map(|room| room.people.iter().map(|(name, count)| (name, *count)))
+    pub fn people(&self, room: RoomId) -> impl ExactSizeIterator<Item = (&Name, u16)> {
+        static NOBODY: BTreeMap<Name, u16> = BTreeMap::new();
+        let people = self.rooms.get(&room).map_or(&NOBODY, |room| &room.people);
+        people.iter().map(|(name, count)| (name, *count))
+    }
+
+    /// With how many devices `user` is in a room.
+    #[must_use]
+    pub fn devices(&self, room: RoomId, user: &Name) -> u16 {
+        self.rooms.get(&room).and_then(|room| room.people.get(user)).copied().unwrap_or(0)
+    }
+
+    /// The connections in a room.
+    pub(super) fn conns(&self, room: RoomId) -> Vec<ConnId> {
+        self.rooms.get(&room).into_iter().flat_map(|room| room.members.keys().copied()).collect()
+    }
+
+    /// Forgets a room that everybody has left. Its number is not given again.
+    pub(super) fn remove(&mut self, room: RoomId) {
+        let Some(gone) = self.rooms.remove(&room) else { return };
+        self.labels.remove(&gone.label);
+        self.groups -= usize::from(matches!(gone.label, Label::Group(_)));
+        for person in gone.label.pair() {
+            if let Some(rooms) = self.directs.get_mut(&person) {
+                rooms.remove(&room);
+            }
+        }
+        self.dirty.retain(|dirty| *dirty != room);
+    }
+
+    /// No room that is made from now on has a number up to `room`: those were given, and their rooms are gone.
+    pub fn skip_to(&mut self, room: RoomId) {
+        self.next_room = self.next_room.max(room.0.saturating_add(1));
+    }
+
+    /// Forgets what every room has noted about somebody whose account is gone.
+    pub(super) fn forget(&mut self, user: &Name) {
+        for room in self.rooms.values_mut() {
+            room.house.forget(user);
+            room.spoken.remove(user);
+        }
     }
 
     /// Where `conn` stands in `room`, if it is a member.

@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::query::Query;
+use super::query::{Query, Wanted};
 use super::{AppendId, ConnId, Event, Hub, QueryId, Record, Stored};
 use crate::wire::{DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, Posted, RoomId, Say, Target, Text};
 
@@ -86,6 +86,10 @@ impl Hub {
             return self.send_error(id, ErrorCode::Backlog, say, say.counter, note);
         }
         let room = self.find_room(&user, say.target);
+        if let Some(note) = self.bars_speech(id) {
+            let refusal = Refusal::new(ErrorCode::LockedDown, &note);
+            return self.recall(id, room, user, device, say, refusal);
+        }
         match (say.target, room) {
             (Target::Id(_) | Target::Room(_), Some(room)) if client.rooms.contains(&room) => {
                 if let Err((code, left)) = self.may_speak(room, &user, device, say.counter) {
@@ -127,11 +131,15 @@ impl Hub {
         let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
         let (from, to) = match self.take_query(id, asked) {
             Some(Query::User { from, to }) => (from, to),
-            Some(Query::Order(order)) => {
+            Some(Query::Order(Wanted::Room(order))) => {
                 self.end_order(order, is_known);
                 return true;
             }
-            Some(Query::Missed { .. } | Query::Page { .. }) | None => return false,
+            Some(Query::Order(Wanted::Server(decree))) => {
+                self.end_decree(decree, is_known);
+                return true;
+            }
+            Some(Query::Missed { .. } | Query::Page { .. } | Query::Audit { .. }) | None => return false,
         };
         let room = match self.find_room(&from, Target::User(to.borrow())) {
             None if is_known => Some(self.open_direct(&from, &to)),
@@ -208,6 +216,11 @@ impl Hub {
         let Append { conn, room, from, device, counter, text } = append;
         self.count_append(conn, text.as_str().len(), false);
         match outcome {
+            // The room was removed while the message was on its way.
+            Stored::Committed { .. } if self.router.info(room).is_none() => {
+                let note = "the room was removed";
+                self.send_error(conn, ErrorCode::NotStored, &crate::wire::FrameType::Say, counter, note);
+            }
             Stored::Committed { seq, time } => {
                 let record = Record { room, seq, time, from, device, counter, text };
                 if !self.router.commit(&record) {

@@ -116,6 +116,8 @@ impl State {
             | ToServer::Search(_)
             | ToServer::Create(_)
             | ToServer::Moderate(_)
+            | ToServer::Govern(_)
+            | ToServer::Inquire(_)
             | ToServer::PeerRequest(_)
             | ToServer::PeerAnswer(_)
             | ToServer::PeerWithdraw(_)

@@ -7,14 +7,15 @@ use super::event::SecretBytes;
 use super::introductions::Terms;
 use super::requests::Ask;
 use super::{
-    ChatMessage, Event, Introduction, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session, State,
-    Violation,
+    ChatMessage, Event, Introduction, LineInfo, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session,
+    State, Violation,
 };
 use crate::Instant;
 use crate::reach::Signal;
 use crate::wire::{
-    Bye, Capability, CloseReason, Error, ErrorCode, FrameType, Joined, MAX_ADDRESSES, Members, MessagePage,
-    Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, RequestId, RoomList, ToClient,
+    Bye, Capability, CloseReason, Error, ErrorCode, FrameType, Governed, Joined, MAX_ADDRESSES, Members,
+    MessagePage, Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, Report,
+    RequestId, RoomList, ToClient,
 };
 
 impl Session {
@@ -47,7 +48,7 @@ impl Session {
             ToClient::Moderated(moderated) => self.moderated(moderated)?,
             ToClient::Invited(invited) => {
                 let room = RoomKey::Room(invited.name.to_owned());
-                out.emit(Event::Invited { room, by: invited.by.to_owned() });
+                out.emit(Event::Invited { room, by: invited.by.map(|by| by.to_owned()) });
             }
             ToClient::Presence(presence) => {
                 let room = rooms.entered_key(presence.room, FrameType::Presence)?.clone();
@@ -57,6 +58,8 @@ impl Session {
             ToClient::RoomList(list) => self.listed_rooms(list)?,
             ToClient::Members(members) => self.listed_members(members)?,
             ToClient::MessagePage(page) => self.turned_page(page)?,
+            ToClient::Governed(governed) => self.governed(governed)?,
+            ToClient::Report(report) => self.reported(report)?,
 
             ToClient::PeerOffer(offer) => offers.offered(offer, now, out),
             ToClient::PeerIntroduce(introduce) => self.introduced(introduce, now)?,
@@ -163,6 +166,8 @@ impl Session {
                 | Ask::Search
                 | Ask::Peer(_)
                 | Ask::Create(_)
+                | Ask::Govern
+                | Ask::Inquire
                 | Ask::Password { .. }
                 | Ask::Devices
                 | Ask::Reach => {
@@ -209,6 +214,8 @@ impl Session {
                 | Ask::Peer(_)
                 | Ask::Create(_)
                 | Ask::Moderate(_)
+                | Ask::Govern
+                | Ask::Inquire
                 | Ask::Password { .. }
                 | Ask::Devices
                 | Ask::Reach => {
@@ -217,9 +224,38 @@ impl Session {
             },
         };
         let members = frame.members.iter();
-        let members =
-            members.map(|member| MemberInfo { user: member.user.to_owned(), devices: member.devices });
+        let members = members.map(|member| MemberInfo {
+            user: member.user.to_owned(),
+            devices: member.devices,
+            rank: member.rank,
+        });
         self.out.emit(Event::Members { request, room, members: members.collect(), more });
+        Ok(())
+    }
+
+    fn governed(&mut self, governed: &Governed<'_>) -> Result<(), Violation> {
+        let &Governed { request, action, seconds, .. } = governed;
+        self.requests.answered(request, FrameType::Governed, false)?;
+        let subject = governed.subject.map(|subject| subject.to_owned());
+        let note = governed.note.to_owned();
+        self.out.emit(Event::Governed { request, action, subject, seconds, note });
+        Ok(())
+    }
+
+    fn reported(&mut self, report: &Report<'_>) -> Result<(), Violation> {
+        let &Report { request, more, lines } = report;
+        self.requests.answered(request, FrameType::Report, more)?;
+        let lines = lines.iter().map(|line| LineInfo {
+            number: line.number,
+            time: line.time,
+            room: line.room.to_owned(),
+            by: line.by.to_owned(),
+            action: line.action,
+            subject: line.subject.to_owned(),
+            seconds: line.seconds,
+            note: line.note.to_owned(),
+        });
+        self.out.emit(Event::Report { request, lines: lines.collect(), more });
         Ok(())
     }
 
@@ -233,6 +269,8 @@ impl Session {
             | Ask::Peer(_)
             | Ask::Create(_)
             | Ask::Moderate(_)
+            | Ask::Govern
+            | Ask::Inquire
             | Ask::Password { .. }
             | Ask::Devices
             | Ask::Reach => None,

@@ -14,7 +14,7 @@ use crate::conn::Stage;
 use crate::reach::{Action as ReachAction, Verdict};
 use crate::wire::{
     Action, Change, CloseReason, DeviceEntry, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId,
-    Purpose, RequestId, RoomId, ServerId, Text,
+    Purpose, Rank, RequestId, RoomId, ServerId, Subject, Text,
 };
 
 /// Something happened.
@@ -197,8 +197,8 @@ pub enum Event {
     Invited {
         /// Which room.
         room: RoomKey,
-        /// Who invites.
-        by: Name,
+        /// Who invites; `None` for the operator of the server.
+        by: Option<Name>,
     },
     /// Something this device said is durable.
     Posted {
@@ -249,6 +249,28 @@ pub enum Event {
         request: RequestId,
         /// The messages.
         messages: Vec<ChatMessage>,
+        /// Whether another page follows for this request.
+        more: bool,
+    },
+    /// What holds for the whole server was changed, as `govern` asked.
+    Governed {
+        /// The request.
+        request: RequestId,
+        /// What was done.
+        action: Action,
+        /// Upon whom.
+        subject: Option<Subject>,
+        /// For how long, of a ban; 0 until it is lifted.
+        seconds: u32,
+        /// The reason, may be empty.
+        note: Note,
+    },
+    /// Answers `inquire`; the audit log newest first.
+    Report {
+        /// The request.
+        request: RequestId,
+        /// What was done or is imposed.
+        lines: Vec<LineInfo>,
         /// Whether another page follows for this request.
         more: bool,
     },
@@ -341,6 +363,40 @@ pub struct Order {
     pub note: Note,
 }
 
+/// What is to be changed for the whole server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decree {
+    /// Ban, unban, lockdown, hush or unlock.
+    pub action: Action,
+    /// Upon whom, of a ban and its lifting.
+    pub subject: Option<Subject>,
+    /// For how long, of a ban; 0 until it is lifted.
+    pub seconds: u32,
+    /// The reason, may be empty.
+    pub note: Note,
+}
+
+/// One thing that was done or is imposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineInfo {
+    /// Its number in the audit log; 0 of what is imposed.
+    pub number: u64,
+    /// When, in milliseconds since 1970-01-01 UTC; 0 of what is imposed.
+    pub time: u64,
+    /// The room's name; empty for the whole server.
+    pub room: Note,
+    /// Who did it; empty for the operator of the server, and of what is imposed.
+    pub by: Note,
+    /// What.
+    pub action: Action,
+    /// Upon whom; may be empty.
+    pub subject: Note,
+    /// For how long it was done, or still holds; 0 without an end, or where there is no time.
+    pub seconds: u32,
+    /// The reason, or the topic; may be empty.
+    pub note: Note,
+}
+
 /// One message of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatMessage {
@@ -382,6 +438,8 @@ pub struct MemberInfo {
     pub user: Name,
     /// With how many devices.
     pub devices: u16,
+    /// What they are in the room.
+    pub rank: Rank,
 }
 
 /// Why a request has ended without what it asked for.

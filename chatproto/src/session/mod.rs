@@ -62,7 +62,9 @@ pub use config::{Announcement, Backoff, Config, PendingSay, Restored};
 pub use error::{
     AdmitError, AnnouncementError, JoinError, LeaveError, LoginError, PeerVerbError, RequestError, SayError,
 };
-pub use event::{ChatMessage, Event, LostReason, MemberInfo, Order, Refusal, RoomInfo, SecretBytes};
+pub use event::{
+    ChatMessage, Decree, Event, LineInfo, LostReason, MemberInfo, Order, Refusal, RoomInfo, SecretBytes,
+};
 pub use introductions::Introduction;
 pub use key::RoomKey;
 pub use state::State;

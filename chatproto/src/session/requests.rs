@@ -17,6 +17,8 @@ pub(super) enum Ask {
     Create(RoomKey),
     Moderate(RoomKey),
     Reach,
+    Govern,
+    Inquire,
     /// Whether the proof and the new record were sent.
     Password {
         is_finished: bool,
@@ -35,6 +37,8 @@ impl Ask {
             Self::Create(_) => FrameType::Joined,
             Self::Moderate(_) => FrameType::Moderated,
             Self::Reach => FrameType::Reached,
+            Self::Govern => FrameType::Governed,
+            Self::Inquire => FrameType::Report,
             Self::Password { .. } => FrameType::AccountReply,
             Self::Devices => FrameType::DeviceList,
         }
@@ -94,6 +98,8 @@ impl Requests {
             | Ask::Search
             | Ask::Create(_)
             | Ask::Moderate(_)
+            | Ask::Govern
+            | Ask::Inquire
             | Ask::Password { .. }
             | Ask::Devices
             | Ask::Reach => None,
@@ -136,6 +142,8 @@ fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
         | Ask::History(_)
         | Ask::Search
         | Ask::Moderate(_)
+        | Ask::Govern
+        | Ask::Inquire
         | Ask::Password { .. }
         | Ask::Devices
         | Ask::Reach => Event::Refused { request, refusal },

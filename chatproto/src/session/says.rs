@@ -164,5 +164,12 @@ impl Says {
 
 /// Whether the same say can succeed a little later.
 fn is_passing(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::Backlog | ErrorCode::Busy | ErrorCode::Flood | ErrorCode::ShuttingDown)
+    matches!(
+        code,
+        ErrorCode::Backlog
+            | ErrorCode::Busy
+            | ErrorCode::Flood
+            | ErrorCode::ShuttingDown
+            | ErrorCode::TooFast
+    )
 }

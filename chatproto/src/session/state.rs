@@ -125,6 +125,8 @@ impl State {
             | ToClient::Gap(_)
             | ToClient::Moderated(_)
             | ToClient::Invited(_)
+            | ToClient::Governed(_)
+            | ToClient::Report(_)
             | ToClient::PeerOffer(_)
             | ToClient::PeerIntroduce(_)
             | ToClient::PeerClosed(_)

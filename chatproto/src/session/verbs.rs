@@ -3,13 +3,14 @@
 use super::driver::Ending;
 use super::requests::Ask;
 use super::{
-    AdmitError, Announcement, Event, Introduction, JoinError, LeaveError, Order, PeerVerbError, Refusal,
-    RequestError, RoomKey, SayError, Session, State,
+    AdmitError, Announcement, Decree, Event, Introduction, JoinError, LeaveError, Order, PeerVerbError,
+    Refusal, RequestError, RoomKey, SayError, Session, State,
 };
 use crate::Instant;
 use crate::wire::{
-    Anchor, CloseReason, Create, DeviceId, ErrorCode, History, LinkKey, LinkTicket, Moderate, Name, OfferId,
-    PeerRequest, PeerWithdraw, Purpose, Reach, RequestId, Rooms, Search, Text, Way, Who,
+    Anchor, CloseReason, Create, DeviceId, ErrorCode, Govern, History, Inquire, Inquiry, LinkKey, LinkTicket,
+    Moderate, Name, OfferId, PeerRequest, PeerWithdraw, Purpose, Reach, RequestId, Rooms, Search, Subject,
+    Text, Way, Who,
 };
 
 /// Coming and going.
@@ -181,6 +182,41 @@ impl Session {
             seconds: *seconds,
             note: note.borrow(),
         });
+        Ok(request)
+    }
+
+    /// Bars an account or a network from the server, lets them in again, or changes the lockdown, as administrators may:
+    /// [`Event::Governed`], or [`Event::Refused`].
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn govern(&mut self, decree: &Decree) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::Govern)?;
+        let Decree { action, subject, seconds, note } = decree;
+        self.out.send(&Govern {
+            request,
+            action: *action,
+            subject: subject.as_ref().map(Subject::borrow),
+            seconds: *seconds,
+            note: note.borrow(),
+        });
+        Ok(request)
+    }
+
+    /// Asks for lines of the audit log below the number `before` (0: the newest), at most `limit`, or for what is imposed;
+    /// in a room, or on the whole server: [`Event::Report`].
+    ///
+    /// # Errors
+    /// When not logged in, or too many requests are open.
+    pub fn inquire(
+        &mut self,
+        room: Option<&RoomKey>,
+        about: Inquiry,
+        before: u64,
+        limit: u16,
+    ) -> Result<RequestId, RequestError> {
+        let request = self.open(Ask::Inquire)?;
+        self.out.send(&Inquire { request, target: room.map(RoomKey::target), about, before, limit });
         Ok(request)
     }
 

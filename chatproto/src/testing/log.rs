@@ -6,8 +6,10 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::Instant;
-use crate::hub::{AppendId, Event, House, Hub, Label, QueryId, Record, RoomRecord, Stored};
-use crate::wire::{Action, Anchor, DeviceId, Name, Note, NoteRef, RoomId};
+use crate::hub::{
+    AppendId, AuditLine, Event, Gate, House, Hub, Label, OrderId, QueryId, Record, RoomRecord, Ruling, Stored,
+};
+use crate::wire::{Action, Anchor, DeviceId, Name, Note, NoteRef, RoomId, Subject};
 
 /// What virtual time 0 is in the times of messages: 2026-01-01 UTC, in milliseconds since 1970-01-01 UTC.
 pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
@@ -24,6 +26,10 @@ pub struct MemoryLog {
     rooms: BTreeMap<RoomId, Room>,
     known: BTreeMap<Key, (RoomId, u64, u64)>,
     users: Option<BTreeSet<Name>>,
+    gate: Gate,
+    audit: Vec<(Option<RoomId>, AuditLine)>,
+    /// The greatest number that a room has had.
+    last_room: RoomId,
     waiting: VecDeque<Change>,
     batch: VecDeque<Change>,
     batch_done: Option<Instant>,
@@ -46,10 +52,38 @@ struct Room {
 
 #[derive(Debug, Clone)]
 enum Change {
-    Room { room: RoomId, label: Label, house: House },
-    Moderate { room: RoomId, action: Action, user: Option<Name>, seconds: u32, note: Note, now: Instant },
-    Append { id: AppendId, record: Record },
-    Recall { id: AppendId, key: Key },
+    Room {
+        id: Option<OrderId>,
+        room: RoomId,
+        label: Label,
+        house: House,
+    },
+    Moderate {
+        id: OrderId,
+        room: RoomId,
+        by: Option<Name>,
+        action: Action,
+        user: Option<Name>,
+        seconds: u32,
+        note: Note,
+        admits: Vec<Name>,
+    },
+    Govern {
+        id: OrderId,
+        by: Option<Name>,
+        action: Action,
+        subject: Option<Subject>,
+        seconds: u32,
+        note: Note,
+    },
+    Append {
+        id: AppendId,
+        record: Record,
+    },
+    Recall {
+        id: AppendId,
+        key: Key,
+    },
 }
 
 /// What names a message for good: who said it, on which device, the device's number for it.
@@ -58,6 +92,8 @@ type Key = (Name, DeviceId, u64);
 #[derive(Debug, Clone)]
 enum Answer {
     Stored(AppendId, Stored),
+    Ordered(OrderId, bool),
+    Audited(QueryId, Vec<AuditLine>),
     Records(QueryId, Vec<Record>),
     User(QueryId, bool),
 }
@@ -71,6 +107,9 @@ impl MemoryLog {
             rooms: BTreeMap::new(),
             known: BTreeMap::new(),
             users: None,
+            gate: Gate::default(),
+            audit: Vec::new(),
+            last_room: RoomId(0),
             waiting: VecDeque::new(),
             batch: VecDeque::new(),
             batch_done: None,
@@ -106,11 +145,30 @@ impl MemoryLog {
     /// Takes an event that asks for the log; hands back any other.
     pub fn take(&mut self, event: Event, now: Instant) -> Option<Event> {
         match event {
-            Event::RoomCreated { room, label, house } => {
-                self.waiting.push_back(Change::Room { room, label, house });
+            Event::RoomCreated { id, room, label, house, .. } => {
+                self.waiting.push_back(Change::Room { id, room, label, house });
             }
-            Event::Moderated { room, action, user, seconds, note, .. } => {
-                self.waiting.push_back(Change::Moderate { room, action, user, seconds, note, now });
+            Event::Moderate { id, room, by, action, user, seconds, note, admits } => {
+                self.waiting.push_back(Change::Moderate {
+                    id,
+                    room,
+                    by,
+                    action,
+                    user,
+                    seconds,
+                    note,
+                    admits,
+                });
+            }
+            Event::Govern { id, by, action, subject, seconds, note } => {
+                self.waiting.push_back(Change::Govern { id, by, action, subject, seconds, note });
+            }
+            Event::Audit { id, room, before, limit } => {
+                let lines = self.audit.iter().rev().filter(|(of, line)| {
+                    (room.is_none() || *of == room) && (before == 0 || line.number < before)
+                });
+                let lines = lines.take(limit.into()).map(|(_, line)| line.clone()).collect();
+                self.answers.push_back(Answer::Audited(id, lines));
             }
             Event::Append { id, room, from, device, counter, text } => {
                 // The number and the time are given when it is committed.
@@ -172,6 +230,8 @@ impl MemoryLog {
             any = true;
             let was_asked = match &answer {
                 Answer::Stored(id, stored) => hub.stored(*id, *stored),
+                Answer::Ordered(id, is_stored) => hub.ordered(*id, *is_stored),
+                Answer::Audited(id, lines) => hub.audited(*id, Some(lines)),
                 Answer::Records(id, records) => hub.records(*id, Some(records)),
                 Answer::User(id, is_known) => hub.user_known(*id, *is_known),
             };
@@ -220,6 +280,18 @@ impl MemoryLog {
             topic: room.topic.clone(),
             house: room.house.clone(),
         })
+    }
+
+    /// What holds for the whole server, for a hub that starts.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The greatest number that a room has had, for a hub that starts.
+    #[must_use]
+    pub fn last_room(&self) -> RoomId {
+        self.last_room
     }
 
     /// Everything ever committed in a room, by its label: also what is not kept any more.
@@ -271,6 +343,35 @@ impl MemoryLog {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a line has as many fields")]
+    fn note(
+        &mut self,
+        room: Option<RoomId>,
+        by: Option<&Name>,
+        action: Action,
+        subject: &str,
+        seconds: u32,
+        note: &Note,
+        time: u64,
+    ) {
+        let text = |text: &str| NoteRef::truncated(text).to_owned();
+        let named = room.and_then(|room| self.rooms.get(&room)).map(|room| match &room.label {
+            Label::Group(name) => text(name.as_str()),
+            Label::Direct(..) => text(""),
+        });
+        let line = AuditLine {
+            number: u64::try_from(self.audit.len()).unwrap_or(u64::MAX).saturating_add(1),
+            time,
+            room: named.unwrap_or_else(|| text("")),
+            by: text(by.map_or("", |by| by.as_str())),
+            action,
+            subject: text(subject),
+            seconds,
+            note: note.clone(),
+        };
+        self.audit.push((room, line));
+    }
+
     fn begin_batch(&mut self, now: Instant) {
         if self.batch_done.is_none() && !self.waiting.is_empty() {
             self.batch = core::mem::take(&mut self.waiting);
@@ -283,24 +384,47 @@ impl MemoryLog {
         let time = LOG_EPOCH_MS.saturating_add(now.as_millis());
         for change in core::mem::take(&mut self.batch) {
             match change {
-                Change::Room { room, label, house } => {
+                Change::Room { id, room, label, house } => {
                     let topic = NoteRef::EMPTY.to_owned();
-                    self.rooms.entry(room).or_insert(Room {
-                        label,
-                        house,
-                        topic,
-                        last: 0,
-                        forgotten: 0,
-                        records: Vec::new(),
-                    });
-                }
-                Change::Moderate { room, action, user, seconds, note, now } => {
-                    let Some(room) = self.rooms.get_mut(&room) else { continue };
-                    if action == Action::Topic {
-                        room.topic = note;
-                    } else {
-                        room.house.apply(action, user.as_ref(), seconds, now);
+                    if !self.fails {
+                        self.rooms.entry(room).or_insert(Room {
+                            label,
+                            house,
+                            topic,
+                            last: 0,
+                            forgotten: 0,
+                            records: Vec::new(),
+                        });
+                        self.last_room = self.last_room.max(room);
                     }
+                    self.answers.extend(id.map(|id| Answer::Ordered(id, !self.fails)));
+                }
+                Change::Moderate { id, room, by, action, user, seconds, note, admits } => {
+                    let is_there = !self.fails && self.rooms.contains_key(&room);
+                    self.answers.push_back(Answer::Ordered(id, is_there));
+                    if !is_there {
+                        continue;
+                    }
+                    let subject = user.as_ref().map_or("", |user| user.as_str());
+                    self.note(Some(room), by.as_ref(), action, subject, seconds, &note, time);
+                    let (user, reason, admits) = (user.as_ref(), &note, &admits[..]);
+                    let ruling = Ruling { action, user, seconds, reason, admits };
+                    if action == Action::Remove {
+                        self.rooms.remove(&room);
+                    } else if let Some(room) = self.rooms.get_mut(&room) {
+                        room.house.apply(&ruling, now);
+                        if action == Action::Topic {
+                            room.topic = note;
+                        }
+                    }
+                }
+                Change::Govern { id, by, action, subject, seconds, note } => {
+                    if !self.fails {
+                        let written = subject.as_ref().map(Subject::as_written).unwrap_or_default();
+                        self.note(None, by.as_ref(), action, &written, seconds, &note, time);
+                        self.gate.apply(action, subject.as_ref(), seconds, &note, now);
+                    }
+                    self.answers.push_back(Answer::Ordered(id, !self.fails));
                 }
                 Change::Append { id, record } => {
                     self.appended = self.appended.saturating_add(1);

@@ -5,13 +5,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     AccountReply, Announce, Bye, CaughtUp, ClientHello, Create, DeviceList, Devices, DirectRoom, Error,
     FileCancel, FileData, FileDone, FileEnd, FileHead, FilePause, FileQueued, FileRate, FileRequest,
-    FileResume, FileUnit, FileValues, FrameError, FrameType, Gap, History, IGNORABLE, Invited, Join, Joined,
-    Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder, ListPage, LoginChallenge, LoginOk,
-    LoginResponse, LoginStart, Members, Message, MessagePage, Moderate, Moderated, PasswordFinish,
-    PasswordStart, PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
-    PeerRequest, PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach, Reached, RegisterFinish,
-    RegisterStart, Relay, RelayOpened, RoomList, Rooms, Say, Search, ServerHello, ServerKey, UnitRequest,
-    Who, WireError,
+    FileResume, FileUnit, FileValues, FrameError, FrameType, Gap, Govern, Governed, History, IGNORABLE,
+    Inquire, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder,
+    ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate,
+    Moderated, PasswordFinish, PasswordStart, PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet,
+    PeerOffer, PeerOutcome, PeerRequest, PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach,
+    Reached, RegisterFinish, RegisterStart, Relay, RelayOpened, Report, RoomList, Rooms, Say, Search,
+    ServerHello, ServerKey, UnitRequest, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -155,7 +155,7 @@ direction! {
         RegisterStart(RegisterStart<'a>), RegisterFinish(RegisterFinish<'a>),
         PasswordStart(PasswordStart<'a>), PasswordFinish(PasswordFinish<'a>), Devices(Devices),
         Say(Say<'a>), Join(Join<'a>), Leave(Leave), Rooms(Rooms), Who(Who<'a>), History(History<'a>), Search(Search<'a>),
-        Create(Create<'a>), Moderate(Moderate<'a>),
+        Create(Create<'a>), Moderate(Moderate<'a>), Govern(Govern<'a>), Inquire(Inquire<'a>),
         Announce(Announce<'a>), PeerRequest(PeerRequest<'a>), PeerAnswer(PeerAnswer), PeerWithdraw(PeerWithdraw),
         PeerOutcome(PeerOutcome), PeerTry(PeerTry), Probe(Probe), Relay(Relay), PeerFailed(PeerFailed), Reach(Reach),
     }
@@ -169,7 +169,8 @@ direction! {
         AccountReply(AccountReply<'a>), ServerKey(ServerKey), DeviceList(DeviceList<'a>),
         Posted(Posted), Message(Message<'a>), Joined(Joined<'a>), Left(Left), Presence(Presence<'a>),
         RoomList(RoomList<'a>), Members(Members<'a>), MessagePage(MessagePage<'a>), DirectRoom(DirectRoom<'a>),
-        CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>),
+        CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>), Governed(Governed<'a>),
+        Report(Report<'a>),
         PeerOffer(PeerOffer<'a>), PeerIntroduce(PeerIntroduce<'a>), PeerClosed(PeerClosed),
         PeerOutcome(PeerOutcome), PeerTry(PeerTry), RelayOpened(RelayOpened), PeerMeet(PeerMeet), PeerFailed(PeerFailed),
         Reached(Reached),

@@ -2,12 +2,15 @@
 
 use super::body::body;
 use super::{
-    Action, Anchor, Change, DeviceId, ErrorCode, List, NameRef, NoteRef, RequestId, RoomId, RoomKind, Target,
-    TextRef,
+    Action, Anchor, Change, DeviceId, ErrorCode, Inquiry, List, NameRef, NoteRef, Rank, RequestId, RoomId,
+    RoomKind, SubjectRef, Target, TextRef,
 };
 
 /// Bit of [`Message::flags`]: sent while catching up, not live.
 pub const MESSAGE_MISSED: u8 = 0x01;
+
+/// Most lines of the audit log that one inquiry brings.
+pub const MAX_AUDIT_LINES: u16 = 200;
 
 /// Most messages that a history or search page holds.
 pub const MAX_PAGE_MESSAGES: u16 = 200;
@@ -197,6 +200,8 @@ body! {
         user: NameRef<'a>,
         /// With how many devices.
         devices: u16,
+        /// What they are in the room.
+        rank: Rank,
     }
 }
 
@@ -297,8 +302,8 @@ body! {
         room: RoomId,
         /// Its name.
         name: NameRef<'a>,
-        /// Who invites.
-        by: NameRef<'a>,
+        /// Who invites; absent for the operator of the server.
+        by: Option<NameRef<'a>>,
     }
 }
 
@@ -351,6 +356,88 @@ body! {
         name: NameRef<'a>,
         /// Whether only those who are invited see and enter it.
         private: bool,
+    }
+}
+
+body! {
+    /// Changes what holds for the whole server. For administrators.
+    frame Govern Govern<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// What to do: ban, unban, lockdown, hush or unlock.
+        action: Action,
+        /// Upon whom, of a ban and its lifting; else absent.
+        subject: Option<SubjectRef<'a>>,
+        /// For how long, of a ban; 0 until it is lifted.
+        seconds: u32,
+        /// The reason, may be empty; shown to those who are refused.
+        note: NoteRef<'a>,
+    }
+}
+
+body! {
+    /// What holds for the whole server was changed.
+    frame Governed Governed<'a> {
+        /// The request.
+        request: RequestId,
+        /// What was done.
+        action: Action,
+        /// Upon whom.
+        subject: Option<SubjectRef<'a>>,
+        /// For how long; 0 until it is lifted.
+        seconds: u32,
+        /// The reason, may be empty.
+        note: NoteRef<'a>,
+    }
+}
+
+body! {
+    /// Asks what was done, or what is imposed.
+    frame Inquire Inquire<'a> {
+        /// Ties the answer to the request.
+        request: RequestId,
+        /// In which room; absent for the whole server.
+        target: Option<Target<'a>>,
+        /// What to tell.
+        about: Inquiry,
+        /// Of the audit log, only lines below this number; 0 for the newest.
+        before: u64,
+        /// Of the audit log, at most so many; the server caps it at [`MAX_AUDIT_LINES`].
+        limit: u16,
+    }
+}
+
+body! {
+    /// One thing that was done or is imposed.
+    part ReportLine<'a> {
+        /// Its number in the audit log; 0 of what is imposed.
+        number: u64,
+        /// When it was done, in milliseconds since 1970-01-01 UTC; 0 of what is imposed.
+        time: u64,
+        /// The room's name; empty for the whole server.
+        room: NoteRef<'a>,
+        /// Who did it; empty for the server's operator, and of what is imposed.
+        by: NoteRef<'a>,
+        /// What.
+        action: Action,
+        /// Upon whom: a person's name or, for the whole server, an address or network; may be empty.
+        subject: NoteRef<'a>,
+        /// For how long it was done, or still holds; 0 without an end, or where there is no time.
+        seconds: u32,
+        /// The reason, or the topic; may be empty.
+        note: NoteRef<'a>,
+    }
+}
+
+body! {
+    /// One page of what was done (newest first) or is imposed.
+    frame Report Report<'a> {
+        /// The request.
+        request: RequestId,
+        /// Whether another page follows for this request.
+        more: bool,
+        /// The lines.
+        lines: List<'a, ReportLine<'a>>,
     }
 }
 

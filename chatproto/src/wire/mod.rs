@@ -32,6 +32,7 @@ mod login;
 mod message;
 mod numbers;
 pub mod path;
+mod subject;
 mod table;
 mod text;
 
@@ -48,5 +49,6 @@ pub use login::*;
 pub use message::*;
 pub use numbers::*;
 pub use path::{SafeName, SafeNameRef, SafeRelPath, SafeRelPathRef};
+pub use subject::{Network, Subject, SubjectError, SubjectRef};
 pub use table::Row;
 pub use text::{Name, NameRef, Note, NoteRef, Text, TextRef};

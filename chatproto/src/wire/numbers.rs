@@ -52,8 +52,12 @@ table! {
         0x34 Moderate "moderate" "Changes a room, or what somebody may do there."
         0x35 Moderated "moderated" "A room, or what somebody may do there, was changed."
         0x36 Create "create" "Makes a room, public or private, and enters it."
+        0x38 Govern "govern" "Changes what holds for the whole server: bans, lockdown."
+        0x39 Governed "governed" "What holds for the whole server was changed."
         0x3a LinkSay "link_say" "A message over the direct link."
         0x3b LinkSaid "link_said" "The message over the direct link was received."
+        0x3c Inquire "inquire" "Asks what was done, or what is imposed, in a room or on the whole server."
+        0x3d Report "report" "One page of what was done or is imposed."
 
         0x40 Announce "announce" "The port where the client accepts peers, its link key and private candidates."
         0x41 PeerRequest "peer_request" "Asks to be introduced to a person, for a purpose."
@@ -137,6 +141,10 @@ table! {
         40 SlowMode "slow_mode" "The room is in slow mode: speak again later."
         41 Banned "banned" "One may not enter this room for now."
         42 Kicked "kicked" "Somebody removed one from the room."
+        43 Barred "barred" "This account or address may not use the server for now."
+        44 LockedDown "locked_down" "The server is in lockdown."
+        45 RoomFull "room_full" "The room holds as many people as it may."
+        46 TooFast "too_fast" "A budget is used up; again after the given time."
 
         50 Offline "offline" "The person is not logged in."
         51 Denied "denied" "The other side said no."
@@ -275,6 +283,32 @@ table! {
         8 Unban "unban" "Lifts a ban."
         9 Op "op" "Makes a person an operator."
         10 Deop "deop" "Takes that back."
+        11 Private "private" "Makes the room private; whoever is there is let in."
+        12 Public "public" "Opens the room to all."
+        13 Owner "owner" "Makes a person the owner; the owner before becomes an operator."
+        14 Remove "remove" "Removes the room."
+        15 Create "create" "Made the room. Only told, never asked for with this number."
+        16 Lockdown "lockdown" "Lets nobody log in but administrators."
+        17 Hush "hush" "As lockdown, and only administrators may speak."
+        18 Unlock "unlock" "Ends lockdown and hush."
+    }
+}
+
+table! {
+    /// What somebody is in a room. Later ones may do more.
+    pub enum Rank: u8 {
+        0 Guest "guest" "Is there, and no more."
+        1 Member "member" "Was let into a private room."
+        2 Operator "operator" "Keeps order."
+        3 Owner "owner" "Owns the room."
+    }
+}
+
+table! {
+    /// What an inquiry is about.
+    pub enum Inquiry: u8 {
+        1 Audit "audit" "What was done, newest first."
+        2 Imposed "imposed" "Who may not speak or enter, and whether there is lockdown."
     }
 }
 

@@ -36,7 +36,9 @@ impl Desk {
         config.capabilities = Capabilities::NONE.with(Capability::Search);
         change(&mut config);
         let rooms: Vec<RoomRecord> = log.rooms().collect();
-        let hub = Hub::new(config, rooms, Rng::new(1));
+        let mut hub = Hub::new(config, rooms, Rng::new(1));
+        hub.set_gate(log.gate().clone());
+        hub.skip_rooms(log.last_room());
         Self { hub, log, now: Instant::from_millis(1), events: Vec::new(), next_port: 1000 }
     }
 
@@ -44,7 +46,8 @@ impl Desk {
     pub fn restart(mut self) -> Self {
         self.log.crash();
         let now = self.now;
-        Self { now, ..Self::over(self.log, |_| {}) }
+        let capabilities = self.hub.config().capabilities;
+        Self { now, ..Self::over(self.log, |config| config.capabilities = capabilities) }
     }
 
     pub fn connect(&mut self, ip: &str) -> ConnId {

@@ -1,12 +1,14 @@
 //! Order in a room: topic, private rooms, roles, and what somebody may not do for a while.
 
-use chatproto::hub::{ConnId, Event};
+use chatproto::hub::{ConnId, Event, OrderId};
 use chatproto::wire::*;
 
 use crate::desk::*;
 
 fn desk() -> Desk {
-    Desk::with(|config| config.capabilities = Capabilities::NONE.with(Capability::Moderation))
+    let mut desk = Desk::with(|config| config.capabilities = Capabilities::NONE.with(Capability::Moderation));
+    desk.commit();
+    desk
 }
 
 fn order(desk: &mut Desk, conn: ConnId, room: &str, action: Action, user: &str, seconds: u32, text: &str) {
@@ -23,11 +25,14 @@ fn order(desk: &mut Desk, conn: ConnId, room: &str, action: Action, user: &str, 
             note: text.borrow(),
         },
     );
+    // It holds once it is durable.
+    desk.pass(COMMIT);
 }
 
 fn create(desk: &mut Desk, conn: ConnId, room: &str, private: bool) {
     let room = name(room);
     desk.send(conn, &Create { request: RequestId(7), name: room.borrow(), private });
+    desk.pass(COMMIT);
 }
 
 /// Request, action, who did it, to whom, seconds and note.
@@ -67,6 +72,7 @@ fn garden(desk: &mut Desk) -> [ConnId; 3] {
     for conn in people {
         desk.join(conn, "garden", None);
     }
+    desk.commit();
     people.map(|conn| {
         desk.skip(conn);
         conn
@@ -119,7 +125,10 @@ fn a_private_room_is_nothing_to_strangers_and_open_to_the_invited() {
 
     order(&mut desk, alice, "den", Action::Invite, "bob", 0, "");
     let ToClient::Invited(invited) = desk.frames(bob)[0] else { panic!("no invitation") };
-    assert_eq!((invited.room, invited.name.as_str(), invited.by.as_str()), (entered.room, "den", "alice"));
+    assert_eq!(
+        (invited.room, invited.name.as_str(), invited.by.map(|by| by.as_str())),
+        (entered.room, "den", Some("alice"))
+    );
     desk.join(bob, "den", None);
     assert_eq!(joined(&desk.frames(bob)).room, entered.room);
     desk.send(bob, &Rooms { request: RequestId(2) });
@@ -204,7 +213,7 @@ fn a_banned_person_is_removed_with_every_device_and_enters_when_the_time_is_over
     desk.join(bob, "garden", None);
     let frames = desk.frames(bob);
     assert_eq!(codes(&frames), [ErrorCode::NotMember, ErrorCode::Banned]);
-    assert_eq!(errors(&frames)[1].2, "you may not enter this room for another 30 s");
+    assert_eq!(errors(&frames)[1].2, "you may not enter this room for another 30 s: spam");
     desk.commit();
     let ran = desk.now;
     let mut desk = desk.restart();
@@ -287,13 +296,15 @@ fn what_is_stored_says_who_did_what_and_why() {
     };
     desk.hub.handle_input(alice, &frame.to_bytes(), desk.now);
     let events: Vec<Event> = core::iter::from_fn(|| desk.hub.poll_event()).collect();
-    let expected = Event::Moderated {
+    let expected = Event::Moderate {
+        id: OrderId(0),
         room: RoomId(2),
-        by: name("alice"),
+        by: Some(name("alice")),
         action: Action::Ban,
         user: Some(name("bob")),
         seconds: 30,
         note: note("spam"),
+        admits: Vec::new(),
     };
     assert_eq!(events, [expected]);
 }

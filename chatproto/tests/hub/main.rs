@@ -12,6 +12,7 @@
 )]
 
 mod desk;
+mod host;
 mod house;
 
 mod account;

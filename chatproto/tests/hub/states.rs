@@ -39,6 +39,8 @@ fn every_frame() -> Vec<ToServer<'static>> {
         Create { request, name: bob, private: true }.into(),
         Moderate { request, target, action: Action::Op, user: Some(bob), seconds: 0, note: NoteRef::EMPTY }
             .into(),
+        Govern { request, action: Action::Unlock, subject: None, seconds: 0, note: NoteRef::EMPTY }.into(),
+        Inquire { request, target: Some(target), about: Inquiry::Imposed, before: 0, limit: 1 }.into(),
         Announce { port: 4000, link_key: LinkKey([1; 32]), candidates: List::new(&[]) }.into(),
         PeerRequest { request, purpose: Purpose::Files, to: bob }.into(),
         PeerAnswer { offer: OfferId(1), accept: true }.into(),

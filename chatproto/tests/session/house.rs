@@ -62,8 +62,8 @@ fn news_of_others_and_the_present_state_are_told() {
     assert_eq!(rig.event(), told(Some("bob"), "weeds", None));
     rig.receive(&Moderated { by: None, device: DeviceId([0; 16]), ..topic("roses") });
     assert_eq!(rig.event(), told(None, "roses", None));
-    rig.receive(&Invited { room: RoomId(9), name: name_ref("den"), by: name_ref("bob") });
-    assert_eq!(rig.event(), Event::Invited { room: RoomKey::Room(name("den")), by: name("bob") });
+    rig.receive(&Invited { room: RoomId(9), name: name_ref("den"), by: Some(name_ref("bob")) });
+    assert_eq!(rig.event(), Event::Invited { room: RoomKey::Room(name("den")), by: Some(name("bob")) });
 }
 
 #[test]

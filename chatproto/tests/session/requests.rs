@@ -3,7 +3,7 @@
 use chatproto::session::{ChatMessage, Config, Event, MemberInfo, Refusal, RequestError, Restored, State};
 use chatproto::wire::{
     Anchor, Change, Error, ErrorCode, FrameType, List, Member, Members, MessagePage, NameRef, NoteRef,
-    PageMessage, Presence, RequestId, RoomEntry, RoomId, RoomList, TextRef, ToServer,
+    PageMessage, Presence, Rank, RequestId, RoomEntry, RoomId, RoomList, TextRef, ToServer,
 };
 
 use crate::rig::{BOB, LOBBY, Rig, config, lobby, name, room, text, user};
@@ -45,9 +45,9 @@ fn a_room_list_comes_in_pages() {
 fn people_are_listed_for_the_room_that_was_asked_about() {
     let mut rig = Rig::in_lobby();
     let request = rig.session.who(&room("elsewhere")).unwrap();
-    let member = Member { user: nr("bob"), devices: 2 };
+    let member = Member { user: nr("bob"), devices: 2, rank: Rank::Operator };
     rig.receive(&Members { request, room: RoomId(40), more: false, members: List::new(&[member]) });
-    let members = vec![MemberInfo { user: name("bob"), devices: 2 }];
+    let members = vec![MemberInfo { user: name("bob"), devices: 2, rank: Rank::Operator }];
     let expected = Event::Members { request: Some(request), room: room("elsewhere"), members, more: false };
     assert_eq!(rig.event(), expected);
     rig.receive(&Members { request: RequestId(0), room: LOBBY, more: false, members: List::new(&[]) });

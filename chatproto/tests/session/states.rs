@@ -4,10 +4,10 @@ use bytes::BytesMut;
 use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
     AccountReply, Action, Blob, Bye, CaughtUp, Change, CloseReason, DeviceList, DirectRoom, Error, ErrorCode,
-    FrameType, Gap, Invited, Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated, NameRef,
-    NoteRef, OfferId, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerTry, Ping,
-    Pong, Posted, Presence, Purpose, Reached, RelayOpened, RequestId, RoomKind, RoomList, ServerKey,
-    ToClient, ToServer, Way,
+    FrameType, Gap, Governed, Invited, Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated,
+    NameRef, NoteRef, OfferId, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
+    PeerTry, Ping, Pong, Posted, Presence, Purpose, Reached, RelayOpened, Report, RequestId, RoomKind,
+    RoomList, ServerKey, ToClient, ToServer, Way,
 };
 
 use crate::rig::{BOB, LINK_KEY, LOBBY, Rig, hello, login_ok, message};
@@ -57,7 +57,9 @@ fn samples() -> Vec<ToClient<'static>> {
             seconds: 0,
             note,
         }),
-        ToClient::Invited(Invited { room, name, by: name }),
+        ToClient::Invited(Invited { room, name, by: Some(name) }),
+        ToClient::Governed(Governed { request, action: Action::Unlock, subject: None, seconds: 0, note }),
+        ToClient::Report(Report { request, more: false, lines: List::new(&[]) }),
         ToClient::PeerOffer(PeerOffer {
             offer: OfferId(1),
             purpose: Purpose::Files,
@@ -184,6 +186,8 @@ fn every_pair_of_state_and_frame_has_its_answer() {
                     FrameType::AccountReply,
                     FrameType::DeviceList,
                     FrameType::Reached,
+                    FrameType::Governed,
+                    FrameType::Report,
                 ];
                 let refused = answers.contains(&kind) && state == State::Ready;
                 assert_eq!(rig.session.state() == State::Closing, refused, "{pair}");

@@ -57,12 +57,16 @@ FRAMES = """
 2f direct_room     client  room:u32 with:name last:u64
 30 caught_up       client  room:u32 seq:u64
 31 gap             client  room:u32 from:u64 to:u64
-33 invited         client  room:u32 name:name by:name
+33 invited         client  room:u32 name:name by:name?
 34 moderate        server  request:u32 target:target action:action user:name? seconds:u32 note:note
 35 moderated       client  request:u32 room:u32 action:action by:name? device:bytes16 user:name? seconds:u32 note:note
 36 create          server  request:u32 name:name private:bool
+38 govern          server  request:u32 action:action subject:subject? seconds:u32 note:note
+39 governed        client  request:u32 action:action subject:subject? seconds:u32 note:note
 3a link_say        peer    counter:u64 text:text
 3b link_said       peer    counter:u64
+3c inquire         server  request:u32 target:target? about:inquiry before:u64 limit:u16
+3d report          client  request:u32 more:bool lines:report_line*
 40 announce        server  port:u16 link_key:bytes32 candidates:addr*4
 41 peer_request    server  request:u32 purpose:purpose to:name
 42 peer_offer      client  offer:u64 purpose:purpose expires:u32 device:bytes16 from:name
@@ -99,8 +103,9 @@ FRAMES = """
 # Items of lists.
 PARTS = {
     "room_entry": "room:u32 name:name people:u32 last:u64 topic:note",
+    "member": "user:name devices:u16 rank:rank",
+    "report_line": "number:u64 time:u64 room:note by:note action:action subject:note seconds:u32 note:note",
     "device_entry": "device:bytes16 first:u64 last:u64 address:addr ticket:bool online:bool",
-    "member": "user:name devices:u16",
     "page_message": "room:u32 seq:u64 time:u64 device:bytes16 counter:u64 from:name text:text",
     "entry": "number:u32 kind:entry_kind size:u64 mtime:u64 root:bytes32? inline:blob? name:file_name",
 }
@@ -112,6 +117,7 @@ TABLES = {
         24 registration_closed 25 name_taken 26 bad_invite 27 too_many_attempts 28 wrong_password 29 no_such_device
         30 no_such_room 31 no_such_user 32 not_member 33 too_many_rooms 34 not_stored 35 backlog 36 too_many_requests
         37 room_exists 38 forbidden 39 muted 40 slow_mode 41 banned 42 kicked
+        43 barred 44 locked_down 45 room_full 46 too_fast
         50 offline 51 denied 52 expired 53 no_peer_port 54 withdrawn 55 answered_elsewhere 56 self_request
         57 no_announce 58 not_reachable 59 no_relay 60 bad_ticket 61 dial_refused 62 dial_timeout 63 no_route 64 wrong_key
         65 private_address 66 no_family 67 relay_busy 68 declined 69 link_broken 70 no_such_path 71 no_such_number 72 changed 73 not_a_file 74 unreadable
@@ -124,7 +130,10 @@ TABLES = {
     "room_kind": (1, "1 group 2 direct"),
     "change": (1, "1 entered 2 departed"),
     "anchor": (1, "1 before 2 after 3 around"),
-    "action": (1, "1 topic 2 slow 3 invite 4 kick 5 mute 6 unmute 7 ban 8 unban 9 op 10 deop"),
+    "action": (1, """1 topic 2 slow 3 invite 4 kick 5 mute 6 unmute 7 ban 8 unban 9 op 10 deop 11 private 12 public
+        13 owner 14 remove 15 create 16 lockdown 17 hush 18 unlock"""),
+    "rank": (1, "0 guest 1 member 2 operator 3 owner"),
+    "inquiry": (1, "1 audit 2 imposed"),
     "entry_kind": (1, "1 file 2 folder"),
 }
 
@@ -329,6 +338,19 @@ class Reader:
         if self.choice((1, 2)) == 1:
             return {"generation": self.value("u32"), "number": self.value("u32")}
         return {"root": self.value("bytes32")}
+
+    def subject(self):
+        if self.choice((1, 2)) == 1:
+            return {"user": self.value("name")}
+        if self.choice((4, 6)) == 4:
+            base, width = ipaddress.IPv4Address(self.take(4)), 32
+        else:
+            base, width = ipaddress.IPv6Address(self.take(16)), 128
+        prefix = self.number(1)
+        require(prefix <= width, "a prefix longer than the address")
+        require(int(base) & ((1 << (width - prefix)) - 1) == 0, "bits behind the prefix")
+        require(width == 32 or prefix < 96 or base.ipv4_mapped is None, "IPv4 inside of IPv6")
+        return {"network": f"{base}/{prefix}"}
 
     def addr(self):
         if self.choice((4, 6)) == 4:

@@ -1,10 +1,11 @@
 //! The message family.
 
 use chatproto::wire::{
-    Action, Anchor, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, Gap, History, Invited, Join,
-    Joined, Leave, Left, List, MAX_PAGE_MESSAGES, MESSAGE_MISSED, Member, Members, Message, MessagePage,
-    Moderate, Moderated, NoteRef, PageMessage, Posted, Presence, RequestId, RoomEntry, RoomId, RoomKind,
-    RoomList, Rooms, Say, Search, Target, TextRef, Who,
+    Action, Anchor, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, Gap, Govern, Governed,
+    History, Inquire, Inquiry, Invited, Join, Joined, Leave, Left, List, MAX_PAGE_MESSAGES, MESSAGE_MISSED,
+    Member, Members, Message, MessagePage, Moderate, Moderated, Network, NoteRef, PageMessage, Posted,
+    Presence, Rank, Report, ReportLine, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Rooms, Say, Search,
+    SubjectRef, Target, TextRef, Who,
 };
 
 use crate::show::show;
@@ -25,7 +26,7 @@ show! {
     RoomEntry<'_> { room, name, people, last, topic }
     RoomList<'_> { request, more, rooms }
     Who<'_> { request, target }
-    Member<'_> { user, devices }
+    Member<'_> { user, devices, rank }
     Members<'_> { request, room, more, members }
     History<'_> { request, target, anchor, seq, limit }
     Search<'_> { request, target, limit, words }
@@ -34,6 +35,11 @@ show! {
     CaughtUp { room, seq }
     Gap { room, from, to }
     Invited<'_> { room, name, by }
+    Govern<'_> { request, action, subject, seconds, note }
+    Governed<'_> { request, action, subject, seconds, note }
+    Inquire<'_> { request, target, about, before, limit }
+    ReportLine<'_> { number, time, room, by, action, subject, seconds, note }
+    Report<'_> { request, more, lines }
     Moderate<'_> { request, target, action, user, seconds, note }
     Moderated<'_> { request, room, action, by, device, user, seconds, note }
     Create<'_> { request, name, private }
@@ -43,7 +49,7 @@ const LOBBY: RoomId = RoomId(1);
 const REQUEST: RequestId = RequestId(9);
 
 pub(crate) fn vectors() -> Vec<Vector> {
-    [says(), rooms(), people(), house(), pages()].into_iter().flatten().collect()
+    [says(), rooms(), people(), house(), server(), pages()].into_iter().flatten().collect()
 }
 
 fn says() -> Vec<Vector> {
@@ -122,8 +128,8 @@ fn house() -> Vec<Vector> {
     vec![
         vector("public", Create { request: REQUEST, name: name("garden"), private: false }),
         vector("private", Create { request: REQUEST, name: name("garden"), private: true }),
-        vector("to the garden", Invited { room: RoomId(2), name: name("garden"), by: name("alice") }),
-        vector("largest", Invited { room: RoomId(u32::MAX), name: name("garden"), by: name("alice") }),
+        vector("to the garden", Invited { room: RoomId(2), name: name("garden"), by: Some(name("alice")) }),
+        vector("by the operator", Invited { room: RoomId(u32::MAX), name: name("garden"), by: None }),
         vector("a mute", mute),
         vector(
             "a topic",
@@ -141,6 +147,71 @@ fn house() -> Vec<Vector> {
         vector("the answer to who asked", Moderated { request: REQUEST, ..muted }),
         vector("news of a topic", topic),
         vector("the present topic", Moderated { by: None, device: DeviceId([0; 16]), ..topic }),
+    ]
+}
+
+fn network(addr: &str, prefix: u8) -> Option<SubjectRef<'static>> {
+    Network::new(addr.parse().unwrap(), prefix).map(SubjectRef::Network)
+}
+
+fn server() -> Vec<Vector> {
+    let bob = Some(SubjectRef::User(name("bob")));
+    let ban =
+        Govern { request: REQUEST, action: Action::Ban, subject: bob, seconds: 3600, note: note("spam") };
+    let done =
+        Governed { request: REQUEST, action: Action::Ban, subject: bob, seconds: 3600, note: note("spam") };
+    let lockdown = Govern {
+        action: Action::Lockdown,
+        subject: None,
+        seconds: 0,
+        note: note("a flood of new accounts"),
+        ..ban
+    };
+    let inquire = Inquire {
+        request: REQUEST,
+        target: Some(Target::Room(name("lobby"))),
+        about: Inquiry::Audit,
+        before: 0,
+        limit: 50,
+    };
+    let line = ReportLine {
+        number: 7,
+        time: TIME,
+        room: note("lobby"),
+        by: note("alice"),
+        action: Action::Mute,
+        subject: note("bob"),
+        seconds: 600,
+        note: note("too loud"),
+    };
+    let of_server = ReportLine {
+        number: 0,
+        time: 0,
+        room: NoteRef::EMPTY,
+        by: NoteRef::EMPTY,
+        action: Action::Ban,
+        subject: note("192.0.2.0/24"),
+        seconds: 0,
+        note: NoteRef::EMPTY,
+    };
+    vec![
+        vector("an account", ban),
+        vector("one address", Govern { subject: network("192.0.2.7", 32), seconds: 0, ..ban }),
+        vector("a network", Govern { subject: network("2001:db8::", 32), ..ban }),
+        vector("lockdown", lockdown),
+        vector("an account is barred", done),
+        vector("a network is barred", Governed { subject: network("192.0.2.0", 24), ..done }),
+        vector("what was done in a room", inquire),
+        vector(
+            "what is imposed on the whole server",
+            Inquire { target: None, about: Inquiry::Imposed, limit: 0, ..inquire },
+        ),
+        vector("before a number", Inquire { target: None, before: u64::MAX, limit: u16::MAX, ..inquire }),
+        vector("nothing", Report { request: REQUEST, more: false, lines: List::new(&[]) }),
+        vector(
+            "two lines and more",
+            Report { request: REQUEST, more: true, lines: List::new(items(vec![line, of_server])) },
+        ),
     ]
 }
 
@@ -191,8 +262,10 @@ fn rooms() -> Vec<Vector> {
 }
 
 fn people() -> Vec<Vector> {
-    let members =
-        vec![Member { user: name("alice"), devices: 2 }, Member { user: name("bob"), devices: u16::MAX }];
+    let members = vec![
+        Member { user: name("alice"), devices: 2, rank: Rank::Owner },
+        Member { user: name("bob"), devices: u16::MAX, rank: Rank::Guest },
+    ];
     vec![
         vector("entered", Presence { room: LOBBY, change: Change::Entered, device: BOB, user: name("bob") }),
         vector(

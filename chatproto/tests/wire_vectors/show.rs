@@ -4,9 +4,9 @@ use core::net::SocketAddr;
 
 use chatproto::wire::{
     Action, Anchor, Blob, Capabilities, Change, CloseReason, DeviceId, DialRole, EntryKind, ErrorCode,
-    Generation, Hash, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, Purpose, RequestId, Rest, RoomId,
-    RoomKind, SafeNameRef, SafeRelPathRef, ServerId, SideToken, Source, Target, TextRef, TransferId, Way,
-    Wire,
+    Generation, Hash, Inquiry, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, Purpose, Rank,
+    RequestId, Rest, RoomId, RoomKind, SafeNameRef, SafeRelPathRef, ServerId, SideToken, Source, SubjectRef,
+    Target, TextRef, TransferId, Way, Wire,
 };
 
 /// A value as one JSON value.
@@ -64,7 +64,8 @@ macro_rules! show_as {
 }
 
 show_as! { number: bool, u8, u16, u32, u64, RoomId, RequestId, OfferId, TransferId, Generation }
-show_as! { name: Action, Anchor, Change, CloseReason, DialRole, EntryKind, ErrorCode, Purpose, RoomKind, Way }
+show_as! { name: Action, Anchor, Change, CloseReason, DialRole, EntryKind, ErrorCode, Inquiry, Purpose, Rank,
+RoomKind, Way }
 show_as! { text: NameRef<'_>, TextRef<'_>, NoteRef<'_>, SafeNameRef<'_>, SafeRelPathRef<'_> }
 show_as! { bytes: DeviceId, ServerId, LinkKey, Hash, LinkTicket, SideToken, Rest<'_> }
 
@@ -104,6 +105,15 @@ impl Show for Target<'_> {
             Self::Id(room) => format!("{{\"id\": {}}}", room.show()),
             Self::Room(name) => format!("{{\"room\": {}}}", name.show()),
             Self::User(name) => format!("{{\"user\": {}}}", name.show()),
+        }
+    }
+}
+
+impl Show for SubjectRef<'_> {
+    fn show(&self) -> String {
+        match self {
+            Self::User(name) => format!("{{\"user\": {}}}", name.show()),
+            Self::Network(network) => format!("{{\"network\": \"{}/{}\"}}", network.base(), network.prefix()),
         }
     }
 }

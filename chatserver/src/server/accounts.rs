@@ -144,7 +144,7 @@ impl AccountWork {
         request: Bytes,
     ) {
         self.changes.remove(&conn);
-        let spent = hub.addr(conn).map(|addr| attempts.spend(addr, &user, Instant::now()));
+        let spent = hub.addr(conn).map(|addr| attempts.begin(conn, addr, &user, Instant::now()));
         if let Some(Err(wait)) = spent {
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
             hub.account_refuse(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
@@ -171,6 +171,7 @@ impl AccountWork {
             | Reply::Ticket { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
+            | Reply::Audit { .. }
             | Reply::Removed { .. } => None,
         };
         let record = old.as_deref().map(Record::from_bytes).and_then(Result::ok);
@@ -267,9 +268,7 @@ impl AccountWork {
                     return;
                 };
                 tracing::info!("{} changed the password", user.as_str());
-                if let Some(addr) = hub.addr(conn) {
-                    attempts.give_back(addr, &user);
-                }
+                attempts.right(conn);
                 hub.password_changed(conn);
                 removals.keep(conn, generation);
                 for (other, _) in hub.sessions(&user) {

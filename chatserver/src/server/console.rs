@@ -7,7 +7,7 @@ use std::path::Path;
 
 use chatnet::{AcceptPause, CloseReason, Fingerprint, Signal};
 use chatproto::hub::{Ended, Event, Hub, Label};
-use chatproto::wire::{Name, Purpose, RoomId};
+use chatproto::wire::{Name, Purpose, RoomId, Subject};
 
 use super::reload::Changes;
 use crate::exit::Failure;
@@ -108,10 +108,15 @@ pub(super) fn event(hub: &Hub, event: &Event) {
             };
             tracing::info!(%room, "new {name}");
         }
-        Event::Moderated { room, by, action, user, seconds, .. } => {
+        Event::Moderate { room, by, action, user, seconds, .. } => {
             let whom = user.as_ref().map_or("", |user| user.as_str());
-            let what = action.name();
-            tracing::info!(seconds, "{}: {} does {what} {whom}", room_name(hub, *room), by.as_str());
+            let (by, what) = (by.as_ref().map_or("*", |by| by.as_str()), action.name());
+            tracing::info!(seconds, "{}: {by} does {what} {whom}", room_name(hub, *room));
+        }
+        Event::Govern { by, action, subject, seconds, .. } => {
+            let whom = subject.as_ref().map(Subject::as_written).unwrap_or_default();
+            let (by, what) = (by.as_ref().map_or("*", |by| by.as_str()), action.name());
+            tracing::info!(seconds, "{by} does {what} {whom}");
         }
         Event::Append { room, from, text, .. } => {
             let bytes = text.as_str().len();
@@ -151,7 +156,8 @@ pub(super) fn event(hub: &Hub, event: &Event) {
         | Event::Read { .. }
         | Event::History { .. }
         | Event::Search { .. }
-        | Event::FindUser { .. } => {
+        | Event::FindUser { .. }
+        | Event::Audit { .. } => {
             tracing::debug!(?event, "asked of the log");
         }
     }

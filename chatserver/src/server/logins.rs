@@ -102,7 +102,7 @@ impl Logins {
     pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
         if begun.mechanism.as_str() != ticket::MECHANISM
             && let Some(addr) = hub.addr(begun.conn)
-            && let Err(wait) = attempts.spend(addr, &begun.user, Instant::now())
+            && let Err(wait) = attempts.begin(begun.conn, addr, &begun.user, Instant::now())
         {
             self.refused += 1;
             let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
@@ -142,7 +142,7 @@ impl Logins {
             Reply::Account { id, .. } | Reply::Ticket { id, .. } | Reply::Failed { id, .. } => {
                 (id & LOGIN_READ != 0).then_some(*id)
             }
-            Reply::Page { .. } | Reply::Found { .. } | Reply::Removed { .. } => None,
+            Reply::Page { .. } | Reply::Found { .. } | Reply::Audit { .. } | Reply::Removed { .. } => None,
         }
     }
 
@@ -213,13 +213,12 @@ impl Logins {
         let Challenged { user, device, login, record, is_admin, generation } = challenged;
         match record.filter(|_| login.finish(finalization).is_ok()) {
             Some(record) => {
-                if let Some(addr) = hub.addr(conn) {
-                    attempts.give_back(addr, &user);
-                }
+                attempts.right(conn);
                 let proved = Proved { conn, user, is_admin, generation, ticket: Bytes::new() };
                 self.give_ticket(hub, store, proved, device, record);
             }
             None => {
+                attempts.wrong(conn, Instant::now());
                 tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
@@ -333,6 +332,7 @@ impl Logins {
             Reply::Account { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
+            | Reply::Audit { .. }
             | Reply::Removed { .. }
             | Reply::Failed { .. } => {
                 tracing::error!(user = user.as_str(), "the ticket could not be read");

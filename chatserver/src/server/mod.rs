@@ -7,6 +7,7 @@ mod console;
 mod links;
 mod logins;
 mod metering;
+mod orders;
 mod reach;
 mod relays;
 mod reload;
@@ -16,6 +17,7 @@ mod seam;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Buf as _;
@@ -23,10 +25,11 @@ use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signa
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
 use chatproto::ticket;
-use chatproto::wire::{Capabilities, Capability, Name, Note, OfferId, ServerId};
+use chatproto::wire::{Capabilities, Capability, Name, Note, OfferId, RoomId, ServerId};
 
 use crate::certificate::Source;
 use crate::cli::RunArgs;
+use crate::control;
 use crate::exit::Failure;
 use crate::invites;
 use crate::logging::{self, Logs};
@@ -42,6 +45,8 @@ use attempts::Attempts;
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
+use orders::Orders;
+pub(crate) use orders::offline;
 use reach::Tests;
 pub(crate) use relays::RelayConfig;
 use relays::Relays;
@@ -103,12 +108,16 @@ struct Server {
     meter: Meter,
     /// Of the metrics endpoint, each with where to send the answer.
     questions: Mailbox<Question>,
+    /// Of the operator's commands.
+    commands: Mailbox<control::listener::Question>,
+    orders: Orders,
     outcomes: Mailbox<Vec<Outcome>>,
     replies: Mailbox<Reply>,
     done: Mailbox<DeskReply>,
     listener: chatnet::ListenerId,
     /// Logins come with TLS; what comes without may be a probe or a relay.
     takes_side_doors: bool,
+    data: PathBuf,
     started: Instant,
     /// The hub has more to do, for which no event will come: the next turn must not wait.
     is_unfinished: bool,
@@ -165,10 +174,14 @@ impl Server {
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
         let config = hub_config(server, &settings)?;
         let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
+        hub.set_gate(seam::gate(store.gate(), unix_ms())?);
+        hub.skip_rooms(RoomId(store.last_room()));
         hub.tell_server_key(next.map(|next| *next.as_bytes()));
         next.into_iter().for_each(console::next_certificate);
 
         let (ask, questions) = Mailbox::new(net.waker(), MAX_WAITING_QUESTIONS);
+        let (command, commands) = Mailbox::new(net.waker(), MAX_WAITING_QUESTIONS);
+        control::listener::start(&settings.data, command)?;
         announce(addr, fingerprint, endpoint.as_ref().map(Endpoint::addr))?;
         draw_link(&settings, fingerprint)?;
         console::listening(addr, fingerprint, &settings.data);
@@ -178,6 +191,7 @@ impl Server {
         let tickets = settings.tickets();
         let relay = settings.relay();
         let takes_side_doors = fingerprint.is_some();
+        let data = settings.data.clone();
         let reload = Reload::new(args, settings, net.waker());
         Ok(Self {
             net,
@@ -195,11 +209,14 @@ impl Server {
             reload,
             meter: Meter::default(),
             questions,
+            commands,
+            orders: Orders::default(),
             outcomes,
             replies,
             done,
             listener,
             takes_side_doors,
+            data,
             started: Instant::now(),
             is_unfinished: false,
             stop_at: None,
@@ -223,6 +240,10 @@ impl Server {
             self.relays.tick(&mut self.net, &mut self.hub);
             self.removals.look(&self.desk);
             self.take_reloaded();
+            let now = self.now();
+            for question in self.commands.drain() {
+                self.orders.take(&mut self.hub, question, now);
+            }
             self.run_hub();
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
@@ -252,6 +273,7 @@ impl Server {
         // What the store still reports after the loop has nobody to go to, and its threads must not wait for us.
         drop(self.outcomes);
         drop(self.replies);
+        control::remove(&self.data);
         drop(self.done);
         drop(self.desk);
         self.store.finish().map_err(|error| Failure::new("the message log", error))?;
@@ -273,6 +295,10 @@ impl Server {
     fn on_net(&mut self, event: NetEvent) {
         let now = self.now();
         match event {
+            // Before the handshake: who is barred costs no more than this.
+            NetEvent::Accepted { token, peer, .. } if self.hub.bars_address(peer.ip()) => {
+                self.net.abort(token);
+            }
             NetEvent::Accepted { .. } | NetEvent::Woken => {}
             NetEvent::Connected { token, tls } if self.tests.is_test(token) => {
                 self.tests.connected(&mut self.net, &mut self.hub, token, tls.as_deref());
@@ -394,8 +420,10 @@ impl Server {
 
     fn on_outcome(&mut self, outcome: Outcome) {
         self.meter.written(&outcome);
-        if let Err(failure) = self.seam.on_outcome(&mut self.hub, outcome) {
-            self.fatal = Some(failure);
+        match self.seam.on_outcome(&mut self.hub, outcome) {
+            Ok(None) => {}
+            Ok(Some((order, is_stored))) => self.orders.ordered(order, is_stored),
+            Err(failure) => self.fatal = Some(failure),
         }
     }
 
@@ -456,6 +484,7 @@ impl Server {
             }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
+                self.attempts.wrong(conn, Instant::now());
                 self.accounts.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(conn, user));
             }
@@ -473,7 +502,9 @@ impl Server {
             }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
-            | Event::Moderated { .. }
+            | Event::Moderate { .. }
+            | Event::Govern { .. }
+            | Event::Audit { .. }
             | Event::Append { .. }
             | Event::Recall { .. }
             | Event::Read { .. }

@@ -101,7 +101,7 @@ impl Removals {
         now: HubInstant,
     ) {
         let Some(user) = self.asked.remove(&id) else { return };
-        let Some(standing) = standing else { return hub.remove_user(&user, now) };
+        let Some(standing) = standing else { return hub.disconnect_user(&user, now) };
         for (conn, _) in hub.sessions(&user) {
             let Some(session) = self.sessions.get(&conn) else { continue };
             let is_revoked =
@@ -120,7 +120,7 @@ impl Removals {
         let Reply::Removed { names } = reply else { return false };
         // Whoever has no legal name never logged in.
         for name in names.iter().filter_map(|name| Name::new(name).ok()) {
-            hub.remove_user(&name, now);
+            hub.disconnect_user(&name, now);
         }
         true
     }

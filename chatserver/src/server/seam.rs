@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use chatproto::hub::{AppendId, Event, House, Hub, Label, QueryId, Record, Role, RoomRecord, Stored};
-use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Text};
+use chatproto::hub::{
+    AppendId, AuditLine, Event, Gate, House, Hub, Imposed, Label, Lockdown, OrderId, QueryId, Record, Role,
+    RoomRecord, Stored,
+};
+use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Subject, Text};
 
 use super::ring::{Reservation, Ring};
 use crate::exit::Failure;
 use crate::store::{
-    FoundMessage, HouseChange, HouseRow, Message, Outcome, Read, Reply, RoleRow, RoomKind, RoomRow, Sanction,
-    Search, Store, Write, unix_ms,
+    AuditRow, FoundMessage, GateChange, GateRow, HouseChange, HouseRow, Message, Outcome, Read, Reply,
+    RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, Search, Store, Write, unix_ms,
 };
 
 /// Joins the names of a conversation's two people in the store; no name can hold it.
@@ -20,8 +23,9 @@ const PAIR_SEPARATOR: char = '/';
 /// Set in the id of a write that makes a room; the rest is the room's number.
 pub(super) const ROOM_WRITE: u64 = 1 << 63;
 
-/// Set in the id of a write that changes who may do what in a room; the rest counts. The bit between is for tickets.
-const MODERATE_WRITE: u64 = 1 << 61;
+/// Set in the id of a write that changes a room or the whole server; the rest is the hub's number for it. The bit between is
+/// for tickets.
+const ORDER_WRITE: u64 = 1 << 61;
 
 /// Set in the id of a write that reserves numbers of a room; the rest is the room's number.
 const NUMBER_WRITE: u64 = 1 << 58;
@@ -35,8 +39,6 @@ pub(super) struct Seam {
     /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
     /// the next message to it.
     rooms: BTreeMap<u64, MadeRoom>,
-    /// Counts changes of rooms, for the ids of their writes.
-    moderations: u64,
     /// Has the messages, where the log has none.
     ring: Option<Ring>,
 }
@@ -45,6 +47,8 @@ pub(super) struct Seam {
 struct MadeRoom {
     write: Write,
     was_refused: bool,
+    /// Waits for it in the hub.
+    order: Option<OrderId>,
 }
 
 impl Seam {
@@ -83,7 +87,7 @@ impl Seam {
     /// Passes one question or request of the hub on to the store; writes wait for [`hand_over`](Self::hand_over).
     pub(super) fn ask(&mut self, hub: &mut Hub, store: &Store, event: Event) {
         match event {
-            Event::RoomCreated { room, label, house } => {
+            Event::RoomCreated { id: order, room, by, label, house } => {
                 let (kind, name) = match label {
                     Label::Group(name) => (RoomKind::Group, name.as_str().to_owned()),
                     Label::Direct(first, second) => {
@@ -94,25 +98,49 @@ impl Seam {
                 let owner = house.roles.iter().find(|(_, role)| **role == Role::Owner);
                 let owner = owner.map(|(name, _)| name.as_str().to_owned());
                 let is_private = house.is_private;
-                let write = Write::CreateRoom { id, room: room.0, kind, name, owner, is_private };
-                self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false });
+                let by = by.map(|by| by.as_str().into());
+                let write = Write::CreateRoom { id, room: room.0, kind, name, by, owner, is_private };
+                self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false, order });
                 self.waiting.push_back(write);
             }
-            Event::Moderated { room, by, action, user, seconds, note } => {
+            Event::Moderate { id, room, by, action, user, seconds, note, admits } => {
                 self.make_room_again(room);
-                self.moderations += 1;
-                let is_private = hub.router().house(room).is_some_and(|house| house.is_private);
-                let write = Write::Moderate {
-                    id: MODERATE_WRITE | self.moderations,
+                let Some(change) = change(action, &admits) else {
+                    hub.ordered(id, false);
+                    return;
+                };
+                self.waiting.push_back(Write::Moderate {
+                    id: ORDER_WRITE | id.0,
                     room: room.0,
-                    by: by.as_str().into(),
+                    by: by.map(|by| by.as_str().into()),
                     action: action.name(),
-                    change: change(action, is_private),
+                    change: Box::new(change),
                     user: user.map(|user| user.as_str().into()),
                     seconds,
                     note: note.as_str().into(),
+                });
+            }
+            Event::Govern { id, by, action, subject, seconds, note } => {
+                let Some(change) = gate_change(action) else {
+                    hub.ordered(id, false);
+                    return;
                 };
-                self.waiting.push_back(write);
+                self.waiting.push_back(Write::Govern {
+                    id: ORDER_WRITE | id.0,
+                    by: by.map(|by| by.as_str().into()),
+                    action: action.name(),
+                    change,
+                    subject: subject.as_ref().map(kept_subject),
+                    seconds,
+                    note: note.as_str().into(),
+                });
+            }
+            Event::Audit { id, room, before, limit } => {
+                let room = room.map(|room| room.0);
+                let read = Read::Audit { id: id.0, room, before, limit: limit.into() };
+                if store.reader.try_send(read).is_err() {
+                    hub.audited(id, None);
+                }
             }
             Event::Append { id, room, from, device, counter, text } if self.ring.is_some() => {
                 let record = Record { room, seq: 0, time: 0, from, device, counter, text };
@@ -218,11 +246,15 @@ impl Seam {
         self.waiting.push_back(write);
     }
 
-    /// Tells the hub what became of a write.
+    /// Tells the hub what became of a write. Hands back what became of an order: somebody else may wait for it too.
     ///
     /// # Errors
     /// When the hub's numbers are not the log's: nothing more may be acknowledged then.
-    pub(super) fn on_outcome(&mut self, hub: &mut Hub, outcome: Outcome) -> Result<(), Failure> {
+    pub(super) fn on_outcome(
+        &mut self,
+        hub: &mut Hub,
+        outcome: Outcome,
+    ) -> Result<Option<(OrderId, bool)>, Failure> {
         let (id, stored) = match outcome {
             Outcome::Committed { id, seq, time_ms } => (id, Stored::Committed { seq, time: time_ms }),
             Outcome::Duplicate { id, room, seq, time_ms } => {
@@ -232,35 +264,60 @@ impl Seam {
             Outcome::Absent { id } => (id, Stored::Absent),
             Outcome::Failed { id, error } => {
                 tracing::error!(%error, "the log refused a write");
-                if let Some(made) = self.rooms.get_mut(&id) {
-                    made.was_refused = true;
-                    return Ok(());
+                if self.rooms.contains_key(&id) {
+                    return Ok(self.room_refused(hub, id));
                 }
                 if let Some(room) = numbered(id) {
                     self.ring.iter_mut().for_each(|ring| ring.not_reserved(room, &error));
-                    return Ok(());
+                    return Ok(None);
                 }
-                if id & MODERATE_WRITE != 0 {
-                    tracing::error!("a change of a room holds only until the server stops");
-                    return Ok(());
+                if id & ORDER_WRITE != 0 {
+                    return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), false));
                 }
                 (id, Stored::Failed)
             }
             Outcome::Numbered { room, last, .. } => {
                 self.ring.iter_mut().for_each(|ring| ring.reserved(RoomId(room), last));
-                return Ok(());
+                return Ok(None);
             }
             Outcome::RoomCreated { id, .. } => {
-                self.rooms.remove(&id);
-                return Ok(());
+                let order = self.rooms.remove(&id).and_then(|made| made.order);
+                return Ok(ordered(hub, order, true));
             }
-            Outcome::Moderated { .. } | Outcome::TicketKept { .. } => return Ok(()),
+            Outcome::Moderated { id, .. } => return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), true)),
+            Outcome::TicketKept { .. } => return Ok(None),
         };
         if hub.stored(AppendId(id), stored) {
-            Ok(())
+            Ok(None)
         } else {
             Err(Failure::new("the message log", format!("it numbered message {id} out of turn")))
         }
+    }
+
+    /// A room that nobody is in need not be made any more; the hub may have dropped it.
+    fn room_refused(&mut self, hub: &mut Hub, id: u64) -> Option<(OrderId, bool)> {
+        let made = self.rooms.get_mut(&id)?;
+        made.was_refused = true;
+        let told = ordered(hub, made.order.take(), false);
+        let room = RoomId(u32::try_from(id & !ROOM_WRITE).unwrap_or(u32::MAX));
+        if hub.router().info(room).is_none() {
+            self.rooms.remove(&id);
+        }
+        told
+    }
+}
+
+fn ordered(hub: &mut Hub, order: Option<OrderId>, is_stored: bool) -> Option<(OrderId, bool)> {
+    let order = order?;
+    hub.ordered(order, is_stored);
+    Some((order, is_stored))
+}
+
+/// A subject as it is kept: accounts have their mark, so that none is taken for an address.
+fn kept_subject(subject: &Subject) -> String {
+    match subject {
+        Subject::User(name) => format!("@{}", name.as_str()),
+        Subject::Network(network) => network.to_string(),
     }
 }
 
@@ -274,9 +331,9 @@ fn numbered(id: u64) -> Option<RoomId> {
     Some(RoomId(room))
 }
 
-/// What an action changes in the tables.
-fn change(action: Action, is_private: bool) -> HouseChange {
-    match action {
+/// What an action changes in the tables of a room; `None` for one that changes none.
+pub(super) fn change(action: Action, admits: &[Name]) -> Option<HouseChange> {
+    Some(match action {
         Action::Topic => HouseChange::Topic,
         Action::Slow => HouseChange::Slow,
         Action::Invite => HouseChange::Admit,
@@ -286,7 +343,36 @@ fn change(action: Action, is_private: bool) -> HouseChange {
         Action::Ban => HouseChange::Impose(Sanction::Ban),
         Action::Unban => HouseChange::Lift(Sanction::Ban),
         Action::Op => HouseChange::Role(Some(RoleRow::Operator)),
-        Action::Deop => HouseChange::Role(is_private.then_some(RoleRow::Member)),
+        Action::Deop => HouseChange::Demote,
+        Action::Private => HouseChange::Close(admits.iter().map(|name| name.as_str().into()).collect()),
+        Action::Public => HouseChange::Open,
+        Action::Owner => HouseChange::Own,
+        Action::Remove => HouseChange::Remove,
+        Action::Create | Action::Lockdown | Action::Hush | Action::Unlock => return None,
+    })
+}
+
+/// What an action changes for the whole server; `None` for one that is done to rooms.
+fn gate_change(action: Action) -> Option<GateChange> {
+    match action {
+        Action::Ban => Some(GateChange::Bar),
+        Action::Unban => Some(GateChange::Unbar),
+        Action::Lockdown => Some(GateChange::Lock { hushed: false }),
+        Action::Hush => Some(GateChange::Lock { hushed: true }),
+        Action::Unlock => Some(GateChange::Unlock),
+        Action::Topic
+        | Action::Slow
+        | Action::Invite
+        | Action::Kick
+        | Action::Mute
+        | Action::Unmute
+        | Action::Op
+        | Action::Deop
+        | Action::Private
+        | Action::Public
+        | Action::Owner
+        | Action::Remove
+        | Action::Create => None,
     }
 }
 
@@ -322,15 +408,34 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
         Reply::Account { id, account } => {
             hub.user_known(QueryId(id), account.is_some());
         }
+        Reply::Audit { id, lines } => {
+            let lines = lines.into_iter().filter_map(audit_line).collect::<Vec<_>>();
+            hub.audited(QueryId(id), Some(&lines));
+        }
         // Only logins ask for tickets.
         Reply::Ticket { .. } | Reply::Removed { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
-            if !hub.records(QueryId(id), None) {
+            if !hub.records(QueryId(id), None) && !hub.audited(QueryId(id), None) {
                 hub.user_known(QueryId(id), false);
             }
         }
     }
+}
+
+/// A line as the hub knows it; `None` for one that only another program can have written.
+fn audit_line(row: AuditRow) -> Option<AuditLine> {
+    let note = |text: &str| Note::new(text).ok();
+    Some(AuditLine {
+        number: row.id,
+        time: row.time_ms,
+        room: note(&row.room)?,
+        by: note(row.by.as_deref().unwrap_or_default())?,
+        action: Action::ALL.iter().copied().find(|action| action.name() == row.action)?,
+        subject: note(row.user.as_deref().unwrap_or_default())?,
+        seconds: row.seconds,
+        note: note(&row.note)?,
+    })
 }
 
 fn answer(hub: &mut Hub, id: u64, records: Option<Vec<Record>>) {
@@ -368,18 +473,45 @@ fn house(row: &HouseRow, now_ms: u64) -> Option<House> {
         };
         house.roles.insert(Name::new(name).ok()?, role);
     }
-    for (name, sanction, until_ms) in &row.sanctions {
-        let notes = match sanction {
+    for row in &row.sanctions {
+        let notes = match row.kind {
             Sanction::Mute => &mut house.mutes,
             Sanction::Ban => &mut house.bans,
         };
-        let left_ms = until_ms.map(|until| until.saturating_sub(now_ms));
-        // What has run out is of no use any more.
-        if left_ms != Some(0) {
-            notes.insert(Name::new(name).ok()?, left_ms.map(chatproto::Instant::from_millis));
+        if let Some(imposed) = imposed(row, now_ms)? {
+            notes.insert(Name::new(&row.subject).ok()?, imposed);
         }
     }
     Some(house)
+}
+
+/// What is imposed, as the hub knows it whose clock is at 0 now; nothing if its time is over.
+fn imposed(row: &SanctionRow, now_ms: u64) -> Option<Option<Imposed>> {
+    let left_ms = row.until_ms.map(|until| until.saturating_sub(now_ms));
+    let reason = Note::new(&row.note).ok()?;
+    let until = left_ms.map(chatproto::Instant::from_millis);
+    Some((left_ms != Some(0)).then_some(Imposed { until, reason }))
+}
+
+/// What holds for the whole server, as the hub knows it whose clock is at 0 now.
+///
+/// # Errors
+/// When it has something that this server would not have written.
+pub(super) fn gate(row: &GateRow, now_ms: u64) -> Result<Gate, Failure> {
+    let damaged = |what: &str| Failure::new("the message log", format!("{what} is not allowed"));
+    let mut gate = Gate::default();
+    for ban in &row.bans {
+        let subject = ban.subject.parse::<Subject>().map_err(|_| damaged("the subject of a ban"))?;
+        let imposed = imposed(ban, now_ms).ok_or_else(|| damaged("the reason of a ban"))?;
+        if let Some(imposed) = imposed {
+            gate.bar(subject, imposed);
+        }
+    }
+    if let Some((is_hushed, reason)) = &row.lockdown {
+        let reason = Note::new(reason).map_err(|_| damaged("the reason of the lockdown"))?;
+        gate.set_lockdown(Some(Lockdown { is_hushed: *is_hushed, reason }));
+    }
+    Ok(gate)
 }
 
 /// The rooms of the log as the hub knows them whose clock is at 0 now.
@@ -407,3 +539,6 @@ pub(super) fn room_records(rows: &[RoomRow], now_ms: u64) -> Result<Vec<RoomReco
     });
     records.collect()
 }
+
+#[cfg(test)]
+mod tests;

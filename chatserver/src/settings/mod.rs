@@ -106,6 +106,14 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The settings of a command that is no server: those of the file, or the defaults.
+    ///
+    /// # Errors
+    /// Those of the settings file.
+    pub(crate) fn of_data(data: &DataArg) -> Result<Self, Failure> {
+        Self::of_file(data)
+    }
+
     fn of_file(data: &DataArg) -> Result<Self, Failure> {
         match &data.config {
             Some(file) => parse(file, &read(file)?),

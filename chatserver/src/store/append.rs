@@ -11,7 +11,7 @@ use super::{
     StoreConfig,
     data_dir::DataDir,
     error::{DbError, StoreError},
-    house::{self, HouseChange, RoleRow},
+    house::{self, GateChange, GateRow, HouseChange, Line, RoleRow},
     origins::Origins,
     retention::Retention,
     rows::{self, RoomKind, RoomRow},
@@ -70,7 +70,9 @@ pub enum Write {
         kind: RoomKind,
         /// Its name (or key), unique among rooms of its kind.
         name: String,
-        /// Who made it and owns it; nobody owns conversations and the first room.
+        /// Who made it; `None` for the first room, conversations, and the operator of the server.
+        by: Option<String>,
+        /// Who owns it; nobody owns conversations and the first room.
         owner: Option<String>,
         /// Whether only those with a role see and enter it.
         is_private: bool,
@@ -81,17 +83,34 @@ pub enum Write {
         id: u64,
         /// The room.
         room: u32,
-        /// Who did it.
-        by: String,
+        /// Who did it; `None` for the operator of the server.
+        by: Option<String>,
         /// What it is called in the audit log.
         action: &'static str,
         /// What it changes.
-        change: HouseChange,
+        change: Box<HouseChange>,
         /// To whom.
         user: Option<String>,
         /// For how long from its commit on, in seconds; 0 where there is no time or no end.
         seconds: u32,
         /// The reason, or the topic; may be empty.
+        note: String,
+    },
+    /// A change of the whole server. It leaves a line in the audit log.
+    Govern {
+        /// Comes back in the outcome.
+        id: u64,
+        /// Who did it; `None` for the operator of the server.
+        by: Option<String>,
+        /// What it is called in the audit log.
+        action: &'static str,
+        /// What it changes.
+        change: GateChange,
+        /// Upon whom: a network, or an account with an `@` before its name.
+        subject: Option<String>,
+        /// For how long from its commit on, in seconds; 0 where there is no time or no end.
+        seconds: u32,
+        /// The reason; may be empty.
         note: String,
     },
     /// A session ticket. It is kept only if the account may log in and has not changed since.
@@ -117,6 +136,7 @@ impl Write {
             | Self::Number { id, .. }
             | Self::CreateRoom { id, .. }
             | Self::Moderate { id, .. }
+            | Self::Govern { id, .. }
             | Self::KeepTicket { id, .. } => *id,
         }
     }
@@ -128,7 +148,7 @@ impl Write {
             Self::Recall { sender, .. } => sender.len(),
             Self::Number { .. } => 0,
             Self::CreateRoom { name, .. } => name.len(),
-            Self::Moderate { by, note, .. } => by.len() + note.len(),
+            Self::Moderate { note, .. } | Self::Govern { note, .. } => note.len(),
             Self::KeepTicket { user, record, .. } => user.len() + record.len(),
         }
     }
@@ -185,11 +205,11 @@ pub enum Outcome {
         /// When it was first created, in Unix milliseconds.
         created_ms: u64,
     },
-    /// The room is changed.
+    /// The room, or the whole server, is changed.
     Moderated {
         /// The write's id.
         id: u64,
-        /// The room.
+        /// The room; 0 for the whole server.
         room: u32,
     },
     /// The ticket was looked at.
@@ -278,6 +298,16 @@ impl Log {
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
         rows::load_rooms(&self.conn).map_err(StoreError::database(&self.file))
+    }
+
+    pub(super) fn load_gate(&self) -> Result<GateRow, StoreError> {
+        house::load_gate(&self.conn).map_err(StoreError::database(&self.file))
+    }
+
+    /// The greatest number that a room has had, also one that is gone.
+    pub(super) fn last_room(&self) -> Result<u32, StoreError> {
+        let last = self.conn.query_row("SELECT coalesce(max(id), 0) FROM rooms", [], |row| row.get(0));
+        last.map_err(StoreError::database(&self.file))
     }
 
     /// Commits a batch and tells what became of each write, in order. A row that cannot be written fails
@@ -384,16 +414,26 @@ impl Batch<'_> {
                 Ok(found.unwrap_or(Outcome::Absent { id: *id }))
             }
             Write::Number { id, room, last } => self.number(*id, *room, *last),
-            Write::CreateRoom { id, room, kind, name, owner, is_private } => {
-                self.create_room(*id, *room, *kind, name, owner.as_deref(), *is_private)
+            Write::CreateRoom { id, room, kind, name, owner, is_private, .. } => {
+                let outcome = self.create_room(*id, *room, *kind, name, owner.as_deref(), *is_private)?;
+                self.note_creation(write, &outcome).map_err(DbError::from)?;
+                Ok(outcome)
             }
-            Write::Moderate { id, room, .. } => {
+            Write::Moderate { id, room, change, .. } => {
                 let is_there = house::moderate(self.tx, write, self.now_ms).map_err(DbError::from)?;
-                if is_there {
-                    Ok(Outcome::Moderated { id: *id, room: *room })
-                } else {
-                    Err(WriteError::NoSuchRoom(*room))
+                if !is_there {
+                    return Err(WriteError::NoSuchRoom(*room));
                 }
+                if **change == HouseChange::Remove
+                    && let Some(tail) = self.tails.remove(room)
+                {
+                    self.before.entry(*room).or_insert(Some(tail));
+                }
+                Ok(Outcome::Moderated { id: *id, room: *room })
+            }
+            Write::Govern { id, .. } => {
+                house::govern(self.tx, write, self.now_ms).map_err(DbError::from)?;
+                Ok(Outcome::Moderated { id: *id, room: 0 })
             }
             Write::KeepTicket { id, user, record, ticket } => self.keep_ticket(*id, user, record, ticket),
         }
@@ -463,6 +503,19 @@ impl Batch<'_> {
         self.before.entry(room).or_insert(None);
         self.tails.insert(room, Tail { seq: 0, time_ms: 0 });
         Ok(Outcome::RoomCreated { id, room, created_ms })
+    }
+
+    /// That a group room was made stands in the audit log, once.
+    fn note_creation(&self, write: &Write, outcome: &Outcome) -> Result<(), rusqlite::Error> {
+        let Write::CreateRoom { room, kind: RoomKind::Group, name, by, owner, .. } = write else {
+            return Ok(());
+        };
+        if !matches!(outcome, Outcome::RoomCreated { created_ms, .. } if *created_ms == self.now_ms) {
+            return Ok(());
+        }
+        let (by, user) = (by.as_deref(), owner.as_deref());
+        let line = Line { room: *room, room_name: name, by, action: "create", user };
+        line.write(self.tx, 0, "", self.now_ms)
     }
 
     /// A room that is created twice is there, like a message that is said twice; a different one in its place is

@@ -1,4 +1,4 @@
-//! Who may do what in a room, and the audit log of how that came about.
+//! Who may do what in a room and on the server, and the audit log of how that came about.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -25,7 +25,7 @@ pub enum Sanction {
 }
 
 /// What a moderation changes in the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HouseChange {
     /// The topic becomes the note.
     Topic,
@@ -41,6 +41,54 @@ pub enum HouseChange {
     Impose(Sanction),
     /// The person may do it again.
     Lift(Sanction),
+    /// The person keeps order no more; in a private room they stay let in.
+    Demote,
+    /// The person owns the room, free of mutes and bans; who owned it keeps order.
+    Own,
+    /// Only those with a role see and enter the room; these people are let in.
+    Close(Box<[String]>),
+    /// Everybody sees and enters the room.
+    Open,
+    /// The room is gone, but for its messages and its number.
+    Remove,
+}
+
+/// What a change of the whole server changes in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateChange {
+    /// The subject is kept out until the time has passed.
+    Bar,
+    /// The subject is let in again.
+    Unbar,
+    /// Only administrators log in, and maybe only they speak.
+    Lock {
+        /// Only administrators speak.
+        hushed: bool,
+    },
+    /// Everybody logs in again.
+    Unlock,
+}
+
+/// Something that somebody may not do, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SanctionRow {
+    /// Who: a person's name; of the server, a network, or an account with an `@` before its name.
+    pub subject: String,
+    /// What.
+    pub kind: Sanction,
+    /// Until when in Unix milliseconds; `None` until it is lifted. It may have run out.
+    pub until_ms: Option<u64>,
+    /// Why; may be empty.
+    pub note: String,
+}
+
+/// What holds for the whole server, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GateRow {
+    /// Who is kept out.
+    pub bans: Vec<SanctionRow>,
+    /// The lockdown: whether only administrators speak, and why.
+    pub lockdown: Option<(bool, String)>,
 }
 
 /// The order of a room as it is stored.
@@ -52,19 +100,21 @@ pub struct HouseRow {
     pub slow_s: u32,
     /// Those who are more than present.
     pub roles: Vec<(String, RoleRow)>,
-    /// Who may not do what, until when in Unix milliseconds; `None` until it is lifted. Some may have run out.
-    pub sanctions: Vec<(String, Sanction, Option<u64>)>,
+    /// Who may not do what.
+    pub sanctions: Vec<SanctionRow>,
 }
 
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
+    /// Its number: later ones are greater.
+    pub id: u64,
     /// When, in Unix milliseconds.
     pub time_ms: u64,
-    /// The name of the room, or its number if it is gone.
+    /// The name of the room then; empty for the whole server.
     pub room: String,
-    /// Who did it.
-    pub by: String,
+    /// Who did it; `None` for the operator of the server.
+    pub by: Option<String>,
     /// What.
     pub action: String,
     /// To whom.
@@ -75,6 +125,17 @@ pub struct AuditRow {
     pub note: String,
 }
 
+/// Which lines of the audit log are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter<'a> {
+    /// Of the room with this number.
+    pub room: Option<u32>,
+    /// Of rooms that had this name.
+    pub room_name: Option<&'a str>,
+    /// Below this number; 0 for the newest.
+    pub before: u64,
+}
+
 /// The latest lines of the audit log, oldest first; only those of one room if it is named. Works beside a running server.
 ///
 /// # Errors
@@ -82,25 +143,34 @@ pub struct AuditRow {
 /// [`StoreError`] when the database cannot be opened or read.
 pub fn audit(dir: &DataDir, room: Option<&str>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
     let conn = dir.connect()?;
-    read_audit(&conn, room, limit).map_err(StoreError::database(&dir.database()))
-}
-
-fn read_audit(conn: &Connection, room: Option<&str>, limit: u32) -> Result<Vec<AuditRow>, rusqlite::Error> {
-    let mut select = conn.prepare(AUDIT)?;
-    let mut lines = select.query_map((room, limit), line)?.collect::<Result<Vec<_>, _>>()?;
+    let filter = AuditFilter { room_name: room, ..AuditFilter::default() };
+    let mut lines = read_audit(&conn, filter, limit).map_err(StoreError::database(&dir.database()))?;
     lines.reverse();
     Ok(lines)
 }
 
+/// Newest first.
+pub(super) fn read_audit(
+    conn: &Connection,
+    filter: AuditFilter<'_>,
+    limit: u32,
+) -> Result<Vec<AuditRow>, rusqlite::Error> {
+    let AuditFilter { room, room_name, before } = filter;
+    let before = if before == 0 { i64::MAX } else { rows::to_i64(before) };
+    let mut select = conn.prepare_cached(AUDIT)?;
+    select.query_map((room, room_name, before, limit), line)?.collect()
+}
+
 fn line(row: &Row<'_>) -> Result<AuditRow, rusqlite::Error> {
     Ok(AuditRow {
-        time_ms: rows::unsigned(row, 0)?,
-        room: row.get(1)?,
-        by: row.get(2)?,
-        action: row.get(3)?,
-        user: row.get(4)?,
-        seconds: row.get(5)?,
-        note: row.get(6)?,
+        id: rows::unsigned(row, 0)?,
+        time_ms: rows::unsigned(row, 1)?,
+        room: row.get(2)?,
+        by: row.get(3)?,
+        action: row.get(4)?,
+        user: row.get(5)?,
+        seconds: row.get(6)?,
+        note: row.get(7)?,
     })
 }
 
@@ -109,55 +179,174 @@ pub(super) fn moderate(conn: &Connection, write: &Write, now_ms: u64) -> Result<
     let Write::Moderate { room, by, action, change, user, seconds, note, .. } = write else {
         return Ok(false);
     };
-    let is_there = conn
-        .prepare_cached("SELECT 1 FROM rooms WHERE id = ?1")?
-        .query_row([room], |_| Ok(()))
-        .optional()?
-        .is_some();
-    if !is_there {
-        return Ok(false);
-    }
-    let until_ms = (*seconds != 0).then(|| rows::to_i64(now_ms.saturating_add(u64::from(*seconds) * 1_000)));
-    let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| conn.prepare_cached(sql)?.execute(values);
-    let user_name = user.as_deref().unwrap_or_default();
+    let name = conn
+        .prepare_cached("SELECT name FROM rooms WHERE id = ?1 AND kind <> 2")?
+        .query_row([room], |row| row.get::<_, String>(0))
+        .optional()?;
+    let Some(name) = name else { return Ok(false) };
+    let subject = user.as_deref().unwrap_or_default();
+    change_room(conn, *room, change, subject, *seconds, note, now_ms)?;
+    let line = Line { room: *room, room_name: &name, by: by.as_deref(), action, user: user.as_deref() };
+    line.write(conn, *seconds, note, now_ms)?;
+    Ok(true)
+}
+
+/// As the hub's `House::apply` changes what it has in memory.
+fn change_room(
+    conn: &Connection,
+    room: u32,
+    change: &HouseChange,
+    user: &str,
+    seconds: u32,
+    note: &str,
+    now_ms: u64,
+) -> Result<(), rusqlite::Error> {
+    let run =
+        |sql: &str, values: &[&dyn rusqlite::ToSql]| conn.prepare_cached(sql)?.execute(values).map(drop);
     match change {
-        HouseChange::Topic => run("UPDATE rooms SET topic = ?2 WHERE id = ?1", &[room, note])?,
-        HouseChange::Slow => run("UPDATE rooms SET slow_s = ?2 WHERE id = ?1", &[room, seconds])?,
-        HouseChange::Admit => run(
-            "INSERT INTO room_roles(room, user, role) VALUES (?1, ?2, 'member') ON CONFLICT DO NOTHING",
-            &[room, &user_name],
-        )?,
-        HouseChange::Role(Some(role)) => {
-            set_role(conn, *room, user_name, *role)?;
-            0
-        }
+        HouseChange::Topic => run("UPDATE rooms SET topic = ?2 WHERE id = ?1", &[&room, &note]),
+        HouseChange::Slow => run("UPDATE rooms SET slow_s = ?2 WHERE id = ?1", &[&room, &seconds]),
+        HouseChange::Admit => run(ADMIT, &[&room, &user]),
+        HouseChange::Role(Some(role)) => set_role(conn, room, user, *role),
         HouseChange::Role(None) => {
-            run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[room, &user_name])?
+            run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[&room, &user])
         }
-        HouseChange::Dismiss => run(
-            "DELETE FROM room_roles WHERE room = ?1 AND user = ?2 AND role = 'member'",
-            &[room, &user_name],
-        )?,
+        HouseChange::Dismiss => {
+            run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2 AND role = 'member'", &[&room, &user])
+        }
         HouseChange::Impose(sanction) => {
             if *sanction == Sanction::Ban {
-                run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[room, &user_name])?;
+                run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[&room, &user])?;
             }
             run(
-                "INSERT OR REPLACE INTO room_sanctions(room, user, kind, until_ms) VALUES (?1, ?2, ?3, ?4)",
-                &[room, &user_name, &sanction.name(), &until_ms],
-            )?
+                "DELETE FROM room_sanctions WHERE room = ?1 AND until_ms <= ?2",
+                &[&room, &rows::to_i64(now_ms)],
+            )?;
+            run(
+                "INSERT OR REPLACE INTO room_sanctions(room, user, kind, until_ms, note)
+                    VALUES (?1, ?2, ?3, ?4, ?5)",
+                &[&room, &user, &sanction.name(), &until_ms(now_ms, seconds), &note],
+            )
         }
         HouseChange::Lift(sanction) => run(
             "DELETE FROM room_sanctions WHERE room = ?1 AND user = ?2 AND kind = ?3",
-            &[room, &user_name, &sanction.name()],
-        )?,
-    };
-    run(
-        "INSERT INTO audit(time_ms, room, by_user, action, user, seconds, note)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        &[&rows::to_i64(now_ms), room, by, action, user, seconds, note],
-    )?;
-    Ok(true)
+            &[&room, &user, &sanction.name()],
+        ),
+        HouseChange::Demote => {
+            run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[&room, &user])?;
+            run(
+                "INSERT INTO room_roles(room, user, role)
+                    SELECT id, ?2, 'member' FROM rooms WHERE id = ?1 AND private = 1",
+                &[&room, &user],
+            )
+        }
+        HouseChange::Own => {
+            run("UPDATE room_roles SET role = 'operator' WHERE room = ?1 AND role = 'owner'", &[&room])?;
+            run("DELETE FROM room_sanctions WHERE room = ?1 AND user = ?2", &[&room, &user])?;
+            set_role(conn, room, user, RoleRow::Owner)
+        }
+        HouseChange::Close(people) => {
+            run("UPDATE rooms SET private = 1 WHERE id = ?1", &[&room])?;
+            people.iter().try_for_each(|user| run(ADMIT, &[&room, user]))
+        }
+        HouseChange::Open => {
+            run("UPDATE rooms SET private = 0 WHERE id = ?1", &[&room])?;
+            run("DELETE FROM room_roles WHERE room = ?1 AND role = 'member'", &[&room])
+        }
+        HouseChange::Remove => {
+            run("DELETE FROM room_roles WHERE room = ?1", &[&room])?;
+            run("DELETE FROM room_sanctions WHERE room = ?1", &[&room])?;
+            run("UPDATE rooms SET kind = 2, name = name || '/' || id, topic = '' WHERE id = ?1", &[&room])
+        }
+    }
+}
+
+/// Writes a [`Write::Govern`] and its line.
+pub(super) fn govern(conn: &Connection, write: &Write, now_ms: u64) -> Result<(), rusqlite::Error> {
+    let Write::Govern { by, action, change, subject, seconds, note, .. } = write else { return Ok(()) };
+    let run =
+        |sql: &str, values: &[&dyn rusqlite::ToSql]| conn.prepare_cached(sql)?.execute(values).map(drop);
+    match change {
+        GateChange::Bar => {
+            run("DELETE FROM server_bans WHERE until_ms <= ?1", &[&rows::to_i64(now_ms)])?;
+            run(
+                "INSERT OR REPLACE INTO server_bans(subject, until_ms, note) VALUES (?1, ?2, ?3)",
+                &[subject, &until_ms(now_ms, *seconds), note],
+            )?;
+        }
+        GateChange::Unbar => run("DELETE FROM server_bans WHERE subject = ?1", &[subject])?,
+        GateChange::Lock { hushed } => {
+            run("INSERT OR REPLACE INTO lockdown(id, hushed, note) VALUES (1, ?1, ?2)", &[hushed, note])?;
+        }
+        GateChange::Unlock => run("DELETE FROM lockdown", &[])?,
+    }
+    let line = Line { room: 0, room_name: "", by: by.as_deref(), action, user: subject.as_deref() };
+    line.write(conn, *seconds, note, now_ms)
+}
+
+/// What holds for the whole server. Works beside a running server.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database cannot be opened or read.
+pub fn gate(dir: &DataDir) -> Result<GateRow, StoreError> {
+    let conn = dir.connect_read_only()?;
+    load_gate(&conn).map_err(StoreError::database(&dir.database()))
+}
+
+/// What holds for the whole server.
+pub(super) fn load_gate(conn: &Connection) -> Result<GateRow, rusqlite::Error> {
+    let bans = conn
+        .prepare("SELECT subject, until_ms, note FROM server_bans ORDER BY subject")?
+        .query_map([], |row| {
+            Ok(SanctionRow {
+                subject: row.get(0)?,
+                kind: Sanction::Ban,
+                until_ms: optional_ms(row, 1)?,
+                note: row.get(2)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let lockdown = conn
+        .query_row("SELECT hushed, note FROM lockdown", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(GateRow { bans, lockdown })
+}
+
+/// One line of the audit log to be.
+pub(super) struct Line<'a> {
+    pub(super) room: u32,
+    pub(super) room_name: &'a str,
+    pub(super) by: Option<&'a str>,
+    pub(super) action: &'a str,
+    pub(super) user: Option<&'a str>,
+}
+
+impl Line<'_> {
+    pub(super) fn write(
+        &self,
+        conn: &Connection,
+        seconds: u32,
+        note: &str,
+        now_ms: u64,
+    ) -> Result<(), rusqlite::Error> {
+        let Self { room, room_name, by, action, user } = self;
+        conn.prepare_cached(
+            "INSERT INTO audit(time_ms, room, room_name, by_user, action, user, seconds, note)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute((rows::to_i64(now_ms), room, room_name, by, action, user, seconds, note))
+        .map(drop)
+    }
+}
+
+fn until_ms(now_ms: u64, seconds: u32) -> Option<i64> {
+    (seconds != 0).then(|| rows::to_i64(now_ms.saturating_add(u64::from(seconds) * 1_000)))
+}
+
+fn optional_ms(row: &Row<'_>, column: usize) -> Result<Option<u64>, rusqlite::Error> {
+    let ms: Option<i64> = row.get(column)?;
+    Ok(ms.map(|ms| u64::try_from(ms).unwrap_or(0)))
 }
 
 /// Gives somebody a role in a room.
@@ -185,12 +374,15 @@ pub(super) fn load(
         .collect::<Result<_, _>>()?;
     let sanctions = conn
         .prepare_cached(
-            "SELECT user, kind, until_ms FROM room_sanctions WHERE room = ?1 ORDER BY user, kind",
+            "SELECT user, kind, until_ms, note FROM room_sanctions WHERE room = ?1 ORDER BY user, kind",
         )?
         .query_map([room], |row| {
-            let until: Option<i64> = row.get(2)?;
-            let kind = Sanction::named(&row.get::<_, String>(1)?);
-            Ok((row.get(0)?, kind, until.map(|until| u64::try_from(until).unwrap_or(0))))
+            Ok(SanctionRow {
+                subject: row.get(0)?,
+                kind: Sanction::named(&row.get::<_, String>(1)?),
+                until_ms: optional_ms(row, 2)?,
+                note: row.get(3)?,
+            })
         })?
         .collect::<Result<_, _>>()?;
     Ok(HouseRow { is_private, slow_s, roles, sanctions })
@@ -229,8 +421,9 @@ impl Sanction {
     }
 }
 
-const AUDIT: &str =
-    "SELECT audit.time_ms, coalesce(rooms.name, audit.room), by_user, action, user, seconds, note
-    FROM audit LEFT JOIN rooms ON rooms.id = audit.room
-    WHERE ?1 IS NULL OR rooms.name = ?1
-    ORDER BY audit.id DESC LIMIT ?2";
+const ADMIT: &str =
+    "INSERT INTO room_roles(room, user, role) VALUES (?1, ?2, 'member') ON CONFLICT DO NOTHING";
+
+const AUDIT: &str = "SELECT id, time_ms, room_name, by_user, action, user, seconds, note FROM audit
+    WHERE (?1 IS NULL OR room = ?1) AND (?2 IS NULL OR room_name = ?2) AND id < ?3
+    ORDER BY id DESC LIMIT ?4";

@@ -72,11 +72,14 @@ pub use self::{
     desk::{AccountDesk, DeskReply, Job, RegisterError, Standing},
     devices::{DeviceRow, MAX_KNOWN_DEVICES},
     error::{DbError, StoreError},
-    house::{AuditRow, HouseChange, HouseRow, RoleRow, Sanction, audit},
+    house::{
+        AuditFilter, AuditRow, GateChange, GateRow, HouseChange, HouseRow, RoleRow, Sanction, SanctionRow,
+        audit, gate,
+    },
     invites::{CODE_BYTES, InviteRow, code as invite_code},
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
-    rows::{FoundMessage, Message, RoomKind, RoomRow},
+    rows::{FoundMessage, Message, RoomKind, RoomRow, rooms},
     tickets::{NewTicket, TicketHash},
     writer::LogWriter,
 };
@@ -160,6 +163,8 @@ pub struct Store {
     /// Appends to the log.
     pub writer: LogWriter,
     rooms: Vec<RoomRow>,
+    gate: GateRow,
+    last_room: u32,
     _lock: ServerLock,
 }
 
@@ -177,19 +182,31 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let dir = lock.dir();
         let log = append::Log::open(dir, config)?;
-        let rooms = log.load_rooms()?;
+        let (rooms, gate, last_room) = (log.load_rooms()?, log.load_gate()?, log.last_room()?);
         // Before the first append: a stale index is told from a good one by a cursor beyond the log's end.
         let searcher = search::Searcher::open(dir)?;
         let (committed, commits) = crossbeam_channel::bounded(1);
         let reader = LogReader::start(dir, config, searcher, commits, on_read)?;
         let writer = LogWriter::start(log, config, committed, on_write)?;
-        Ok(Self { reader, writer, rooms, _lock: lock })
+        Ok(Self { reader, writer, rooms, gate, last_room, _lock: lock })
     }
 
     /// The rooms as they were when the store was started, by ascending id.
     #[must_use]
     pub fn rooms(&self) -> &[RoomRow] {
         &self.rooms
+    }
+
+    /// What held for the whole server when the store was started.
+    #[must_use]
+    pub fn gate(&self) -> &GateRow {
+        &self.gate
+    }
+
+    /// The greatest number that a room had when the store was started, also one that is gone.
+    #[must_use]
+    pub fn last_room(&self) -> u32 {
+        self.last_room
     }
 
     /// Commits what is queued, reports it, writes the log back into `chat.db` and ends the threads. Dropping

@@ -10,6 +10,7 @@ use super::{
     accounts::{self, Account},
     data_dir::DataDir,
     error::{DbError, StoreError},
+    house::{self, AuditFilter, AuditRow},
     query::{self, Bounds},
     refused::{self, Refused},
     removed::RemovedAccounts,
@@ -60,6 +61,17 @@ pub enum Read {
         /// Most bytes wanted, as in `Page`.
         max_bytes: usize,
     },
+    /// Lines of the audit log, newest first.
+    Audit {
+        /// Comes back in the reply.
+        id: u64,
+        /// Of this room only.
+        room: Option<u32>,
+        /// Below this number; 0 for the newest.
+        before: u64,
+        /// Most lines wanted, at most 1,000.
+        limit: u32,
+    },
     /// An account, for a login.
     Account {
         /// Comes back in the reply.
@@ -106,6 +118,13 @@ pub enum Reply {
         messages: Vec<Message>,
         /// The log had more in the direction that was read (in either, around a number).
         more: bool,
+    },
+    /// The answer to [`Read::Audit`].
+    Audit {
+        /// The read's id.
+        id: u64,
+        /// Newest first.
+        lines: Vec<AuditRow>,
     },
     /// The answer to [`Read::Account`].
     Account {
@@ -257,6 +276,13 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
         Read::Around { id, room, seq, limit, max_bytes } => {
             (id, room, query::around(conn, room, seq, Bounds::clamped(limit, max_bytes)))
         }
+        Read::Audit { id, room, before, limit } => {
+            let filter = AuditFilter { room, before, ..AuditFilter::default() };
+            return match house::read_audit(conn, filter, limit.min(MAX_AUDIT_LINES)) {
+                Ok(lines) => Reply::Audit { id, lines },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            };
+        }
         Read::Account { id, name } => {
             return match accounts::lookup(conn, &name) {
                 Ok(account) => Reply::Account { id, account },
@@ -278,3 +304,6 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
         Err(error) => Reply::Failed { id, error: error.into() },
     }
 }
+
+/// Lines of the audit log in one reply, whatever was asked for.
+const MAX_AUDIT_LINES: u32 = 1_000;

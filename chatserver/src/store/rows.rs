@@ -2,7 +2,11 @@
 
 use rusqlite::{Connection, Row, types::Type};
 
-use super::house::{self, HouseRow};
+use super::{
+    data_dir::DataDir,
+    error::StoreError,
+    house::{self, HouseRow},
+};
 
 /// What a room is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,6 +92,16 @@ pub struct FoundMessage {
     pub message: Message,
 }
 
+/// All rooms, by ascending id. Works beside a running server.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database cannot be opened or read.
+pub fn rooms(dir: &DataDir) -> Result<Vec<RoomRow>, StoreError> {
+    let conn = dir.connect_read_only()?;
+    load_rooms(&conn).map_err(StoreError::database(&dir.database()))
+}
+
 /// All rooms, by ascending id.
 pub(super) fn load_rooms(conn: &Connection) -> Result<Vec<RoomRow>, rusqlite::Error> {
     conn.prepare(ROOMS)?
@@ -114,7 +128,7 @@ pub(super) fn load_rooms(conn: &Connection) -> Result<Vec<RoomRow>, rusqlite::Er
 /// by hand, they count.
 const ROOMS: &str = "SELECT id, kind, name, topic, created_ms,
         max(last_seq, coalesce((SELECT max(seq) FROM messages WHERE room = rooms.id), 0)), last_ms, private, slow_s
-    FROM rooms ORDER BY id";
+    FROM rooms WHERE kind <> 2 ORDER BY id";
 
 /// Reads a number that is never negative; a negative one means a damaged or foreign row.
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {

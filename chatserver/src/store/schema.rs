@@ -80,7 +80,8 @@ const STEPS: [&str; 1] = ["
     END;
     CREATE TABLE rooms(
         id INTEGER PRIMARY KEY,
-        kind INTEGER NOT NULL CHECK(kind IN (0, 1)),
+        -- 0 group, 1 conversation; 2 was removed, and is kept so that its number is not given again
+        kind INTEGER NOT NULL CHECK(kind IN (0, 1, 2)),
         name TEXT NOT NULL,
         topic TEXT NOT NULL DEFAULT '',
         created_ms INTEGER NOT NULL,
@@ -101,18 +102,39 @@ const STEPS: [&str; 1] = ["
         user TEXT NOT NULL,
         kind TEXT NOT NULL CHECK(kind IN ('mute', 'ban')),
         until_ms INTEGER,
+        note TEXT NOT NULL,
         PRIMARY KEY(room, user, kind)
     ) WITHOUT ROWID;
+    -- a network, or an account with an @ before its name
+    CREATE TABLE server_bans(
+        subject TEXT PRIMARY KEY,
+        until_ms INTEGER,
+        note TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE lockdown(
+        id INTEGER PRIMARY KEY CHECK(id = 1),
+        hushed INTEGER NOT NULL CHECK(hushed IN (0, 1)),
+        note TEXT NOT NULL
+    );
+    -- Whoever gets the name of a removed account is somebody else.
+    CREATE TRIGGER what_is_said_of_an_account_ends_with_it AFTER DELETE ON users BEGIN
+        DELETE FROM room_roles WHERE user = OLD.name;
+        DELETE FROM room_sanctions WHERE user = OLD.name;
+        DELETE FROM server_bans WHERE subject = '@' || OLD.name;
+    END;
+    -- room 0 is the whole server; nobody is the server's operator
     CREATE TABLE audit(
         id INTEGER PRIMARY KEY,
         time_ms INTEGER NOT NULL,
         room INTEGER NOT NULL,
-        by_user TEXT NOT NULL,
+        room_name TEXT NOT NULL,
+        by_user TEXT,
         action TEXT NOT NULL,
         user TEXT,
         seconds INTEGER NOT NULL,
         note TEXT NOT NULL
     );
+    CREATE INDEX audit_by_room ON audit(room);
     CREATE TABLE origins(
         id INTEGER PRIMARY KEY,
         sender TEXT NOT NULL,

@@ -120,6 +120,7 @@ pub(crate) fn create(id: u64, room: u32, name: &str) -> Write {
         room,
         kind: RoomKind::Group,
         name: name.to_owned(),
+        by: None,
         owner: None,
         is_private: false,
     }

@@ -17,6 +17,11 @@ fn get(peer: Option<&str>, numbers: &[u32]) -> Command {
     Command::Get { peer: peer.map(name), files }
 }
 
+fn decree(action: Action, subject: &str, seconds: u32, reason: &str) -> Command {
+    let subject = (!subject.is_empty()).then(|| subject.parse().unwrap());
+    Command::Govern(Decree { action, subject, seconds, note: Note::new(reason).unwrap() })
+}
+
 fn consent(whom: ConsentWhom, rule: Option<ConsentRule>) -> Command {
     Command::Consent { change: Some((whom, rule)) }
 }
@@ -92,6 +97,21 @@ fn every_command_is_read() {
         ("/unban bob", order(Action::Unban, Some("bob"), 0, "")),
         ("/op bob", order(Action::Op, Some("bob"), 0, "")),
         ("/deop bob", order(Action::Deop, Some("bob"), 0, "")),
+        ("/owner bob", order(Action::Owner, Some("bob"), 0, "")),
+        ("/private", order(Action::Private, None, 0, "")),
+        ("/public", order(Action::Public, None, 0, "")),
+        ("/remove den", Command::Remove { room: name("den") }),
+        ("/bans", Command::Inquire { of_server: false, about: Inquiry::Imposed, count: None }),
+        ("/audit", Command::Inquire { of_server: false, about: Inquiry::Audit, count: None }),
+        ("/audit 50", Command::Inquire { of_server: false, about: Inquiry::Audit, count: Some(50) }),
+        ("/server-bans", Command::Inquire { of_server: true, about: Inquiry::Imposed, count: None }),
+        ("/server-audit 200", Command::Inquire { of_server: true, about: Inquiry::Audit, count: Some(200) }),
+        ("/server-ban bob 1h spam", decree(Action::Ban, "bob", 3_600, "spam")),
+        ("/server-ban 2001:db8::/32 forever", decree(Action::Ban, "2001:db8::/32", 0, "")),
+        ("/server-unban @192.0.2.7", decree(Action::Unban, "@192.0.2.7", 0, "")),
+        ("/lockdown on", decree(Action::Lockdown, "", 0, "")),
+        ("/lockdown hush a flood", decree(Action::Hush, "", 0, "a flood")),
+        ("/lockdown off", decree(Action::Unlock, "", 0, "")),
         ("/peers", Command::Peers),
         ("/reach", Command::Reach),
         ("/hangup bob", Command::Hangup { user: bob() }),

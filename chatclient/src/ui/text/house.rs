@@ -3,6 +3,7 @@
 use chatproto::wire::{Action, Name, Note};
 
 use super::units;
+use crate::notice::{Line, timestamp};
 
 pub(super) fn topic(room: &Name, topic: &Note, by: Option<&Name>) -> String {
     let (room, topic) = (room.as_str(), topic.as_str());
@@ -22,9 +23,8 @@ pub(super) fn change(
     seconds: u32,
     reason: Option<&Note>,
 ) -> String {
-    let name =
-        |name: Option<&Name>| name.map_or_else(|| "somebody".to_owned(), |name| name.as_str().to_owned());
-    let (by, user, room) = (name(people.0), name(people.1), room.as_str());
+    let name = |name: Option<&Name>, nobody: &str| name.map_or(nobody, |name| name.as_str()).to_owned();
+    let (by, user, room) = (name(people.0, "the server"), name(people.1, "somebody"), room.as_str());
     let time = match seconds {
         0 => String::new(),
         seconds => format!(" for {}", units::seconds(seconds.into())),
@@ -41,9 +41,64 @@ pub(super) fn change(
         Action::Unban => format!("{by} lets {user} enter {room} again"),
         Action::Op => format!("{by} makes {user} an operator of {room}"),
         Action::Deop => format!("{user} is no operator of {room} any more, says {by}"),
+        Action::Private => format!("{by} makes {room} private"),
+        Action::Public => format!("{by} opens {room} to all"),
+        Action::Owner => format!("{by} hands {room} over to {user}"),
+        Action::Remove => format!("{by} removes {room}"),
+        Action::Create => format!("{by} makes {room}"),
+        Action::Lockdown | Action::Hush | Action::Unlock => format!("{by} does {action} in {room}"),
     };
     match reason {
         Some(reason) => format!("* {what}: {}", reason.as_str()),
         None => format!("* {what}"),
     }
+}
+
+/// What was changed for the whole server.
+pub(super) fn decree(action: Action, subject: Option<&str>, seconds: u32, reason: Option<&Note>) -> String {
+    let subject = subject.unwrap_or("somebody");
+    let what = match (action, seconds) {
+        (Action::Ban, 0) => format!("{subject} is kept out of the server"),
+        (Action::Ban, seconds) => {
+            format!("{subject} is kept out of the server for {}", units::seconds(seconds.into()))
+        }
+        (Action::Unban, _) => format!("{subject} may use the server again"),
+        (Action::Lockdown, _) => "only administrators may log in".to_owned(),
+        (Action::Hush, _) => "only administrators may log in, and speak".to_owned(),
+        (Action::Unlock, _) => "everybody may log in again".to_owned(),
+        (other, _) => format!("done: {other}"),
+    };
+    match reason {
+        Some(reason) => format!("* {what}: {}", reason.as_str()),
+        None => format!("* {what}"),
+    }
+}
+
+/// The audit log, or what is imposed, a line each; `nothing` if there is none.
+pub(super) fn lines(lines: &[Line], nothing: &str) -> Vec<String> {
+    if lines.is_empty() {
+        return vec![nothing.to_owned()];
+    }
+    lines.iter().map(line).collect()
+}
+
+fn line(line: &Line) -> String {
+    let Line { number: _, time, room, by, action, subject, seconds, note } = line;
+    let mut shown = String::new();
+    if let Some(time) = time {
+        let word = |word: &Option<Note>| word.as_ref().map_or("*", |word| word.as_str()).to_owned();
+        shown += &format!("{} {} {} ", timestamp(*time), word(room), word(by));
+    }
+    shown += action.name();
+    if let Some(subject) = subject {
+        shown += &format!(" {}", subject.as_str());
+    }
+    if *seconds > 0 {
+        let for_another = if time.is_some() { "for" } else { "for another" };
+        shown += &format!(" {for_another} {}", units::seconds((*seconds).into()));
+    }
+    if let Some(note) = note {
+        shown += &format!(": {}", note.as_str());
+    }
+    shown
 }

@@ -1,6 +1,6 @@
 //! Answers that are lists.
 
-use chatproto::wire::{Name, SafeRelPath};
+use chatproto::wire::{Name, Rank, SafeRelPath};
 
 use super::{progress, units};
 use crate::command::COMMANDS;
@@ -73,9 +73,12 @@ pub(super) fn rooms(rooms: &[Room]) -> Vec<String> {
 pub(super) fn people(room: &Name, people: &[Person]) -> Vec<String> {
     let names: Vec<_> = people
         .iter()
-        .map(|person| match person.devices {
-            0 | 1 => person.user.as_str().to_owned(),
-            more => format!("{} ({more} devices)", person.user.as_str()),
+        .map(|person| {
+            let rank = (person.rank >= Rank::Operator).then(|| person.rank.name().to_owned());
+            let devices = (person.devices > 1).then(|| format!("{} devices", person.devices));
+            let more: Vec<_> = rank.into_iter().chain(devices).collect();
+            let user = person.user.as_str();
+            if more.is_empty() { user.to_owned() } else { format!("{user} ({})", more.join(", ")) }
         })
         .collect();
     if names.is_empty() {

@@ -79,8 +79,14 @@ impl Text {
                 vec![house::change(room, *action, (by.as_ref(), user.as_ref()), *seconds, reason.as_ref())]
             }
             Notice::Invited { room, by } => {
-                vec![format!("* {} invites you to {1} - /join {1}", by.as_str(), room.as_str())]
+                let by = by.as_ref().map_or("the server", |by| by.as_str());
+                vec![format!("* {by} invites you to {0} - /join {0}", room.as_str())]
             }
+            Notice::Governed { action, subject, seconds, reason } => {
+                vec![house::decree(*action, subject.as_deref(), *seconds, reason.as_ref())]
+            }
+            Notice::Audit { audit, .. } => house::lines(audit, "nothing was done yet"),
+            Notice::Bans { bans, .. } => house::lines(bans, "nobody is kept out or silent"),
             Notice::PeerRequest { id, from, purpose } => vec![peer_request(*id, from, *purpose)],
             Notice::PeerRequestClosed { id, reason } => reason
                 .map(|reason| format!("* request {id} needs no answer any more: {}", reason.meaning()))

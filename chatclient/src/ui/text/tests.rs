@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatproto::wire::chars::is_forbidden;
-use chatproto::wire::{ErrorCode, Hash, Note, SafeName, SafeRelPath};
+use chatproto::wire::{ErrorCode, Hash, Note, Rank, SafeName, SafeRelPath};
 
 use super::*;
 use crate::notice::{
@@ -201,10 +201,13 @@ fn answers_are_readable_lists() {
         }),
         "  games (1 person, 1 message)\n* lobby (2 people, 1 message) - all\n"
     );
-    let person = |user, devices| Person { user: name(user), devices };
+    let person = |user, devices, rank| Person { user: name(user), devices, rank };
     assert_eq!(
-        shown(&Notice::Who { room: name("lobby"), who: vec![person("alice", 2), person("bob", 1)] }),
-        "in lobby: alice (2 devices), bob\n"
+        shown(&Notice::Who {
+            room: name("lobby"),
+            who: vec![person("alice", 2, Rank::Owner), person("bob", 1, Rank::Member)]
+        }),
+        "in lobby: alice (owner, 2 devices), bob\n"
     );
     assert_eq!(shown(&Notice::Who { room: name("lobby"), who: vec![] }), "nobody is in lobby\n");
     let peer = |state, path, id| Peer {

@@ -12,6 +12,7 @@ fn create(id: u64, room: u32) -> Write {
         room,
         kind: RoomKind::Group,
         name: format!("room {room}"),
+        by: None,
         owner: None,
         is_private: false,
     }

@@ -19,7 +19,7 @@ fn open(dir: &tempfile::TempDir, keep_ms: Option<u64>, keep_bytes: Option<u64>) 
 
 fn create(log: &mut Log, room: u32) {
     let (kind, name) = (RoomKind::Group, format!("room {room}"));
-    log.commit(&[Write::CreateRoom { id: 0, room, kind, name, owner: None, is_private: false }], 1);
+    log.commit(&[Write::CreateRoom { id: 0, room, kind, name, by: None, owner: None, is_private: false }], 1);
 }
 
 fn write(room: u32, sender: &str, counter: u64, text: &str) -> Write {

@@ -1,0 +1,148 @@
+//! What holds for the whole server: who may not use it for now, and lockdown.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use core::net::IpAddr;
+
+use super::house::{Imposed, Left};
+use crate::Instant;
+use crate::wire::{Action, Name, Network, Note, Subject};
+
+/// Who may not use the server, and whether it is in lockdown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gate {
+    users: BTreeMap<Name, Imposed>,
+    networks: BTreeMap<Network, Imposed>,
+    /// The prefixes of all networks: an address is looked for once under each.
+    prefixes: BTreeSet<(bool, u8)>,
+    lockdown: Option<Lockdown>,
+}
+
+/// Nobody logs in but administrators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lockdown {
+    /// Whether nobody but administrators may speak either.
+    pub is_hushed: bool,
+    /// Why; may be empty.
+    pub reason: Note,
+}
+
+impl Gate {
+    /// Why an account may not log in, and for how long; `None` if it may.
+    #[must_use]
+    pub fn bars_user(&self, user: &Name, now: Instant) -> Option<(Left, &Note)> {
+        let ban = self.users.get(user)?;
+        ban.left(now).map(|left| (left, &ban.reason))
+    }
+
+    /// Why nobody may connect from `addr`, and for how long; `None` if they may. Costs one look for each length of a
+    /// prefix that occurs, 161 at most.
+    #[must_use]
+    pub fn bars_address(&self, addr: IpAddr, now: Instant) -> Option<(Left, &Note)> {
+        let addr = addr.to_canonical();
+        let networks = self.prefixes.iter().filter(|(is_v4, _)| *is_v4 == addr.is_ipv4());
+        let mut bans = networks.filter_map(|(_, prefix)| self.networks.get(&Network::new(addr, *prefix)?));
+        bans.find_map(|ban| ban.left(now).map(|left| (left, &ban.reason)))
+    }
+
+    /// The lockdown, if there is one.
+    #[must_use]
+    pub fn lockdown(&self) -> Option<&Lockdown> {
+        self.lockdown.as_ref()
+    }
+
+    /// Everybody who is barred, accounts first; some may have run out.
+    pub fn bans(&self) -> impl Iterator<Item = (Subject, &Imposed)> {
+        let users = self.users.iter().map(|(name, ban)| (Subject::User(name.clone()), ban));
+        users.chain(self.networks.iter().map(|(network, ban)| (Subject::Network(*network), ban)))
+    }
+
+    /// Bars somebody.
+    pub fn bar(&mut self, subject: Subject, ban: Imposed) {
+        match subject {
+            Subject::User(name) => drop(self.users.insert(name, ban)),
+            Subject::Network(network) => {
+                self.prefixes.insert(key(network));
+                self.networks.insert(network, ban);
+            }
+        }
+    }
+
+    /// Lets somebody in again.
+    pub fn unbar(&mut self, subject: &Subject) {
+        match subject {
+            Subject::User(name) => drop(self.users.remove(name)),
+            Subject::Network(network) => {
+                self.networks.remove(network);
+                self.count_prefixes();
+            }
+        }
+    }
+
+    /// Begins, changes or ends the lockdown.
+    pub fn set_lockdown(&mut self, lockdown: Option<Lockdown>) {
+        self.lockdown = lockdown;
+    }
+
+    /// Does what an [`Event::Govern`](super::Event::Govern) asked to be stored.
+    pub fn apply(
+        &mut self,
+        action: Action,
+        subject: Option<&Subject>,
+        seconds: u32,
+        note: &Note,
+        now: Instant,
+    ) {
+        match (action, subject.cloned()) {
+            (Action::Ban, Some(subject)) => self.bar(subject, Imposed::from(now, seconds, note)),
+            (Action::Unban, Some(subject)) => self.unbar(&subject),
+            (Action::Lockdown | Action::Hush, _) => {
+                let is_hushed = action == Action::Hush;
+                self.lockdown = Some(Lockdown { is_hushed, reason: note.clone() });
+            }
+            (Action::Unlock, _) => self.lockdown = None,
+            (
+                Action::Ban
+                | Action::Unban
+                | Action::Topic
+                | Action::Slow
+                | Action::Invite
+                | Action::Kick
+                | Action::Mute
+                | Action::Unmute
+                | Action::Op
+                | Action::Deop
+                | Action::Private
+                | Action::Public
+                | Action::Owner
+                | Action::Remove
+                | Action::Create,
+                _,
+            ) => {}
+        }
+    }
+
+    /// Whether there is anything to lift.
+    pub(super) fn holds(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::User(name) => self.users.contains_key(name),
+            Subject::Network(network) => self.networks.contains_key(network),
+        }
+    }
+
+    /// How many bans there are, once those that have run out are gone.
+    pub(super) fn count(&mut self, now: Instant) -> usize {
+        self.users.retain(|_, ban| ban.left(now).is_some());
+        self.networks.retain(|_, ban| ban.left(now).is_some());
+        self.count_prefixes();
+        self.users.len() + self.networks.len()
+    }
+
+    fn count_prefixes(&mut self) {
+        self.prefixes = self.networks.keys().map(|network| key(*network)).collect();
+    }
+}
+
+fn key(network: Network) -> (bool, u8) {
+    (network.base().is_ipv4(), network.prefix())
+}

@@ -1,0 +1,355 @@
+//! What holds for the whole server: administrators and the operator bar accounts and addresses, and declare lockdown;
+//! and what is told of all that was done or is imposed.
+
+use core::net::IpAddr;
+
+use alloc::vec::Vec;
+
+use super::gate::Gate;
+use super::house::{Imposed, Left, sentence};
+use super::moderate::{NO_ROLES, Power, TOO_MANY};
+use super::orders::{Asker, Pending, Refused};
+use super::query::{Query, Wanted};
+use super::rooms::pages;
+use super::{AuditLine, ConnId, Event, Hub, OrderId, QueryId};
+use crate::wire::{
+    Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
+    List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, ReportLine, RequestId, Subject,
+};
+
+/// A change of the whole server that somebody wants.
+#[derive(Debug)]
+pub(super) struct Decree {
+    /// `None` for the operator of the server.
+    pub(super) asker: Option<Asker>,
+    pub(super) action: Action,
+    pub(super) subject: Option<Subject>,
+    pub(super) seconds: u32,
+    pub(super) note: Note,
+}
+
+impl Hub {
+    /// What holds for the whole server, as the log has it; to be called before the first connection.
+    pub fn set_gate(&mut self, gate: Gate) {
+        self.gate = gate;
+    }
+
+    /// What holds for the whole server.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Bars somebody, lets them in again, or changes the lockdown, for the operator of the server;
+    /// [`ordered`](Self::ordered) under this number answers. The program has looked whether there is such an account.
+    ///
+    /// # Errors
+    /// Says what is in the way.
+    pub fn govern_as_host(
+        &mut self,
+        action: Action,
+        subject: Option<Subject>,
+        seconds: u32,
+        note: Note,
+    ) -> Result<OrderId, (ErrorCode, &'static str)> {
+        let decree = Decree { asker: None, action, subject, seconds, note };
+        self.check_decree(&decree)?;
+        Ok(self.store_decree(decree))
+    }
+
+    pub(super) fn on_govern(&mut self, id: ConnId, asked: &Govern<'_>) {
+        let Some(asker) = self.asker(id, asked.request) else { return };
+        let is_ban = asked.action == Action::Ban;
+        let decree = Decree {
+            asker: Some(asker),
+            action: asked.action,
+            subject: asked.subject.map(|subject| subject.to_owned()),
+            seconds: if is_ban { asked.seconds } else { 0 },
+            note: asked.note.to_owned(),
+        };
+        let allowed = if self.config.capabilities.has(Capability::Moderation) {
+            self.check_decree(&decree)
+        } else {
+            Err(NO_ROLES)
+        };
+        let allowed = allowed.and_then(|()| if self.may_ask(id) { Ok(()) } else { Err(TOO_MANY) });
+        if let Err(refused) = allowed {
+            return self.refuse_decree(&decree, refused);
+        }
+        match &decree.subject {
+            Some(Subject::User(name)) if is_ban && !self.people.contains_key(name) => {
+                let name = name.clone();
+                let query = self.ask(Query::Order(Wanted::Server(decree)));
+                self.events.push_back(Event::FindUser { id: query, name });
+            }
+            Some(_) | None => {
+                self.store_decree(decree);
+            }
+        }
+    }
+
+    /// It is known now whether there is the account that is to be barred.
+    pub(super) fn end_decree(&mut self, decree: Decree, is_known: bool) {
+        if is_known {
+            self.store_decree(decree);
+        } else {
+            self.end_asking(decree.asker.as_ref());
+            self.refuse_decree(&decree, (ErrorCode::NoSuchUser, "nobody here has this name"));
+        }
+    }
+
+    fn store_decree(&mut self, decree: Decree) -> OrderId {
+        let by = decree.asker.as_ref().map(|asker| asker.name.clone());
+        let Decree { action, seconds, .. } = decree;
+        let (subject, note) = (decree.subject.clone(), decree.note.clone());
+        let id = self.begin_order(Pending::Server(decree));
+        self.events.push_back(Event::Govern { id, by, action, subject, seconds, note });
+        id
+    }
+
+    fn check_decree(&mut self, decree: &Decree) -> Result<(), Refused> {
+        let client = decree.asker.as_ref().and_then(|asker| self.clients.get(&asker.conn));
+        if decree.asker.is_some() && !client.is_some_and(|client| client.is_admin) {
+            return Err((ErrorCode::Forbidden, "only administrators of the server may do this"));
+        }
+        match (decree.action, &decree.subject) {
+            (Action::Ban | Action::Unban, None) => {
+                Err((ErrorCode::NoSuchUser, "this needs an account, an address or a network"))
+            }
+            (Action::Ban, Some(Subject::Network(network))) if network.prefix() == 0 => {
+                Err((ErrorCode::Forbidden, "this would be everybody: use lockdown"))
+            }
+            (Action::Ban, Some(subject)) => {
+                let is_mine = match (subject, client) {
+                    (Subject::Network(network), Some(client)) => network.contains(client.addr.ip()),
+                    (Subject::User(name), Some(_)) => self.is_admin(name),
+                    (Subject::Network(_) | Subject::User(_), None) => false,
+                };
+                if is_mine {
+                    return Err((ErrorCode::Forbidden, "this would bar an administrator"));
+                }
+                if self.gate.count(self.now) >= self.config.max_bans {
+                    return Err((ErrorCode::Busy, "the server keeps as many bans as it may"));
+                }
+                Ok(())
+            }
+            (Action::Unban, Some(subject)) if !self.gate.holds(subject) => {
+                Err((ErrorCode::NoSuchUser, "there is no such ban"))
+            }
+            (Action::Unban, Some(_)) | (Action::Lockdown | Action::Hush | Action::Unlock, _) => Ok(()),
+            (
+                Action::Topic
+                | Action::Slow
+                | Action::Invite
+                | Action::Kick
+                | Action::Mute
+                | Action::Unmute
+                | Action::Op
+                | Action::Deop
+                | Action::Private
+                | Action::Public
+                | Action::Owner
+                | Action::Remove
+                | Action::Create,
+                _,
+            ) => Err((ErrorCode::Forbidden, "this is done to a room, not to the server")),
+        }
+    }
+
+    /// The decree is stored: from here on it holds, also for those who are here.
+    pub(super) fn put_in_force(&mut self, decree: &Decree) {
+        let Decree { asker, action, subject, seconds, note } = decree;
+        self.gate.apply(*action, subject.as_ref(), *seconds, note, self.now);
+        if *action == Action::Ban {
+            self.throw_out();
+        }
+        let Some(Asker { conn, request, .. }) = asker else { return };
+        let done = Governed {
+            request: *request,
+            action: *action,
+            subject: subject.as_ref().map(Subject::borrow),
+            seconds: *seconds,
+            note: note.borrow(),
+        };
+        self.send(*conn, &done);
+    }
+
+    /// Ends the connections of everybody who is barred now.
+    fn throw_out(&mut self) {
+        let barred = |(id, client): (&ConnId, &alloc::boxed::Box<super::Client>)| {
+            let user = client.user.as_ref().filter(|_| client.is_open());
+            let by_name = user.and_then(|user| self.gate.bars_user(user, self.now));
+            let (left, reason) = by_name.or_else(|| self.gate.bars_address(client.addr.ip(), self.now))?;
+            Some((*id, sentence(BARRED, left, reason)))
+        };
+        let barred: Vec<_> = self.clients.iter().filter_map(barred).collect();
+        for (id, note) in barred {
+            self.turn_away(id, &note);
+        }
+    }
+
+    /// Tells a connection that it is barred, and ends it.
+    fn turn_away(&mut self, id: ConnId, note: &str) {
+        if let Some(client) = self.clients.get_mut(&id).filter(|client| client.conn.closing().is_none()) {
+            client.conn.send_error(ErrorCode::Barred, 0, 0, note);
+            self.close(id, CloseReason::LoginRefused, note);
+        }
+    }
+
+    /// Whether nobody may connect from `addr` now: a program that asks before the handshake saves all its work.
+    #[must_use]
+    pub fn bars_address(&self, addr: IpAddr) -> bool {
+        self.gate.bars_address(addr, self.now).is_some()
+    }
+
+    pub(super) fn turn_away_if_barred(&mut self, id: ConnId, addr: IpAddr) {
+        let barred = self.gate.bars_address(addr, self.now);
+        if let Some(note) = barred.map(|(left, reason)| sentence(BARRED, left, reason)) {
+            self.turn_away(id, &note);
+        }
+    }
+
+    /// Why somebody who has proved who they are is not let in all the same.
+    pub(super) fn bars_login(
+        &self,
+        user: &Name,
+        is_admin: bool,
+    ) -> Option<(ErrorCode, alloc::string::String)> {
+        if let Some((left, reason)) = self.gate.bars_user(user, self.now) {
+            return Some((ErrorCode::Barred, sentence(BARRED, left, reason)));
+        }
+        let lockdown = self.gate.lockdown().filter(|_| !is_admin)?;
+        Some((ErrorCode::LockedDown, sentence(LOCKED, Left::Forever, &lockdown.reason)))
+    }
+
+    /// Why nobody but administrators may speak.
+    pub(super) fn bars_speech(&self, id: ConnId) -> Option<alloc::string::String> {
+        let lockdown = self.gate.lockdown().filter(|lockdown| lockdown.is_hushed)?;
+        let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
+        (!is_admin).then(|| sentence(HUSHED, Left::Forever, &lockdown.reason))
+    }
+
+    pub(super) fn refuse_decree(&mut self, decree: &Decree, (code, note): Refused) {
+        if let Some(Asker { conn, request, .. }) = decree.asker {
+            self.send_error(conn, code, &FrameType::Govern, request.into(), note);
+        }
+    }
+
+    pub(super) fn on_inquire(&mut self, id: ConnId, asked: &Inquire<'_>) {
+        let Some(asker) = self.asker(id, asked.request) else { return };
+        let request = asked.request.into();
+        if !self.config.capabilities.has(Capability::Moderation) {
+            return self.send_error(id, NO_ROLES.0, asked, request, NO_ROLES.1);
+        }
+        let room = match asked.target.map(|target| self.find_room(&asker.name, target)) {
+            None => None,
+            Some(Some(room)) => Some(room),
+            Some(None) => {
+                return self.send_error(id, ErrorCode::NoSuchRoom, asked, request, "no such room");
+            }
+        };
+        let least = if room.is_some() { Power::Operator } else { Power::Admin };
+        let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
+        let mine = match room {
+            Some(room) => self.power(room, &asker.name),
+            None if is_admin => Power::Admin,
+            None => Power::Guest,
+        };
+        if mine < least {
+            let note = match room {
+                Some(_) => "only operators of the room may ask this",
+                None => "only administrators of the server may ask this",
+            };
+            return self.send_error(id, ErrorCode::Forbidden, asked, request, note);
+        }
+        match asked.about {
+            Inquiry::Audit if self.may_ask(id) => {
+                let query = self.ask(Query::Audit { conn: id, request: asked.request });
+                let limit = asked.limit.clamp(1, MAX_AUDIT_LINES);
+                self.events.push_back(Event::Audit { id: query, room, before: asked.before, limit });
+            }
+            Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
+            Inquiry::Imposed => {
+                let lines = self.imposed(room);
+                self.send_report(id, asked.request, &lines);
+            }
+        }
+    }
+
+    /// Answers [`Event::Audit`]; an error answers with `None`. `false` if the hub did not ask.
+    pub fn audited(&mut self, id: QueryId, lines: Option<&[AuditLine]>) -> bool {
+        let asked = self.take_query(id, |query| matches!(query, Query::Audit { .. }));
+        let Some(Query::Audit { conn, request }) = asked else { return false };
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.requests = client.requests.saturating_sub(1);
+        }
+        match lines {
+            Some(lines) => self.send_report(conn, request, lines),
+            None => {
+                let note = "the audit log could not be read";
+                self.send_error(conn, ErrorCode::Internal, &FrameType::Inquire, request.into(), note);
+            }
+        }
+        true
+    }
+
+    /// Everything that is imposed in a room or on the whole server.
+    fn imposed(&self, room: Option<super::RoomId>) -> Vec<AuditLine> {
+        let now = self.now;
+        let empty = || NoteRef::EMPTY.to_owned();
+        let line = |action, subject: &str, seconds, note: &Note, room: &Note| AuditLine {
+            number: 0,
+            time: 0,
+            room: room.clone(),
+            by: empty(),
+            action,
+            subject: NoteRef::truncated(subject).to_owned(),
+            seconds,
+            note: note.clone(),
+        };
+        let in_force = |imposed: &Imposed| imposed.left(now).map(Left::as_seconds);
+        let Some(room) = room else {
+            let lockdown = self.gate.lockdown().map(|lockdown| {
+                let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
+                line(action, "", 0, &lockdown.reason, &empty())
+            });
+            let bans = self.gate.bans().filter_map(|(subject, ban)| {
+                let seconds = in_force(ban)?;
+                Some(line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty()))
+            });
+            return lockdown.into_iter().chain(bans).collect();
+        };
+        let Some(house) = self.router.house(room) else { return Vec::new() };
+        let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
+        let name = NoteRef::truncated(name).to_owned();
+        let of = |action, notes: &alloc::collections::BTreeMap<Name, Imposed>| {
+            let lines = notes.iter().filter_map(|(user, imposed)| {
+                Some(line(action, user.as_str(), in_force(imposed)?, &imposed.reason, &name))
+            });
+            lines.collect::<Vec<_>>()
+        };
+        [of(Action::Ban, &house.bans), of(Action::Mute, &house.mutes)].concat()
+    }
+
+    fn send_report(&mut self, id: ConnId, request: RequestId, lines: &[AuditLine]) {
+        let lines = lines.iter().map(|line| ReportLine {
+            number: line.number,
+            time: line.time,
+            room: line.room.borrow(),
+            by: line.by.borrow(),
+            action: line.action,
+            subject: line.subject.borrow(),
+            seconds: line.seconds,
+            note: line.note.borrow(),
+        });
+        let lines = lines.collect::<Vec<_>>();
+        let about = Report { request, more: false, lines: List::new(&[]) };
+        for (page, more) in pages(&lines, about.body_len(), self.frame_limit(id)) {
+            self.send(id, &Report { request, more, lines: List::new(page) });
+        }
+    }
+}
+
+const BARRED: &str = "you may not use this server";
+const LOCKED: &str = "only administrators may log in";
+const HUSHED: &str = "only administrators may speak";

@@ -1,0 +1,83 @@
+//! Tables and memory come to the same, whatever is done in whatever order.
+
+use std::sync::Arc;
+
+use chatproto::Instant;
+use chatproto::hub::{House, Ruling};
+use chatproto::testing::Rng;
+use chatproto::wire::{Action, Name, Note};
+use crossbeam_channel::unbounded;
+
+use super::{change, room_records};
+use crate::store::{DataDir, RoomKind, Store, StoreConfig, Write};
+
+const ACTIONS: [Action; 12] = [
+    Action::Slow,
+    Action::Invite,
+    Action::Kick,
+    Action::Mute,
+    Action::Unmute,
+    Action::Ban,
+    Action::Unban,
+    Action::Op,
+    Action::Deop,
+    Action::Private,
+    Action::Public,
+    Action::Owner,
+];
+
+const ORDERS: u64 = 600;
+
+/// A clock that stands still: what is imposed for a time never runs out between two looks.
+fn stopped_clock() -> u64 {
+    1_000
+}
+
+#[test]
+fn the_tables_say_what_the_hub_has_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { clock: stopped_clock, ..StoreConfig::default() };
+    let start = || {
+        let (sender, outcomes) = unbounded();
+        let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
+        let on_write = Box::new(move |batch| drop(sender.send(batch)));
+        (Store::start(lock, &config, on_write, Arc::new(|_| {})).unwrap(), outcomes)
+    };
+    let people = ["alice", "bob", "carol", "dave"].map(|name| Name::new(name).unwrap());
+    let [alice, ..] = &people;
+    let mut house = House::of(alice, false);
+    let (store, outcomes) = start();
+    let owner = Some("alice".to_owned());
+    let (kind, name, by) = (RoomKind::Group, "den".to_owned(), owner.clone());
+    store
+        .writer
+        .try_send(Write::CreateRoom { id: 0, room: 1, kind, name, by, owner, is_private: false })
+        .unwrap();
+    let mut rng = Rng::new(7);
+    for id in 1..=ORDERS {
+        let action = ACTIONS[usize::try_from(rng.below(12)).unwrap()];
+        let user = &people[usize::try_from(rng.below(4)).unwrap()];
+        let seconds = u32::try_from(rng.below(3)).unwrap() * 60;
+        let note = Note::new(["", "because"][usize::try_from(rng.below(2)).unwrap()]).unwrap();
+        let admits = &people[..usize::try_from(rng.below(4)).unwrap()];
+        let is_about_room = matches!(action, Action::Slow | Action::Private | Action::Public);
+        let user = (!is_about_room).then_some(user);
+        house.apply(&Ruling { action, user, seconds, reason: &note, admits }, Instant::default());
+        let write = Write::Moderate {
+            id,
+            room: 1,
+            by: None,
+            action: action.name(),
+            change: Box::new(change(action, admits).unwrap()),
+            user: user.map(|user| user.as_str().into()),
+            seconds,
+            note: note.as_str().into(),
+        };
+        store.writer.try_send(write).unwrap();
+    }
+    store.finish().unwrap();
+    assert_eq!(outcomes.try_iter().flatten().count(), usize::try_from(ORDERS).unwrap() + 1);
+    let (store, _outcomes) = start();
+    let records = room_records(store.rooms(), stopped_clock()).unwrap();
+    assert_eq!(records[0].house, house);
+}
