@@ -323,7 +323,13 @@ impl ChatGuest {
                 | ToClient::Report(_)
                 | ToClient::PeerOffer(_)
                 | ToClient::PeerIntroduce(_)
-                | ToClient::PeerClosed(_),
+                | ToClient::PeerClosed(_)
+                | ToClient::PeerOutcome(_)
+                | ToClient::PeerTry(_)
+                | ToClient::RelayOpened(_)
+                | ToClient::PeerMeet(_)
+                | ToClient::PeerFailed(_)
+                | ToClient::Reached(_),
             )
             | None => Ok(()),
         }

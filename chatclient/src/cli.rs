@@ -19,7 +19,7 @@ use chatproto::opaque::{Password, PasswordError};
 use chatproto::wire::{Name, Note, NoteRef, WireError};
 use clap::Parser;
 
-use crate::settings::{AcceptPolicy, PaceSettings, Plaintext, Settings};
+use crate::settings::{AcceptPolicy, PaceSettings, Plaintext, RelayPolicy, Settings};
 use crate::state::{self, StateError};
 use crate::ui::Format;
 
@@ -78,6 +78,10 @@ pub struct Args {
     /// What happens when a peer asks for files, or to talk directly.
     #[arg(long, value_enum, default_value_t = AcceptPolicy::Ask)]
     pub accept: AcceptPolicy,
+
+    /// What links through the server's relay are wanted for; with `only`, peers learn no address of this client.
+    #[arg(long, value_enum, default_value_t = RelayPolicy::Last)]
+    pub relay: RelayPolicy,
 
     /// Files that are sent at once, to all peers together; the others wait in a queue, each peer in its turn.
     #[arg(long, value_name = "N", default_value = "12", value_parser = slots)]
@@ -238,9 +242,10 @@ impl Args {
             share: self.share,
             downloads: self.downloads,
             peer_listen: match self.peer_listen {
-                PeerListen::At(addr) => Some(addr),
+                PeerListen::At(addr) => Some(addr).filter(|_| self.relay != RelayPolicy::Only),
                 PeerListen::None => None,
             },
+            relay: self.relay,
             accept: self.accept,
             pace: PaceSettings {
                 upload_slots: self.upload_slots,

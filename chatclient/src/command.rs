@@ -179,6 +179,8 @@ pub enum Command {
     },
     /// Shows the links.
     Peers,
+    /// Asks the server whether peers can reach this client.
+    Reach,
     /// Ends a link.
     Hangup {
         /// With whom.

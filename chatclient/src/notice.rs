@@ -9,7 +9,7 @@ mod time;
 pub use code::Code;
 pub(crate) use time::timestamp;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, Rank, SafeName, SafeRelPath, Text};
@@ -203,6 +203,19 @@ pub enum Notice {
         /// Why.
         verdict: Code,
         /// Why, for people.
+        message: String,
+    },
+    /// Answers `/reach`.
+    Reach {
+        /// Whether peers can connect to this client.
+        reachable: bool,
+        /// Where the server tried.
+        #[serde(serialize_with = "json::shown")]
+        address: SocketAddr,
+        /// Why not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verdict: Option<Code>,
+        /// The same, for people.
         message: String,
     },
     /// A direct link has ended.

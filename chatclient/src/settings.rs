@@ -41,6 +41,8 @@ pub struct Settings {
     pub peer_listen: Option<SocketAddr>,
     /// What happens when a peer asks.
     pub accept: AcceptPolicy,
+    /// What links through the server's relay are wanted for.
+    pub relay: RelayPolicy,
     /// How many files move at once, and how fast.
     pub pace: PaceSettings,
     /// Whether the client goes on after the end of its input.
@@ -103,4 +105,15 @@ pub enum AcceptPolicy {
     All,
     /// No to everybody.
     None,
+}
+
+/// What links through the server's relay are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RelayPolicy {
+    /// When no other way to a peer works, and the server allows it.
+    Last,
+    /// Never: not even ciphertext passes through the server.
+    Never,
+    /// Always: peers learn no address of this client.
+    Only,
 }

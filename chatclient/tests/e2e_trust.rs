@@ -267,7 +267,7 @@ fn plaintext_and_tls_that_meet_say_so_at_both_ends() {
     let plain = Options::bare("alice", &server.addr, &scratch).arg("--insecure-plaintext").start();
     let text = message(plain);
     assert!(text.contains("speaks TLS"), "{text}");
-    let line = server.expect_log("came to nothing");
+    let line = server.expect_log("was disconnected");
     assert!(line.contains("TLS"), "{line}");
     server.stop();
 

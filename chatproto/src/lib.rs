@@ -111,6 +111,7 @@ pub mod hub;
 #[cfg(feature = "opaque")]
 pub mod opaque;
 pub mod peer;
+pub mod reach;
 pub mod session;
 #[cfg(feature = "testing")]
 pub mod testing;

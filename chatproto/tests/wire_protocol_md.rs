@@ -18,7 +18,7 @@ use chatproto::wire::{
     HEADER_LEN, Inquiry, MAX_ADDRESSES, MAX_AUDIT_LINES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME,
     MAX_HELLO_FRAME, MAX_INLINE, MAX_PAGE_MESSAGES, MAX_UNIT_LOG2, MAX_VALUES, MIN_FRAME, MIN_UNIT_LOG2,
     NameRef, NoteRef, Purpose, RESERVED_FRAMES, Rank, RoomKind, Row, SafeNameRef, SafeRelPathRef, TextRef,
-    ToClient, ToPeer, ToServer, VERSION,
+    ToClient, ToPeer, ToServer, VERSION, Way,
 };
 
 /// The lines of the document under the heading that begins with `heading`, up to the next one.
@@ -56,7 +56,7 @@ fn number(cell: &str) -> u64 {
 #[test]
 fn the_numbers_of_appendix_a_are_those_of_the_code() {
     let document = document();
-    let tables: [(&str, &[Row]); 13] = [
+    let tables: [(&str, &[Row]); 14] = [
         ("### A.1 ", FrameType::TABLE),
         ("### A.3 ", ErrorCode::TABLE),
         ("### A.4 ", CloseReason::TABLE),
@@ -70,6 +70,7 @@ fn the_numbers_of_appendix_a_are_those_of_the_code() {
         ("### A.12 ", Action::TABLE),
         ("### A.13 ", Rank::TABLE),
         ("### A.14 ", Inquiry::TABLE),
+        ("### A.15 ", Way::TABLE),
     ];
     for (heading, code) in tables {
         let rows = table(&section(&document, heading));

@@ -145,6 +145,8 @@ impl World {
                 | Event::Closed { .. }
                 | Event::PeerRequested { .. }
                 | Event::PeerIntroduced { .. }
+                | Event::Relayed { .. }
+                | Event::TestReach { .. }
                 | Event::PeerRefused { .. } => {}
                 other => panic!("the log does not answer {other:?}"),
             }

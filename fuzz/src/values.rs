@@ -53,7 +53,7 @@ macro_rules! wrapped {
         }
     )*};
 }
-wrapped! { RoomId RequestId OfferId TransferId Generation DeviceId ServerId LinkKey Hash LinkTicket }
+wrapped! { RoomId RequestId OfferId TransferId Generation DeviceId ServerId LinkKey Hash LinkTicket SideToken }
 
 /// Mostly one of a few, told apart by their first byte.
 impl<'a, const N: usize> Value<'a> for [u8; N] {
@@ -72,7 +72,7 @@ macro_rules! tables {
         }
     )*};
 }
-tables! { Action ErrorCode CloseReason Purpose DialRole RoomKind Change Anchor EntryKind Rank Inquiry }
+tables! { Action ErrorCode CloseReason Purpose DialRole RoomKind Change Anchor EntryKind Rank Inquiry Way }
 
 impl<'a> Value<'a> for Capabilities {
     fn draw(u: &mut Unstructured<'_>, _: &'a Bump) -> Result<Self> {
@@ -317,9 +317,18 @@ bodies! {
     PeerRequest<'a> { request, purpose, to }
     PeerOffer<'a> { offer, purpose, expires, device, from }
     PeerAnswer { offer, accept }
-    PeerIntroduce<'a> { offer, request, purpose, role, expires, ticket, device, link_key, peer, addresses }
+    PeerIntroduce<'a> { offer, request, purpose, role, expires, ticket, token, device, link_key, hidden, peer, addresses }
     PeerClosed { offer, request, code }
     PeerWithdraw { request }
+    PeerOutcome { offer, way, code }
+    PeerTry { offer, way }
+    Probe { token, way }
+    Relay { token }
+    RelayOpened { offer }
+    PeerMeet { offer, way, after, address }
+    PeerFailed { offer, code }
+    Reach { request }
+    Reached { request, address, code }
     ListFolder<'a> { request, generation, page, flags, path }
     Entry<'a> { number, kind, size, mtime, root, inline, name }
     ListPage<'a> { request, generation, page, pages, total, path, entries }
@@ -356,11 +365,11 @@ directions! {
     ToServer {
         Ping Pong Bye Error ClientHello LoginStart LoginResponse RegisterStart RegisterFinish
         PasswordStart PasswordFinish Devices Say Join Leave Rooms Who History Search Create
-        Moderate Govern Inquire Announce PeerRequest PeerAnswer PeerWithdraw
+        Moderate Govern Inquire Announce PeerRequest PeerAnswer PeerWithdraw PeerOutcome PeerTry Probe Relay PeerFailed Reach
     }
     ToClient {
         Ping Pong Bye Error ServerHello LoginChallenge LoginOk AccountReply ServerKey DeviceList Posted Message Joined Left Presence RoomList Members
-        MessagePage DirectRoom CaughtUp Gap Moderated Invited Governed Report PeerOffer PeerIntroduce PeerClosed
+        MessagePage DirectRoom CaughtUp Gap Moderated Invited Governed Report PeerOffer PeerIntroduce PeerClosed PeerOutcome PeerTry RelayOpened PeerMeet PeerFailed Reached
     }
     ToPeer {
         Ping Pong Bye Error LinkHello LinkWelcome LinkSay LinkSaid List ListPage FileRequest FileHead FileData FileUnit

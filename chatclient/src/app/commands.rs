@@ -56,7 +56,10 @@ impl App {
     /// the way back to the server, or a link and its list.
     fn must_wait(&self, command: &Command) -> bool {
         let link = |peer: Option<&Name>| {
-            self.linking.is_busy(peer) || self.links.is_opening(peer) || self.lists.is_busy(peer)
+            self.linking.is_busy(peer)
+                || self.reaching.is_busy(peer)
+                || self.links.is_opening(peer)
+                || self.lists.is_busy(peer)
         };
         match command {
             Command::Help
@@ -83,6 +86,7 @@ impl App {
             | Command::Devices
             | Command::Revoke { .. }
             | Command::Rooms
+            | Command::Reach
             | Command::Who { .. }
             | Command::History { .. }
             | Command::Search { .. }
@@ -113,7 +117,10 @@ impl App {
             | State::Proving
             | State::Ready
             | State::Away => {
-                self.linking.is_busy(None) || self.links.is_opening(None) || self.server.returning.is_some()
+                self.linking.is_busy(None)
+                    || self.reaching.is_busy(None)
+                    || self.links.is_opening(None)
+                    || self.server.returning.is_some()
             }
         }
     }
@@ -189,6 +196,10 @@ impl App {
             Command::Verify { user, code } => self.verify_person(&errand, &user, code.as_deref()),
             Command::Consent { change } => self.change_consent(&errand, change),
             Command::Peers => self.show_peers(&errand),
+            Command::Reach => {
+                let asked = self.server.session.test_reach();
+                self.ask(errand, asked, Answer::Reach);
+            }
             Command::Hangup { user } => self.hang_up(&errand, &user),
             Command::Direct { user } => self.ask_peer(errand, user, Purpose::Direct),
             Command::Server => self.come_back(errand),
@@ -320,7 +331,7 @@ impl App {
             let (peer, device) = (with.peer.clone(), Some(with.device));
             peers.push(Peer { peer, state, device, path, id: None, verified });
         }
-        peers.extend(self.linking.connecting().map(|peer| none(peer, PeerState::Connecting)));
+        peers.extend(self.reaching.people().map(|peer| none(peer, PeerState::Connecting)));
         peers.extend(self.linking.asked.values().map(|asked| none(&asked.peer, PeerState::Asked)));
         for (id, offer) in self.linking.offers.iter().filter(|(_, offer)| offer.waits) {
             peers.push(Peer { id: Some(id.0), ..none(&offer.from, PeerState::Waiting) });

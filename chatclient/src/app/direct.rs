@@ -53,10 +53,18 @@ impl App {
         }
     }
 
-    /// The last link with somebody is gone; if it was what the server was left for, the server is there again.
-    pub(super) fn end_direct_with(&mut self, peer: &Name) {
-        if self.links.with(peer).is_some() {
+    /// The last link with somebody is gone; if it was what the server was left for, it is looked for, and the server is
+    /// there again.
+    pub(super) fn end_direct_with(&mut self, peer: &Name, is_lost: bool) {
+        if self.links.with(peer).is_some() || self.links.is_opening(Some(peer)) {
             return;
+        }
+        let is_direct = self.direct.as_ref().is_some_and(|direct| direct.peer == *peer);
+        if is_direct && is_lost && self.ending.is_none() && self.search_for(peer) {
+            return self.voice.info(format!("the link with {} is lost; looking for it", peer.as_str()));
+        }
+        if !is_lost {
+            self.forget_redial(Some(peer));
         }
         let Some(direct) = self.direct.take_if(|direct| direct.peer == *peer) else { return };
         drop(direct);

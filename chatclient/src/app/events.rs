@@ -75,7 +75,9 @@ impl App {
             Event::PeerOfferClosed { offer, refusal } => self.on_peer_offer_closed(offer, &refusal),
             Event::PeerRequestClosed { request, refusal } => self.on_peer_request_closed(request, &refusal),
             Event::Introduced(introduction) => self.on_introduced(introduction),
-            Event::IntroductionExpired { offer, peer } => self.on_introduction_expired(offer, peer),
+            Event::Reach { offer, action } => self.on_reach(offer, action),
+            Event::LinkFailed { offer, peer, verdict, .. } => self.on_link_failed(offer, peer, &verdict),
+            Event::Reached { request, address, code } => self.on_reach_tested(request, address, code),
         }
     }
 
@@ -142,18 +144,28 @@ impl App {
         self.lists.forget(id);
         let Some(link) = self.links.get_mut(id) else { return };
         let says = std::mem::take(&mut link.says);
+        let (is_surplus, link_again) = (link.is_surplus, link.again.is_some());
+        if let Some((offer, way)) = link.seeking.take() {
+            // It never stood: maybe another way does.
+            return self.server.session.way_failed(offer, way, ErrorCode::LinkBroken, self.clock.now());
+        }
         let Some(with) = link.with.clone() else { return };
         let (word, text) = end_of_link(reason);
         for errand in says.into_values() {
             let message = format!("{} may not have heard it: {text}", with.peer.as_str());
             self.voice.fail(Some(&errand), Code::LinkLost, message);
         }
-        if with.told {
+        if is_surplus || (link_again && !with.told) {
+            // Of an attempt to find a lost link again nobody needs to hear.
+        } else if with.told {
             self.voice.show(&Notice::PeerClosed { peer: with.peer.clone(), reason: word }, None);
         } else {
             self.fail_link(with.peer.clone(), with.errand.as_ref(), verdict(reason), text);
         }
-        self.end_direct_with(&with.peer);
+        if !is_surplus {
+            let is_lost = matches!(reason, Closed::Eof { .. } | Closed::Timeout(_));
+            self.end_direct_with(&with.peer, is_lost);
+        }
     }
 }
 

@@ -1,23 +1,16 @@
-//! From "may I?" to a link that stands: asking, being asked, dialling, being dialled.
+//! From "may I?" to a link that stands: asking, being asked, being called.
 
 use super::App;
 use super::errand::Errand;
-use super::links::{LinkId, With};
+use super::links::{LinkId, Origin, With};
 use crate::notice::{Code, LinkPath, Notice};
 use crate::settings::AcceptPolicy;
 use crate::state::KeyCheck;
-use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Security, TlsInfo, origin};
-use chatproto::peer::{Introduction as Dialled, Peer};
-use chatproto::session::{Introduction, Refusal};
-use chatproto::wire::{
-    DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId,
-};
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
-use std::time::Duration;
-
-/// Time for one address of a peer, with the TLS handshake; the next one is tried then.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+use chatnet::{ConnToken, TlsInfo, origin};
+use chatproto::peer::Peer;
+use chatproto::session::{Introduction, Refusal, State};
+use chatproto::wire::{DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId};
+use std::collections::BTreeMap;
 
 /// Callers that have not shown a ticket yet. Answers strangers who would use up the connections that peers and the server
 /// need.
@@ -33,10 +26,6 @@ pub(super) struct Linking {
     pub(super) asked: BTreeMap<RequestId, Asked>,
     /// What others ask of this user.
     pub(super) offers: BTreeMap<OfferId, Offer>,
-    /// Connections that are being made.
-    dials: HashMap<ConnToken, Dial>,
-    /// Introductions whose other side dials; with the command that asked, if one did.
-    awaited: BTreeMap<OfferId, Awaited>,
 }
 
 /// A question to somebody.
@@ -55,35 +44,11 @@ pub(super) struct Offer {
     pub(super) waits: bool,
 }
 
-#[derive(Debug)]
-struct Awaited {
-    peer: Name,
-    errand: Option<Errand>,
-}
-
-/// An introduction on its way from address to address.
-#[derive(Debug)]
-struct Dial {
-    introduction: Introduction,
-    left: VecDeque<SocketAddr>,
-    errand: Option<Errand>,
-    /// Why the last address did not do.
-    verdict: (Code, String),
-}
-
 impl Linking {
-    /// Whether a link to somebody is on its way; to anybody, for `None`.
+    /// Whether somebody is asked for a link; anybody, for `None`.
     pub(super) fn is_busy(&self, peer: Option<&Name>) -> bool {
         let meant = |name: &Name| peer.is_none_or(|peer| peer == name);
         self.asked.values().any(|asked| meant(&asked.peer))
-            || self.dials.values().any(|dial| dial.errand.is_some() && meant(&dial.introduction.peer))
-            || self.awaited.values().any(|awaited| awaited.errand.is_some() && meant(&awaited.peer))
-    }
-
-    /// People to whom a link is being made.
-    pub(super) fn connecting(&self) -> impl Iterator<Item = &Name> {
-        let dialled = self.dials.values().map(|dial| &dial.introduction.peer);
-        dialled.chain(self.awaited.values().map(|awaited| &awaited.peer))
     }
 }
 
@@ -177,49 +142,17 @@ impl App {
                      says that it is so, /trust {name} accepts it"
                 );
                 let (peer, device, link_key) = (peer.clone(), *device, *link_key);
+                self.server.session.abandon_link(introduction.offer, ErrorCode::WrongKey);
                 self.note_changed_key(&peer, device, link_key);
                 return self.fail_link(peer, errand.as_ref(), Code::KeyMismatch, message);
             }
             Err(error) => {
-                let peer = peer.clone();
+                let (peer, offer) = (peer.clone(), introduction.offer);
+                self.server.session.abandon_link(offer, ErrorCode::Internal);
                 return self.fail_link(peer, errand.as_ref(), Code::State, error.to_string());
             }
         }
-        match introduction.role {
-            DialRole::Await => {
-                let awaited = Awaited { peer: introduction.peer, errand };
-                self.linking.awaited.insert(introduction.offer, awaited);
-            }
-            DialRole::Dial => {
-                let left = introduction.addresses.iter().copied().collect();
-                let verdict = (Code::Unreachable, "the server named no address".to_owned());
-                self.dial_next(Dial { introduction, left, errand, verdict });
-            }
-        }
-    }
-
-    pub(super) fn on_introduction_expired(&mut self, offer: OfferId, peer: Name) {
-        let errand = self.linking.awaited.remove(&offer).and_then(|awaited| awaited.errand);
-        let message = "nobody connected in time; is your port reachable from outside?".to_owned();
-        self.fail_link(peer, errand.as_ref(), ErrorCode::Timeout.into(), message);
-    }
-
-    /// Tries the addresses one after another; called again when one did not do.
-    fn dial_next(&mut self, mut dial: Dial) {
-        while let Some(address) = dial.left.pop_front() {
-            let expected = chatnet::LinkKey::from_bytes(dial.introduction.link_key.0);
-            let started = ClientTls::to_peer(&self.identity, [expected]).map_err(|error| error.to_string());
-            let started = started.and_then(|tls| {
-                let options = ConnectOptions { security: Security::TlsClient(tls), timeout: DIAL_TIMEOUT };
-                self.net.connect(address, options).map_err(|error| error.to_string())
-            });
-            match started {
-                Ok(token) => return drop(self.linking.dials.insert(token, dial)),
-                Err(error) => dial.verdict = (Code::Unreachable, format!("{address}: {error}")),
-            }
-        }
-        let Dial { introduction, errand, verdict: (code, message), .. } = dial;
-        self.fail_link(introduction.peer, errand.as_ref(), code, message);
+        self.reaching.begin(introduction, errand);
     }
 
     /// No link comes about; the command that asked for one has failed.
@@ -231,39 +164,15 @@ impl App {
         }
     }
 
-    /// A dialled connection stands, and so does the key that was introduced.
-    pub(super) fn on_dialled(&mut self, token: ConnToken, tls: Option<&TlsInfo>) -> bool {
-        let Some(dial) = self.linking.dials.remove(&token) else { return false };
-        let Introduction { offer, purpose, peer, device, link_key, ticket, request, .. } = dial.introduction;
-        // TLS has compared the key; were there none, the link must not go on.
-        if proved_key(tls) != Some(link_key) {
-            self.net.abort(token);
-            let message = "the device shows another key than the one introduced".to_owned();
-            self.fail_link(peer, dial.errand.as_ref(), Code::KeyMismatch, message);
-            return true;
-        }
-        let path = if request.is_some() { LinkPath::Direct } else { LinkPath::Reverse };
-        let introduction = Dialled { offer, ticket, purpose, peer: peer.clone(), device };
-        let machine = Peer::dial(self.peer_config(), introduction, self.clock.now());
-        let with = With { peer, device, purpose, path, errand: dial.errand, told: false };
-        self.links.insert(token, machine, link_key, Some(with));
-        true
-    }
-
-    /// A connection that was being made has failed: the next address, or the verdict.
-    pub(super) fn on_dial_failed(&mut self, token: ConnToken, reason: &CloseReason) -> bool {
-        let Some(mut dial) = self.linking.dials.remove(&token) else { return false };
-        dial.verdict = verdict(reason);
-        self.dial_next(dial);
-        true
-    }
-
     /// Somebody connected, and has proved to have some key. Who it is, the hello will say.
     pub(super) fn on_called(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
         match proved_key(tls) {
             Some(key) if self.has_room_for(token) => {
                 let machine = Peer::listen(self.peer_config(), self.clock.now());
-                self.links.insert(token, machine, key, None);
+                let id = self.links.insert(token, machine, key, None);
+                if let (Some(link), Some(tls)) = (self.links.get_mut(id), tls) {
+                    link.binding = tls.channel_binding;
+                }
             }
             Some(_) | None => self.net.abort(token),
         }
@@ -291,21 +200,28 @@ impl App {
         claimed: Purpose,
     ) {
         let now = self.clock.now();
+        if self.admit_again(id, offer, ticket, user, device, claimed) {
+            return;
+        }
         let Some(link) = self.links.get_mut(id) else { return };
         match self.server.session.admit(offer, ticket, link.key, user, device, now) {
-            Ok(Introduction { purpose, .. }) if purpose != claimed => {
+            Ok((Introduction { purpose, .. }, _)) if purpose != claimed => {
                 let _ = link.peer.refuse(ErrorCode::BadTicket, now);
                 tracing::warn!(
                     claimed = user.as_str(),
                     "a caller wants another link than the one introduced"
                 );
             }
-            Ok(Introduction { peer, device, purpose, request, .. }) => {
-                let errand = self.linking.awaited.remove(&offer).and_then(|awaited| awaited.errand);
-                let path = if request.is_some() { LinkPath::Reverse } else { LinkPath::Direct };
+            Ok((Introduction { peer, device, purpose, request, addresses, .. }, _)) => {
+                let errand = self.reaching.end(offer);
+                let called = if request.is_some() { LinkPath::Reverse } else { LinkPath::Direct };
+                let path = link.known_path.unwrap_or(called);
+                link.seeking = None;
+                link.origin = Some(Origin { offer, leads: request.is_some(), addresses });
                 link.with = Some(With { peer, device, purpose, path, errand, told: false });
                 // It waits for exactly this.
                 let _ = link.peer.admit(now);
+                self.stop_reaching(offer);
             }
             Err(error) => {
                 let _ = link.peer.refuse(ErrorCode::BadTicket, now);
@@ -317,13 +233,24 @@ impl App {
 
     /// The link stands.
     pub(super) fn on_link_open(&mut self, id: LinkId) {
+        if let Some((offer, _)) = self.links.get_mut(id).and_then(|link| link.seeking.take()) {
+            self.server.session.linked(offer);
+            self.reaching.end(offer);
+        }
         let Some(With { peer, device, purpose, path, errand, told }) =
             self.links.get_mut(id).and_then(|link| link.with.as_mut())
         else {
             return;
         };
-        *told = true;
         let (peer, device, purpose, path, errand) = (peer.clone(), *device, *purpose, *path, errand.take());
+        *told = true;
+        self.keep_for_redial(id);
+        let again = self.links.get_mut(id).and_then(|link| link.again);
+        if let Some(offer) = again
+            && !self.link_is_back(id, offer, &peer)
+        {
+            return;
+        }
         let verified = self.is_verified(&peer, device);
         let notice = Notice::PeerConnected { peer: peer.clone(), device, path, verified };
         self.voice.show(&notice, errand.as_ref());
@@ -335,32 +262,14 @@ impl App {
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}
+            // Who has gone back to the server stays there.
+            (Purpose::Direct, _) if again.is_some() && self.server.session.state() == State::Ready => {}
             (Purpose::Direct, errand) => self.go_direct(peer, errand),
         }
     }
 }
 
 /// The key that the other side of a connection proved to have.
-fn proved_key(tls: Option<&TlsInfo>) -> Option<LinkKey> {
+pub(super) fn proved_key(tls: Option<&TlsInfo>) -> Option<LinkKey> {
     Some(LinkKey(*tls?.peer?.link_key.as_bytes()))
-}
-
-/// What both people can read of a failed connection.
-fn verdict(reason: &CloseReason) -> (Code, String) {
-    let code = match reason {
-        CloseReason::ConnectTimeout | CloseReason::HandshakeTimeout => ErrorCode::Timeout.into(),
-        CloseReason::WrongLinkKey { .. }
-        | CloseReason::WrongFingerprint { .. }
-        | CloseReason::BadCertificate(_) => Code::KeyMismatch,
-        CloseReason::Local
-        | CloseReason::Finished
-        | CloseReason::ConnectFailed(_)
-        | CloseReason::HandshakeCut
-        | CloseReason::NotTls
-        | CloseReason::RefusedByPeer(_)
-        | CloseReason::Tls(_)
-        | CloseReason::Truncated
-        | CloseReason::Lost(_) => Code::Unreachable,
-    };
-    (code, reason.to_string())
 }

@@ -5,8 +5,9 @@ use super::rate::Bucket;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
-use chatproto::wire::{Capabilities, Capability, DeviceId, LinkKey, Name, Purpose};
+use chatproto::wire::{Capabilities, Capability, DeviceId, LinkKey, Name, OfferId, Purpose, Way};
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 
 /// Names a link for as long as the program runs; newer ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,20 @@ pub(super) struct Link {
     pub(super) key: LinkKey,
     /// Who it is with; unknown until a caller has shown a good ticket.
     pub(super) with: Option<With>,
+    /// The introduction that it is to fulfil, and by which way, until it stands.
+    pub(super) seeking: Option<(OfferId, Way)>,
+    /// How it came about, where that is known before the other side says hello.
+    pub(super) known_path: Option<LinkPath>,
+    /// What ties the two ends of this TLS connection, and nobody else.
+    pub(super) binding: [u8; 32],
+    /// This end connected.
+    pub(super) was_dialled: bool,
+    /// The introduction that led here, until the link stands.
+    pub(super) origin: Option<Origin>,
+    /// It is a link that was lost, found again.
+    pub(super) again: Option<OfferId>,
+    /// Another link with the same peer is preferred: its end means nothing.
+    pub(super) is_surplus: bool,
     /// What both ends can do, once it stands.
     pub(super) capabilities: Capabilities,
     /// The socket is not read for now.
@@ -38,6 +53,14 @@ pub(super) struct Link {
     pub(super) rate: Option<Bucket>,
     /// What the peer was asked to keep files to.
     pub(super) asked_rate: u64,
+}
+
+/// What of an introduction is of use after the link stands.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) offer: OfferId,
+    pub(super) leads: bool,
+    pub(super) addresses: Vec<SocketAddr>,
 }
 
 /// Who a link is with, and how it came about.
@@ -73,20 +96,25 @@ impl Links {
         self.last += 1;
         let id = LinkId(self.last);
         self.tokens.insert(token, id);
-        self.links.insert(
-            id,
-            Link {
-                token,
-                peer,
-                key,
-                with,
-                capabilities: Capabilities::NONE,
-                paused: false,
-                says: BTreeMap::new(),
-                rate: None,
-                asked_rate: 0,
-            },
-        );
+        let link = Link {
+            token,
+            peer,
+            key,
+            with,
+            seeking: None,
+            known_path: None,
+            binding: [0; 32],
+            was_dialled: false,
+            origin: None,
+            again: None,
+            is_surplus: false,
+            capabilities: Capabilities::NONE,
+            paused: false,
+            says: BTreeMap::new(),
+            rate: None,
+            asked_rate: 0,
+        };
+        self.links.insert(id, link);
         id
     }
 

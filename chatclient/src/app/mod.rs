@@ -26,7 +26,9 @@ mod paced;
 mod persons;
 mod pump;
 mod rate;
+mod reaching;
 mod receiving;
+mod redial;
 mod rooms;
 mod rotation;
 mod sending;
@@ -62,7 +64,9 @@ use lists::Lists;
 use memory::Memory;
 use pace::Pace;
 use persons::Persons;
+use reaching::Reaching;
 use receiving::Batches;
+use redial::Redial;
 use rooms::Question;
 use sending::Uploads;
 use server::Server;
@@ -130,6 +134,8 @@ struct App {
     questions: BTreeMap<RequestId, Question>,
 
     linking: Linking,
+    reaching: Reaching,
+    redial: Redial,
     links: Links,
     direct: Option<Direct>,
     lists: Lists,
@@ -182,7 +188,11 @@ impl App {
                 let tls = tls.as_deref();
                 if self.server.token == Some(token) {
                     self.on_server_connected(token, tls);
-                } else if !self.on_dialled(token, tls) {
+                } else if self.reaching.has(token) {
+                    self.on_reached(token, tls);
+                } else if self.redial.has(token) {
+                    self.on_redialled(token, tls);
+                } else {
                     self.on_called(token, tls);
                 }
             }
@@ -194,8 +204,10 @@ impl App {
                     self.on_server_closed(&reason);
                 } else if let Some(link) = self.links.by_token(token) {
                     self.on_link_gone(link);
+                } else if self.redial.has(token) {
+                    self.on_not_redialled(token);
                 } else {
-                    self.on_dial_failed(token, &reason);
+                    self.on_unreached(token, &reason);
                 }
             }
             NetEvent::Signal(signal) => self.on_signal(signal),
@@ -251,6 +263,7 @@ impl App {
         self.ending = Some(Instant::now() + END_TIMEOUT);
         let now = self.clock.now();
         self.held.clear();
+        self.forget_redial(None);
         let downloads = self.transfers.downloads.keys().copied().collect::<Vec<_>>();
         downloads.into_iter().for_each(|id| self.interrupt_download(id));
         for id in self.links.ids() {

@@ -30,7 +30,7 @@ impl App {
                 break;
             }
         }
-        if self.must_return() {
+        if self.must_return() && !self.redial.is_searching() {
             self.direct = None;
             self.server.session.come_back(self.clock.now());
             self.settle();
@@ -69,6 +69,8 @@ impl App {
             .chain(drained)
             .chain(stalled)
             .chain(paced)
+            .chain(self.reaching.deadline())
+            .chain(self.redial.deadline())
             .min()
     }
 
@@ -84,6 +86,8 @@ impl App {
         self.end_stalled();
         self.tell_places(None);
         self.share_download_rate();
+        self.meet_peers();
+        self.redial_peers();
     }
 
     /// Reads a socket as far as its machine wants.
@@ -92,6 +96,8 @@ impl App {
             self.read_server(token);
         } else if let Some(id) = self.links.by_token(token) {
             self.read_link(id, token);
+        } else if self.reaching.has(token) {
+            self.read_reached(token);
         } else {
             self.net.pause_read(token);
         }

@@ -11,7 +11,7 @@ use chatproto::wire::{Change, DeviceId, ErrorCode, Inquiry, Name, Note, OfferId,
 /// A question to the server whose answer comes in pages.
 #[derive(Debug)]
 pub(super) struct Question {
-    errand: Errand,
+    pub(super) errand: Errand,
     answer: Answer,
 }
 
@@ -36,6 +36,8 @@ pub(super) enum Answer {
     },
     /// Of a room, or of what somebody may do there: one frame.
     Change,
+    /// Whether peers can reach this client.
+    Reach,
 }
 
 impl Question {
@@ -191,7 +193,8 @@ impl App {
                 | Answer::Found(_)
                 | Answer::Report(..)
                 | Answer::Devices { .. }
-                | Answer::Change,
+                | Answer::Change
+                | Answer::Reach,
             )
             | None => {}
         }
@@ -236,7 +239,7 @@ impl App {
             Answer::Consent { offer, rule, is_there, .. } => {
                 return self.on_asker_sought(offer, rule, is_there);
             }
-            Answer::Change | Answer::Devices { .. } => return,
+            Answer::Change | Answer::Reach | Answer::Devices { .. } => return,
         };
         self.voice.show(&notice, Some(&errand));
     }

@@ -8,11 +8,11 @@ use crate::exit::ExitStatus;
 use crate::notice::{Code, Notice};
 use crate::settings::Plaintext;
 use bytes::Bytes;
-use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Fingerprint, Security, TlsInfo};
+use chatnet::{ClientTls, CloseReason, ConnToken, ConnectOptions, Fingerprint, Net, Security, TlsInfo};
 use chatproto::opaque::{ClientLogin, ClientLoginError, MECHANISM, OsRng, Password};
 use chatproto::session::{LostReason, Session, State};
 use chatproto::ticket;
-use chatproto::wire::{ErrorCode, Name, Note};
+use chatproto::wire::{ErrorCode, Name, Note, Way};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) struct Server {
     pub(super) paused: bool,
     /// Addresses that were not tried yet in this attempt.
     left: VecDeque<SocketAddr>,
+    /// All that are known, of both families.
+    known: Vec<SocketAddr>,
     pub(super) trust: Trust,
     /// What the server of this connection showed: to be pinned once it has proved to know the account.
     pub(super) shown: Option<Fingerprint>,
@@ -78,6 +80,7 @@ impl Server {
             token: None,
             paused: false,
             left: VecDeque::new(),
+            known: Vec::new(),
             trust,
             shown: None,
             binding: Bytes::new(),
@@ -94,6 +97,17 @@ impl Server {
             told_lost: false,
             returning: None,
         }
+    }
+}
+
+impl Server {
+    /// Where further connections to this server go: its address of the other family, for [`Way::Family`].
+    pub(super) fn address_for(&self, net: &Net, way: Way) -> Option<SocketAddr> {
+        let present = net.peer_addr(self.token?).ok()?;
+        if way != Way::Family {
+            return Some(present);
+        }
+        self.known.iter().copied().find(|known| known.is_ipv4() != present.is_ipv4())
     }
 }
 
@@ -120,7 +134,10 @@ impl App {
             return;
         }
         match found {
-            Ok(addresses) => self.server.left = addresses.into(),
+            Ok(addresses) => {
+                self.server.known.clone_from(&addresses);
+                self.server.left = addresses.into();
+            }
             Err(error) => self.server.why = format!("no address is known: {error}"),
         }
         self.dial_next_address();
@@ -365,6 +382,11 @@ impl App {
     pub(super) fn on_ready(&mut self, default_room: Name, resumed: bool, ticket: &[u8], lifetime: Duration) {
         self.server.by_ticket = false;
         self.server.was_in = true;
+        if self.redial.is_searching() {
+            // Who is back needs no link for it; the other side may still come.
+            self.forget_redial(None);
+            self.direct = None;
+        }
         if let Some(shown) = self.server.shown {
             self.pin(shown);
             if let Ok(ticket) = ticket.try_into() {

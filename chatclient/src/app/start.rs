@@ -14,18 +14,21 @@ use super::lists::Lists;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::persons::Persons;
+use super::reaching::Reaching;
 use super::receiving::Batches;
+use super::redial::Redial;
 use super::server::{Server, Trust};
 use super::sources::Sources;
 use super::transfers::{MAX_SMALL_ACTIVE, Transfers};
 use super::voice::Voice;
 use crate::cli;
 use crate::notice::Code;
-use crate::settings::{Plaintext, Settings};
+use crate::settings::{Plaintext, RelayPolicy, Settings};
 use crate::share::{Share, ShareError};
 use crate::state::StateError;
 use chatnet::{ConnToken, Identity, Net, NetConfig, Security, ServerTls, Signal};
 use chatproto::peer;
+use chatproto::reach::Policy;
 use chatproto::session::{Announcement, Config, RoomKey, Session};
 use chatproto::wire::{Capabilities, Capability, ErrorCode, LinkKey, Name, Note, NoteRef};
 use std::collections::{BTreeMap, VecDeque};
@@ -125,11 +128,22 @@ impl App {
         let restored = memory.restored()?;
         let mut config = Config::new(settings.user.clone(), memory.device());
         config.agent = agent();
-        config.capabilities = Capabilities::NONE
-            .with(Capability::Search)
-            .with(Capability::Tickets)
-            .with(Capability::Register)
-            .with(Capability::Account);
+        config.capabilities = [
+            Capability::Search,
+            Capability::Tickets,
+            Capability::Register,
+            Capability::Account,
+            Capability::Probe,
+            Capability::Relay,
+            Capability::Ways,
+        ]
+        .into_iter()
+        .fold(Capabilities::NONE, Capabilities::with);
+        config.policy = match settings.relay {
+            RelayPolicy::Last => Policy::Any,
+            RelayPolicy::Never => Policy::NoRelay,
+            RelayPolicy::Only => Policy::OnlyRelay,
+        };
         config.connect_timeout = CONNECT_TIMEOUT;
         config.rooms = rooms_to_enter(&restored.cursors);
         let rooms = config.rooms.as_ref().map_or(1, Vec::len);
@@ -167,6 +181,8 @@ impl App {
             leaves: BTreeMap::new(),
             questions: BTreeMap::new(),
             linking: Linking::default(),
+            reaching: Reaching::default(),
+            redial: Redial::default(),
             links: Links::default(),
             direct: None,
             lists: Lists::default(),
@@ -224,7 +240,7 @@ impl App {
 fn listen(net: &mut Net, settings: &Settings, identity: &Identity) -> Result<Option<u16>, Failure> {
     let Some(address) = settings.peer_listen else { return Ok(None) };
     let tls = ServerTls::for_peers(identity).map_err(|error| Failure::new(Code::State, error))?;
-    match net.listen(address, Security::TlsServer(tls)) {
+    match net.listen_shared(address, Security::TlsServer(tls)) {
         Ok((_, bound)) => Ok(Some(bound.port())),
         Err(error) => {
             Err(Failure::new(Code::PeerListen, format!("cannot accept peers on {address}: {error}")))

@@ -190,9 +190,11 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::NoPeerPort
         | E::SelfRequest
         | E::BadTicket
+        | E::NoRelay
+        | E::Declined
         | E::NotSupported => ExitStatus::Refused,
-        E::VerifyFailed => ExitStatus::Verification,
-        E::Timeout | E::Expired => ExitStatus::Timeout,
+        E::VerifyFailed | E::WrongKey => ExitStatus::Verification,
+        E::Timeout | E::Expired | E::DialTimeout => ExitStatus::Timeout,
         E::Malformed
         | E::TooLarge
         | E::UnknownFrame
@@ -206,6 +208,13 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::Withdrawn
         | E::AnsweredElsewhere
         | E::NoAnnounce
+        | E::NotReachable
+        | E::DialRefused
+        | E::NoRoute
+        | E::PrivateAddress
+        | E::NoFamily
+        | E::RelayBusy
+        | E::LinkBroken
         | E::Changed
         | E::Unreadable
         | E::Cancelled

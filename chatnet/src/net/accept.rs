@@ -11,7 +11,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Alarm, Crew, FIRST_LISTENER, MAX_LISTENERS, Net};
+use super::{Alarm, Crew, FIRST_LISTENER, MAX_LISTENERS, Net, shared};
 use crate::{AcceptPause, ListenerId, NetEvent, Security, tls::Session};
 
 /// One listening socket.
@@ -40,7 +40,26 @@ impl Net {
     /// # Errors
     /// When the system refuses, for instance because the port is in use, or with `QuotaExceeded` beyond 62 listeners.
     pub fn listen(&mut self, addr: SocketAddr, security: Security) -> io::Result<(ListenerId, SocketAddr)> {
-        let mut socket = TcpListener::bind(addr)?;
+        self.add_listener(TcpListener::bind(addr)?, security)
+    }
+
+    /// As [`listen`](Self::listen), on a port that [`connect_from`](Self::connect_from) can dial from.
+    ///
+    /// # Errors
+    /// As `listen`.
+    pub fn listen_shared(
+        &mut self,
+        addr: SocketAddr,
+        security: Security,
+    ) -> io::Result<(ListenerId, SocketAddr)> {
+        self.add_listener(shared::listen(addr)?, security)
+    }
+
+    fn add_listener(
+        &mut self,
+        mut socket: TcpListener,
+        security: Security,
+    ) -> io::Result<(ListenerId, SocketAddr)> {
         let local = socket.local_addr()?;
         let entry = self.listeners.vacant_entry();
         let id = ListenerId(entry.key());

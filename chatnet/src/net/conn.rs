@@ -27,6 +27,8 @@ pub(super) struct Conn {
     pub(super) writable: bool,
     /// The other side has ended its direction of the socket, so that a short read does not mean a dry socket.
     pub(super) peer_shut: bool,
+    /// The first byte decides whether this is TLS.
+    pub(super) may_be_plain: bool,
     /// The program does not want to read.
     pub(super) paused: bool,
     /// The program was told that the other side has ended.
@@ -103,6 +105,7 @@ impl Conn {
             (true, Some(_)) => Phase::Handshaking,
             (true, None) => Phase::Open,
         };
+        let tls_or_plain = tls.as_ref().is_some_and(|tls| tls.may_be_plain());
         Self {
             stream,
             tls,
@@ -112,6 +115,7 @@ impl Conn {
             readable: false,
             writable: connected,
             peer_shut: false,
+            may_be_plain: tls_or_plain,
             paused: false,
             eof_told: false,
             write_blocked: false,
@@ -194,6 +198,9 @@ impl Conn {
 
     /// Goes on with the TLS handshake as far as the socket allows; true when it is complete.
     pub(super) fn handshake(&mut self) -> Result<bool, CloseReason> {
+        if self.may_be_plain && !self.decide()? {
+            return Ok(false);
+        }
         self.flush().map_err(CloseReason::Lost)?;
         let Some(tls) = &mut self.tls else { return Ok(true) };
         // A flight of the longest certificates takes a handful of reads; whoever sends more waits for the next turn.
@@ -213,6 +220,28 @@ impl Conn {
             self.readable = true;
         }
         Ok(complete)
+    }
+
+    /// Looks at the first byte without taking it; true when it is known whether this is TLS. What begins with 0 is not.
+    fn decide(&mut self) -> Result<bool, CloseReason> {
+        let mut first = [0];
+        match self.stream.peek(&mut first) {
+            Ok(0) => return Err(CloseReason::HandshakeCut),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                return Ok(false);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            Err(error) => return Err(CloseReason::Lost(error)),
+        }
+        self.may_be_plain = false;
+        if first == [0] {
+            self.tls = None;
+            self.phase = Phase::Open;
+            self.readable = true;
+        }
+        Ok(true)
     }
 
     /// Reads what is next for the program.

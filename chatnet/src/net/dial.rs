@@ -8,7 +8,7 @@ use std::{
 
 use mio::net::TcpStream;
 
-use super::{Net, too_many};
+use super::{Alarm, Net, Phase, shared, too_many};
 use crate::{ConnToken, Security, tls::Session};
 
 /// How to dial.
@@ -35,5 +35,53 @@ impl Net {
         let tls = Session::new(&options.security, addr.ip(), self.send_limit()).map_err(io::Error::other)?;
         let stream = TcpStream::connect(addr)?;
         self.admit(stream, tls, false, Some(Instant::now() + options.timeout), addr)
+    }
+
+    /// As [`connect`](Self::connect), from a port of this machine, which a listener of
+    /// [`listen_shared`](Self::listen_shared) and other connections may have too; 0 lets the system choose. With this,
+    /// two ends can connect to each other at the same moment. Either role of TLS will do.
+    ///
+    /// # Errors
+    /// As `connect`, and when the port cannot be had.
+    pub fn connect_from(
+        &mut self,
+        port: u16,
+        addr: SocketAddr,
+        options: ConnectOptions,
+    ) -> io::Result<ConnToken> {
+        if self.connections() >= self.config.max_connections {
+            return Err(too_many());
+        }
+        let tls = Session::new(&options.security, addr.ip(), self.send_limit()).map_err(io::Error::other)?;
+        let stream = shared::connect(port, addr)?;
+        self.admit(stream, tls, false, Some(Instant::now() + options.timeout), addr)
+    }
+
+    /// Begins TLS on a plain connection that is open, for instance once something in between has been told whom to
+    /// connect. `early` is what was read of the other side's TLS already. What follows is as after a dial:
+    /// [`NetEvent::Connected`](crate::NetEvent::Connected) once more, or `Closed`.
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection is not open, `InvalidInput` when it is not plain, and what TLS says of `early`,
+    /// after which the connection is of no use.
+    pub fn start_tls(&mut self, token: ConnToken, options: &ConnectOptions, early: &[u8]) -> io::Result<()> {
+        let limit = self.send_limit();
+        let Some(conn) = self.conn_mut(token).filter(|conn| matches!(conn.phase, Phase::Open)) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let peer = conn.stream.peer_addr()?;
+        let session = Session::new(&options.security, peer.ip(), limit).map_err(io::Error::other)?;
+        let (Some(mut session), None) = (session, &conn.tls) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        session.feed(early).map_err(io::Error::other)?;
+        conn.tls = Some(session);
+        conn.phase = Phase::Handshaking;
+        // The client's first flight waits to be sent, and the answer to `early`.
+        conn.readable = true;
+        self.handshakes += 1;
+        self.timers.set(Alarm::Conn(token), Instant::now() + options.timeout);
+        self.enqueue(token);
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod accept;
 mod conn;
 mod crew;
 mod dial;
+mod shared;
 mod step;
 mod verbs;
 

@@ -46,6 +46,7 @@ impl Net {
         let Some(conn) = self.conn_mut(token) else { return };
         let costly = conn.readable;
         let outcome = match conn.handshake() {
+            Ok(true) if conn.tls.is_none() => Ok(Some(None)),
             Ok(true) => match conn.tls.as_ref().map(|tls| tls.info()).transpose() {
                 Ok(info) => Ok(Some(info.map(Box::new))),
                 Err(reason) => Err(reason),

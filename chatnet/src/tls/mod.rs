@@ -23,6 +23,9 @@ pub enum Security {
     Plain,
     /// The TLS server's side. Usual for listeners.
     TlsServer(ServerTls),
+    /// The TLS server's side, unless the caller's first byte is 0, which begins no TLS record: then bytes as they are.
+    /// `Connected` tells which. For protocols of which a part needs no secrecy.
+    TlsOrPlain(ServerTls),
     /// The TLS client's side. Usual for dialled connections.
     TlsClient(ClientTls),
 }

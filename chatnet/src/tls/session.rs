@@ -17,6 +17,8 @@ pub(crate) struct Session {
     connection: Connection,
     /// Nothing was received yet: the first byte tells whether the other side speaks TLS at all.
     untouched: bool,
+    /// The other side need not speak TLS.
+    or_plain: bool,
     peer_closed: bool,
 }
 
@@ -34,9 +36,10 @@ impl Session {
         peer: IpAddr,
         send_limit: usize,
     ) -> Result<Option<Box<Self>>, CloseReason> {
+        let or_plain = matches!(security, Security::TlsOrPlain(_));
         let mut connection = match security {
             Security::Plain => return Ok(None),
-            Security::TlsServer(ServerTls(config)) => {
+            Security::TlsServer(ServerTls(config)) | Security::TlsOrPlain(ServerTls(config)) => {
                 ServerConnection::new(config.clone()).map(Connection::Server)
             }
             Security::TlsClient(ClientTls { config, name }) => {
@@ -46,7 +49,12 @@ impl Session {
         }
         .map_err(|error| CloseReason::Tls(error.to_string()))?;
         connection.set_buffer_limit(Some(send_limit));
-        Ok(Some(Box::new(Self { connection, untouched: true, peer_closed: false })))
+        Ok(Some(Box::new(Self { connection, untouched: true, or_plain, peer_closed: false })))
+    }
+
+    /// Whether the first byte decides if this is TLS.
+    pub(crate) fn may_be_plain(&self) -> bool {
+        self.or_plain
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -71,6 +79,14 @@ impl Session {
         // Also when it is no TLS: what comes out is an alert that tells the other side.
         let outcome = self.process();
         if foreign { Err(CloseReason::NotTls) } else { outcome.map(|()| Received::Some) }
+    }
+
+    /// Takes what was read from the socket before the session existed.
+    pub(crate) fn feed(&mut self, mut early: &[u8]) -> Result<(), CloseReason> {
+        while !early.is_empty() {
+            self.read_handshake(&mut early)?;
+        }
+        Ok(())
     }
 
     /// What the complete handshake established.

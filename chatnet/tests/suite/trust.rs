@@ -3,10 +3,12 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     time::Duration,
 };
+
+use bytes::Bytes;
 
 use super::common::{Rig, identity, tls};
 use chatnet::{
@@ -138,6 +140,41 @@ fn plaintext_at_a_tls_port_is_named_and_answered_with_an_alert() {
     let mut record = [0; 5];
     stranger.read_exact(&mut record).unwrap();
     assert_eq!(record[0], 0x15, "a TLS alert record: {record:?}");
+}
+
+#[test]
+fn port_for_both_tells_plaintext_from_tls_by_the_first_byte() {
+    // Room for both ends of one handshake: whoever has been told apart must have left it.
+    let mut rig = Rig::new(NetConfig { max_handshakes: 2, ..NetConfig::default() });
+    let identity = identity();
+    let addr = rig.listen(Security::TlsOrPlain(ServerTls::new(&identity).unwrap()));
+    rig.echo = true;
+    let frame = [0, 0, 0, 5, 1, 2, 3, 4, 5];
+    for round in 0..2 {
+        let mut plain = TcpStream::connect(addr).unwrap();
+        plain.set_read_timeout(Some(super::common::PATIENCE)).unwrap();
+        plain.write_all(&frame).unwrap();
+        plain.shutdown(Shutdown::Write).unwrap();
+        rig.run_until("the plain one has ended", |rig| {
+            rig.accepted.get(2 * round).is_some_and(|token| rig.closed(*token))
+        });
+        let server = rig.end(rig.accepted[2 * round]);
+        assert!(server.connected && server.tls.is_none());
+        let mut echoed = Vec::new();
+        plain.read_to_end(&mut echoed).unwrap();
+        assert_eq!(echoed, frame);
+
+        let pinned = Security::TlsClient(ClientTls::pinned(identity.fingerprint()).unwrap());
+        let client = rig.dial(addr, pinned);
+        rig.end_mut(client).unsent.push(Bytes::copy_from_slice(&frame));
+        rig.run_until("it is echoed", |rig| rig.end(client).received.len() == frame.len());
+        assert_eq!(rig.end(client).received, frame);
+        assert!(rig.end(rig.accepted[2 * round + 1]).tls.is_some());
+    }
+    let mut stranger = TcpStream::connect(addr).unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    rig.run_until("it is refused", |rig| rig.accepted.get(4).is_some_and(|token| rig.closed(*token)));
+    assert_eq!(rig.reason(rig.accepted[4]), "the other side does not speak TLS");
 }
 
 #[test]

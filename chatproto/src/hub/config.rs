@@ -56,8 +56,19 @@ pub struct Config {
     pub max_offers: usize,
     /// Time that a person has to answer an offer. Default 60 s.
     pub offer_timeout: Duration,
-    /// Time for which the ticket of an introduction is good. Default 30 s.
+    /// Time for which the ticket of an introduction is good. Default 45 s: longer than all ways to the other side together.
     pub ticket_lifetime: Duration,
+    /// Introductions whose two ends may still ask the server to pass something on. Default 4,096 (below 400 bytes each).
+    /// Past it the oldest is forgotten: its ends have what they know and nothing more. Answers floods of introductions.
+    pub max_meetings: usize,
+    /// Links relayed at once. Default 0; a program that relays says so with the capability `relay`, too. Bounds descriptors and buffers of the
+    /// program, and answers those who would make the server their tunnel.
+    pub max_relays: usize,
+    /// Tests of reachability that one address (of IPv6, one network of 64 bits) may ask for in an interval. Default 6.
+    /// Answers those who would have the server scan the ports of whoever shares their address.
+    pub reach_tests: u32,
+    /// That interval. Default 10 minutes.
+    pub reach_interval: Duration,
     /// Messages asked from the log at once for a connection that catches up. Default 256. One page is under way for each
     /// connection, however many rooms it is behind in.
     pub page_messages: u16,
@@ -93,7 +104,11 @@ impl Config {
             max_requests: 8,
             max_offers: 8,
             offer_timeout: Duration::from_secs(60),
-            ticket_lifetime: Duration::from_secs(30),
+            ticket_lifetime: Duration::from_secs(45),
+            max_meetings: 4_096,
+            max_relays: 0,
+            reach_tests: 6,
+            reach_interval: Duration::from_secs(600),
             page_messages: 256,
             page_bytes: 64 * 1024,
             recent_bytes: 64 * 1024,

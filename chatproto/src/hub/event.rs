@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::config::Label;
 use super::house::House;
 use crate::wire::{
-    Action, Anchor, CloseReason, DeviceId, ErrorCode, Name, Note, OfferId, Purpose, RoomId, Subject, Text,
+    Action, Anchor, CloseReason, DeviceId, ErrorCode, LinkKey, Name, Note, OfferId, Purpose, RequestId,
+    RoomId, Subject, Text,
 };
 
 /// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses
@@ -340,6 +341,31 @@ pub enum Event {
         from: Name,
         /// Who said yes.
         to: Name,
+    },
+    /// The two ends of a relay are there. The hub knows both connections no more: write a
+    /// [`RelayOpened`](crate::wire::RelayOpened) with `offer` to each, then pass all bytes between them, and call
+    /// [`relay_ended`](super::Hub::relay_ended) when that is over.
+    Relayed {
+        /// The offer.
+        offer: OfferId,
+        /// The asking side's connection, and the other's.
+        ends: [ConnId; 2],
+        /// Who asked.
+        from: Name,
+        /// Who said yes.
+        to: Name,
+    },
+    /// Can the device of this connection be reached? Connect to `address`, and to nothing else; answer with
+    /// [`reached`](super::Hub::reached) whether the device with `link_key` is there.
+    TestReach {
+        /// The connection.
+        conn: ConnId,
+        /// Ties the answer to it.
+        request: RequestId,
+        /// The observed address and the announced port.
+        address: SocketAddr,
+        /// What the other end must prove to have.
+        link_key: LinkKey,
     },
     /// A request ended without an introduction; for the operator's eyes.
     PeerRefused {

@@ -79,8 +79,10 @@ impl Hub {
             return Err((ErrorCode::TooManyRequests, "too many requests are open"));
         }
         let devices = self.people.get(&to).ok_or((ErrorCode::Offline, "not logged in"))?;
-        let can_meet =
-            |other: &&ConnId| self.announcement(**other).is_some_and(|other| other.port != 0 || has_port);
+        let can_meet = |other: &&ConnId| {
+            let announced = self.announcement(**other);
+            announced.is_some_and(|there| there.port != 0 || has_port || self.can_relay([id, **other]))
+        };
         let asked = devices.iter().filter(can_meet).copied().collect::<BTreeSet<_>>();
         if asked.is_empty() {
             return Err((ErrorCode::NoPeerPort, "neither side accepts connections from peers"));
@@ -110,7 +112,7 @@ impl Hub {
         Ok(())
     }
 
-    fn announcement(&self, id: ConnId) -> Option<&Announcement> {
+    pub(super) fn announcement(&self, id: ConnId) -> Option<&Announcement> {
         self.clients.get(&id)?.announcement.as_ref()
     }
 
@@ -143,12 +145,14 @@ impl Hub {
         let to_answering = addresses(&asker, &answering);
         let to_asker = addresses(&answering, &asker);
         // Who asked dials; if the other cannot be dialled, it is the other way round.
-        let asker_dials = !to_asker.is_empty();
-        if to_asker.is_empty() && to_answering.is_empty() {
+        let asker_dials = !to_asker.is_empty() || to_answering.is_empty();
+        let ends = [offer.asker, answerer];
+        if to_asker.is_empty() && to_answering.is_empty() && !self.can_relay(ends) {
             let gone = PeerClosed { offer: id, request: RequestId(0), code: ErrorCode::NoPeerPort };
             self.send(answerer, &gone);
             return self.end_offer(offer, ErrorCode::NoPeerPort);
         }
+        let [for_asker, for_answering] = self.open_meeting(id, ends, [&offer.from, &offer.to]);
         let base = PeerIntroduce {
             offer: id,
             request: offer.request,
@@ -156,8 +160,10 @@ impl Hub {
             role: if asker_dials { DialRole::Dial } else { DialRole::Await },
             expires: millis(self.config.ticket_lifetime),
             ticket: LinkTicket(ticket),
+            token: for_asker,
             device: answering.device,
             link_key: answering.announcement.link_key,
+            hidden: to_asker.is_empty() && answering.announcement.port != 0,
             peer: offer.to.borrow(),
             addresses: List::new(&to_asker),
         };
@@ -165,8 +171,10 @@ impl Hub {
         let other = PeerIntroduce {
             request: RequestId(0),
             role: if asker_dials { DialRole::Await } else { DialRole::Dial },
+            token: for_answering,
             device: asker.device,
             link_key: asker.announcement.link_key,
+            hidden: to_answering.is_empty() && asker.announcement.port != 0,
             peer: offer.from.borrow(),
             addresses: List::new(&to_answering),
             ..base
@@ -267,6 +275,6 @@ fn is_private_candidate(addr: &SocketAddr) -> bool {
     is_private && addr.port() >= MIN_CANDIDATE_PORT
 }
 
-fn millis(duration: core::time::Duration) -> u32 {
+pub(super) fn millis(duration: core::time::Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

@@ -89,9 +89,13 @@ impl Hub {
             State::Proving => FrameType::LoginResponse,
             State::Applying => FrameType::RegisterStart,
             State::Enrolling => FrameType::RegisterFinish,
-            State::Hello | State::Choosing | State::Challenged | State::Admitted | State::Open => {
-                return false;
-            }
+            State::Hello
+            | State::Choosing
+            | State::Challenged
+            | State::Admitted
+            | State::Open
+            | State::Side
+            | State::Relaying => return false,
         };
         if client.conn.closing().is_some() {
             return false;

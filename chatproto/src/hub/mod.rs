@@ -58,6 +58,7 @@ mod router;
 mod says;
 mod state;
 mod strangers;
+mod ways;
 
 use core::net::SocketAddr;
 
@@ -80,6 +81,7 @@ use orders::Orders;
 use query::Query;
 use says::Says;
 use strangers::Strangers;
+use ways::Meetings;
 
 use crate::Instant;
 use crate::conn::{Due, FrameReader, SendQueue, Stage};
@@ -99,6 +101,7 @@ pub struct Hub {
     says: Says,
     orders: Orders,
     introductions: Introductions,
+    meetings: Meetings,
     queries: BTreeMap<QueryId, Query>,
     next_conn: u64,
     next_query: u64,
@@ -152,6 +155,7 @@ impl Hub {
             says: Says::default(),
             orders: Orders::default(),
             introductions: Introductions::default(),
+            meetings: Meetings::default(),
             queries: BTreeMap::new(),
             next_conn: 1,
             next_query: 1,
@@ -181,6 +185,16 @@ impl Hub {
             self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
         self.turn_away_if_barred(id, addr.ip());
+        id
+    }
+
+    /// Takes a new connection that came in plaintext where logins need TLS: it may show an address or be one end of a
+    /// relay, which needs no secrecy, and nothing else.
+    pub fn accept_side(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
+        let id = self.accept(addr, now);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.state = State::Side;
+        }
         id
     }
 
@@ -259,6 +273,12 @@ impl Hub {
             ToServer::PeerRequest(request) => self.on_peer_request(id, &request),
             ToServer::PeerAnswer(answer) => self.on_peer_answer(id, answer),
             ToServer::PeerWithdraw(withdraw) => self.on_peer_withdraw(id, withdraw.request),
+            ToServer::PeerTry(ask) => self.on_peer_try(id, ask),
+            ToServer::PeerOutcome(outcome) => self.on_peer_outcome(id, outcome),
+            ToServer::PeerFailed(failed) => self.on_peer_failed(id, failed),
+            ToServer::Probe(probe) => self.on_probe(id, &probe),
+            ToServer::Relay(relay) => self.on_relay(id, &relay),
+            ToServer::Reach(reach) => self.on_reach(id, &reach),
         }
     }
 
@@ -277,6 +297,7 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         self.expire_offers();
+        self.expire_meetings();
         while let Some(&(due, id)) = self.deadlines.first() {
             if due > now {
                 break;
@@ -328,7 +349,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conn = self.deadlines.first().map(|(due, _)| *due);
         let offer = self.introductions.next_expiry();
-        conn.into_iter().chain(offer).min()
+        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).min()
     }
 
     /// A connection that has something new to send, or is [finished](Self::is_finished). Each is named once until more
@@ -547,6 +568,7 @@ impl Hub {
             return;
         }
         let is_open = client.state == State::Open;
+        let is_relaying = client.state == State::Relaying;
         let user = client.user.clone().filter(|_| is_open);
         let device = client.device;
         let addr = client.addr;
@@ -564,8 +586,12 @@ impl Hub {
                 }
             }
             self.end_offers_of(id);
+            self.end_meetings_of(id);
         } else {
             self.strangers.leave(addr.ip());
+            if is_relaying {
+                self.forget_relay_end(id);
+            }
         }
         self.events.push_back(Event::Closed { conn: id, user, addr, reason: ended });
     }

@@ -19,6 +19,13 @@
 //!       └──────────────────────────────── program: registered ────────────────────────────┘
 //! ```
 //!
+//! Who comes for a probe or a relay does not log in:
+//!
+//! ```text
+//!   Hello or Side ── relay ──▶ Relaying ── the other end's relay ──▶ (the program joins the two)
+//!   Hello or Side ── probe ──▶ bye
+//! ```
+//!
 //! From every state a bye, an error of ours, a deadline or the end of the stream leads out.
 
 use crate::wire::ToServer;
@@ -44,11 +51,15 @@ pub enum State {
     Enrolling,
     /// Logged in.
     Open,
+    /// Came in plaintext where logins need TLS: for probes and relays only.
+    Side,
+    /// One end of a relay: waiting for the other.
+    Relaying,
 }
 
 impl State {
     /// Every state in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Hello,
         Self::Choosing,
         Self::Starting,
@@ -58,6 +69,8 @@ impl State {
         Self::Admitted,
         Self::Enrolling,
         Self::Open,
+        Self::Side,
+        Self::Relaying,
     ];
 
     /// What the state is called in errors and in PROTOCOL.md section 5.
@@ -73,6 +86,8 @@ impl State {
             Self::Admitted => "waiting for the new record",
             Self::Enrolling => "making the account",
             Self::Open => "logged in",
+            Self::Side => "waiting for a probe or a relay: this port speaks TLS for all else",
+            Self::Relaying => "waiting for the other end",
         }
     }
 
@@ -82,6 +97,7 @@ impl State {
         match frame {
             ToServer::Ping(_) | ToServer::Pong(_) | ToServer::Bye(_) | ToServer::Error(_) => true,
             ToServer::ClientHello(_) => self == Self::Hello,
+            ToServer::Probe(_) | ToServer::Relay(_) => matches!(self, Self::Hello | Self::Side),
             ToServer::LoginStart(_) => self == Self::Choosing,
             ToServer::LoginResponse(_) => self == Self::Challenged,
             ToServer::RegisterStart(_) => self == Self::Choosing,
@@ -104,7 +120,11 @@ impl State {
             | ToServer::Inquire(_)
             | ToServer::PeerRequest(_)
             | ToServer::PeerAnswer(_)
-            | ToServer::PeerWithdraw(_) => self == Self::Open,
+            | ToServer::PeerWithdraw(_)
+            | ToServer::PeerOutcome(_)
+            | ToServer::PeerTry(_)
+            | ToServer::PeerFailed(_)
+            | ToServer::Reach(_) => self == Self::Open,
         }
     }
 }

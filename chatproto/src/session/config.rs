@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::{AnnouncementError, RoomKey};
 use crate::conn::Limits;
+use crate::reach::{Bounds, Policy};
 use crate::wire::{Capabilities, DeviceId, LinkKey, MAX_CANDIDATES, Name, Note, NoteRef, ServerId, Text};
 
 /// Who logs in, with what, and how much may be held.
@@ -42,7 +43,11 @@ pub struct Config {
     pub max_rooms: usize,
     /// Offers that wait for an answer. Default 64; further ones are denied. Answers people who ask without end.
     pub max_offers: usize,
-    /// Introductions that wait for the other side to connect. Default 64; the one that expires first gives way.
+    /// Which ways to a peer the user wants. Default all.
+    pub policy: Policy,
+    /// How long each of them may take.
+    pub bounds: Bounds,
+    /// Introductions that look for a way to the other side. Default 64; the one that expires first gives way.
     pub max_introductions: usize,
     /// Events above which [`Session::wants_read`](super::Session::wants_read) is false. Default 4,096.
     /// Bounds what a fast server can make a slow program hold, apart from the events of one more read.
@@ -69,6 +74,8 @@ impl Config {
             max_requests: 64,
             max_rooms: 4_096,
             max_offers: 64,
+            policy: Policy::Any,
+            bounds: Bounds::default(),
             max_introductions: 64,
             max_events: 4_096,
         }

@@ -4,21 +4,23 @@ use core::time::Duration;
 
 use super::driver::Retry;
 use super::event::SecretBytes;
+use super::introductions::Terms;
 use super::requests::Ask;
 use super::{
     ChatMessage, Event, Introduction, LineInfo, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session,
     State, Violation,
 };
 use crate::Instant;
+use crate::reach::Signal;
 use crate::wire::{
-    Bye, CloseReason, DialRole, Error, ErrorCode, FrameType, Governed, Joined, MAX_ADDRESSES, Members,
-    MessagePage, Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Report, RequestId,
-    RoomList, ToClient,
+    Bye, Capability, CloseReason, Error, ErrorCode, FrameType, Governed, Joined, MAX_ADDRESSES, Members,
+    MessagePage, Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, Report,
+    RequestId, RoomList, ToClient,
 };
 
 impl Session {
     pub(super) fn handle_frame(&mut self, frame: &ToClient<'_>, now: Instant) -> Result<(), Violation> {
-        let Self { rooms, says, out, offers, .. } = self;
+        let Self { rooms, says, out, offers, introductions, .. } = self;
         match frame {
             ToClient::Ping(ping) => out.send(&Pong { nonce: ping.nonce }),
             // Whatever arrives counts as a sign of life; a pong has nothing else to say.
@@ -62,6 +64,22 @@ impl Session {
             ToClient::PeerOffer(offer) => offers.offered(offer, now, out),
             ToClient::PeerIntroduce(introduce) => self.introduced(introduce, now)?,
             ToClient::PeerClosed(closed) => self.peer_closed(closed),
+            ToClient::PeerTry(ask) => introductions.signal(ask.offer, Signal::Try(ask.way), now, out),
+            ToClient::PeerOutcome(outcome) => {
+                let signal = Signal::Outcome(outcome.way, outcome.code);
+                introductions.signal(outcome.offer, signal, now, out);
+            }
+            ToClient::PeerFailed(failed) => {
+                introductions.signal(failed.offer, Signal::Failed(failed.code), now, out)
+            }
+            ToClient::PeerMeet(meet) => introductions.meet(meet, now, out),
+            // It belongs on a connection of its own, and was refused before.
+            ToClient::RelayOpened(_) => {}
+            ToClient::Reached(reached) => {
+                self.requests.answered(reached.request, FrameType::Reached, false)?;
+                let &Reached { request, address, code } = reached;
+                out.emit(Event::Reached { request, address, code });
+            }
         }
         self.rooms.tell_back(&mut self.out);
         Ok(())
@@ -151,7 +169,8 @@ impl Session {
                 | Ask::Govern
                 | Ask::Inquire
                 | Ask::Password { .. }
-                | Ask::Devices => {
+                | Ask::Devices
+                | Ask::Reach => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -198,7 +217,8 @@ impl Session {
                 | Ask::Govern
                 | Ask::Inquire
                 | Ask::Password { .. }
-                | Ask::Devices => {
+                | Ask::Devices
+                | Ask::Reach => {
                     return Err(Violation::NoSuchRequest { frame: FRAME, request });
                 }
             },
@@ -252,7 +272,8 @@ impl Session {
             | Ask::Govern
             | Ask::Inquire
             | Ask::Password { .. }
-            | Ask::Devices => None,
+            | Ask::Devices
+            | Ask::Reach => None,
         };
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {
@@ -279,12 +300,14 @@ impl Session {
             return Ok(());
         }
         let introduction = Introduction::from_wire(frame, now);
-        let displaced = match frame.role {
-            DialRole::Await => self.introductions.keep(introduction.clone()),
-            DialRole::Dial => None,
+        let terms = Terms {
+            negotiates: self.capabilities.has(Capability::Ways),
+            policy: self.config.policy,
+            bounds: self.config.bounds,
+            observed: self.observed,
         };
-        self.out.events.extend(displaced);
-        self.out.emit(Event::Introduced(introduction));
+        self.out.emit(Event::Introduced(introduction.clone()));
+        self.introductions.begin(introduction, &terms, now, &mut self.out);
         Ok(())
     }
 

@@ -127,7 +127,7 @@ impl Session {
         }
         self.says.resume(now, &mut self.out);
         self.offers.expire(now, &mut self.out);
-        self.out.events.extend(self.introductions.expire(now));
+        self.introductions.handle_timeout(now, &mut self.out);
         self.check_queue(now);
     }
 
@@ -241,5 +241,6 @@ impl Session {
         self.rooms.lost(&mut self.out);
         self.requests.lost(&mut self.out);
         self.offers.lost(&mut self.out);
+        self.introductions.cut();
     }
 }

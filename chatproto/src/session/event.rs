@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{Introduction, RoomKey, Violation};
 use crate::Instant;
 use crate::conn::Stage;
+use crate::reach::{Action as ReachAction, Verdict};
 use crate::wire::{
     Action, Change, CloseReason, DeviceEntry, DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, OfferId,
     Purpose, Rank, RequestId, RoomId, ServerId, Subject, Text,
@@ -319,12 +320,33 @@ pub enum Event {
     },
     /// The server named the other side: dial, or wait and `admit`.
     Introduced(Introduction),
-    /// Nobody connected in time for an introduction that this side waited on.
-    IntroductionExpired {
+    /// Something is to be done to come together with the other side of an introduction: dial, probe, stop. Never
+    /// [`Tell`](ReachAction::Tell) or [`Fail`](ReachAction::Fail), which the session does itself.
+    Reach {
         /// The offer.
         offer: OfferId,
-        /// Who should have come.
+        /// What to do.
+        action: ReachAction,
+    },
+    /// An introduction ended without a link: no way worked, or it expired.
+    LinkFailed {
+        /// The offer.
+        offer: OfferId,
+        /// The other person.
         peer: Name,
+        /// What for.
+        purpose: Purpose,
+        /// Why.
+        verdict: Verdict,
+    },
+    /// Answers [`Session::test_reach`](super::Session::test_reach).
+    Reached {
+        /// The request.
+        request: RequestId,
+        /// Where the server tried.
+        address: SocketAddr,
+        /// Why not; `None` when it got through to this device.
+        code: Option<ErrorCode>,
     },
 }
 

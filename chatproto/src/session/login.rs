@@ -118,6 +118,7 @@ impl Session {
         }
         self.turn(Turn::Accepted);
         self.out.conn.deadlines.enter(Stage::Open, now);
+        self.observed = Some(ok.observed.ip().to_canonical());
         let resumed = core::mem::replace(&mut self.was_ready, true);
         self.ready_since = Some(now);
         self.out.emit(Event::Ready {

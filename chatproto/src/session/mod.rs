@@ -56,6 +56,7 @@ mod verbs;
 mod violation;
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 pub use config::{Announcement, Backoff, Config, PendingSay, Restored};
 pub use error::{
@@ -111,6 +112,8 @@ pub struct Session {
     requests: Requests,
     offers: Offers,
     introductions: Introductions,
+    /// Where the server of the last login sees this device.
+    observed: Option<IpAddr>,
 }
 
 impl Session {
@@ -150,6 +153,7 @@ impl Session {
             requests: Requests::new(config.max_requests),
             offers: Offers::new(config.max_offers),
             introductions: Introductions::new(config.max_introductions),
+            observed: None,
             config,
         };
         session.dial(now);
@@ -174,7 +178,7 @@ impl Session {
             | State::Closing => Some(self.out.conn.deadlines.next(&self.config.limits)),
             State::Away | State::Stopped => None,
         };
-        let others = [self.says.paused_until(), self.offers.next_expiry(), self.introductions.next_expiry()];
+        let others = [self.says.paused_until(), self.offers.next_expiry(), self.introductions.next_timeout()];
         others.into_iter().flatten().chain(of_state).min()
     }
 

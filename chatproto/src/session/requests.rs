@@ -16,6 +16,7 @@ pub(super) enum Ask {
     Peer(Purpose),
     Create(RoomKey),
     Moderate(RoomKey),
+    Reach,
     Govern,
     Inquire,
     /// Whether the proof and the new record were sent.
@@ -35,6 +36,7 @@ impl Ask {
             Self::Peer(_) => FrameType::PeerIntroduce,
             Self::Create(_) => FrameType::Joined,
             Self::Moderate(_) => FrameType::Moderated,
+            Self::Reach => FrameType::Reached,
             Self::Govern => FrameType::Governed,
             Self::Inquire => FrameType::Report,
             Self::Password { .. } => FrameType::AccountReply,
@@ -99,7 +101,8 @@ impl Requests {
             | Ask::Govern
             | Ask::Inquire
             | Ask::Password { .. }
-            | Ask::Devices => None,
+            | Ask::Devices
+            | Ask::Reach => None,
         }
     }
 
@@ -142,7 +145,8 @@ fn refused(request: RequestId, ask: &Ask, refusal: Refusal) -> Event {
         | Ask::Govern
         | Ask::Inquire
         | Ask::Password { .. }
-        | Ask::Devices => Event::Refused { request, refusal },
+        | Ask::Devices
+        | Ask::Reach => Event::Refused { request, refusal },
         Ask::Peer(_) => Event::PeerRequestClosed { request, refusal },
     }
 }

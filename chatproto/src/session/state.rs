@@ -129,7 +129,14 @@ impl State {
             | ToClient::Report(_)
             | ToClient::PeerOffer(_)
             | ToClient::PeerIntroduce(_)
-            | ToClient::PeerClosed(_) => self == Self::Ready,
+            | ToClient::PeerClosed(_)
+            | ToClient::PeerOutcome(_)
+            | ToClient::PeerTry(_)
+            | ToClient::PeerMeet(_)
+            | ToClient::PeerFailed(_)
+            | ToClient::Reached(_) => self == Self::Ready,
+            // It belongs on a connection of its own.
+            ToClient::RelayOpened(_) => false,
         }
     }
 }

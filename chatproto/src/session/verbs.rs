@@ -9,8 +9,8 @@ use super::{
 use crate::Instant;
 use crate::wire::{
     Anchor, CloseReason, Create, DeviceId, ErrorCode, Govern, History, Inquire, Inquiry, LinkKey, LinkTicket,
-    Moderate, Name, OfferId, PeerRequest, PeerWithdraw, Purpose, RequestId, Rooms, Search, Subject, Text,
-    Who,
+    Moderate, Name, OfferId, PeerRequest, PeerWithdraw, Purpose, Reach, RequestId, Rooms, Search, Subject,
+    Text, Way, Who,
 };
 
 /// Coming and going.
@@ -275,7 +275,8 @@ impl Session {
     /// Whether somebody who connected is the one introduced under this offer. A yes uses the introduction up.
     ///
     /// `link_key` is the key that the connection itself has proved, `user`, `device` and `ticket` what its hello says.
-    /// Introductions outlive the connection to the server until they expire.
+    /// Introductions outlive the connection to the server until they expire. With the introduction comes the way that was
+    /// being tried.
     ///
     /// # Errors
     /// Says what does not fit. Tell the other side no more than [`ErrorCode::BadTicket`].
@@ -287,7 +288,42 @@ impl Session {
         user: &Name,
         device: DeviceId,
         now: Instant,
-    ) -> Result<Introduction, AdmitError> {
+    ) -> Result<(Introduction, Option<Way>), AdmitError> {
         self.introductions.admit(offer, ticket, link_key, user, device, now)
+    }
+
+    /// What [`Event::Reach`] asked for did not work: the next way is tried, or [`Event::LinkFailed`] follows.
+    pub fn way_failed(&mut self, offer: OfferId, way: Way, code: ErrorCode, now: Instant) {
+        self.introductions.way_failed(offer, way, code, now, &mut self.out);
+    }
+
+    /// A connection that this side made stands, and its other end has proved the introduced key. `false` when something
+    /// else is tried by now: close it.
+    pub fn linking(&mut self, offer: OfferId, way: Way) -> bool {
+        self.introductions.linking(offer, way)
+    }
+
+    /// This side wants no link under this offer, for instance because the device's key is not the one it knows. The other
+    /// side is told; no event follows.
+    pub fn abandon_link(&mut self, offer: OfferId, code: ErrorCode) {
+        self.introductions.abandon(offer, code, &mut self.out);
+    }
+
+    /// The link that this side opened stands: the introduction is used up.
+    pub fn linked(&mut self, offer: OfferId) {
+        self.introductions.linked(offer);
+    }
+
+    /// Asks the server whether peers can reach this device: [`Event::Reached`] or [`Event::Refused`] answers.
+    ///
+    /// # Errors
+    /// When not logged in, nothing is announced, or too many requests are open.
+    pub fn test_reach(&mut self) -> Result<RequestId, RequestError> {
+        if self.config.announcement.is_none() {
+            return Err(RequestError::NoAnnouncement);
+        }
+        let request = self.open(Ask::Reach)?;
+        self.out.send(&Reach { request });
+        Ok(request)
     }
 }

@@ -205,6 +205,8 @@ impl MemoryLog {
             | Event::Closed { .. }
             | Event::PeerRequested { .. }
             | Event::PeerIntroduced { .. }
+            | Event::Relayed { .. }
+            | Event::TestReach { .. }
             | Event::PeerRefused { .. } => return Some(event),
         }
         self.begin_batch(now);

@@ -8,9 +8,10 @@ use super::{
     FileResume, FileUnit, FileValues, FrameError, FrameType, Gap, Govern, Governed, History, IGNORABLE,
     Inquire, Invited, Join, Joined, Leave, Left, LinkHello, LinkSaid, LinkSay, LinkWelcome, ListFolder,
     ListPage, LoginChallenge, LoginOk, LoginResponse, LoginStart, Members, Message, MessagePage, Moderate,
-    Moderated, PasswordFinish, PasswordStart, PeerAnswer, PeerClosed, PeerIntroduce, PeerOffer, PeerRequest,
-    PeerWithdraw, Ping, Pong, Posted, Presence, RegisterFinish, RegisterStart, Report, RoomList, Rooms, Say,
-    Search, ServerHello, ServerKey, UnitRequest, Who, WireError,
+    Moderated, PasswordFinish, PasswordStart, PeerAnswer, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet,
+    PeerOffer, PeerOutcome, PeerRequest, PeerTry, PeerWithdraw, Ping, Pong, Posted, Presence, Probe, Reach,
+    Reached, RegisterFinish, RegisterStart, Relay, RelayOpened, Report, RoomList, Rooms, Say, Search,
+    ServerHello, ServerKey, UnitRequest, Who, WireError,
 };
 
 /// Bytes before the body: the length and the type.
@@ -156,6 +157,7 @@ direction! {
         Say(Say<'a>), Join(Join<'a>), Leave(Leave), Rooms(Rooms), Who(Who<'a>), History(History<'a>), Search(Search<'a>),
         Create(Create<'a>), Moderate(Moderate<'a>), Govern(Govern<'a>), Inquire(Inquire<'a>),
         Announce(Announce<'a>), PeerRequest(PeerRequest<'a>), PeerAnswer(PeerAnswer), PeerWithdraw(PeerWithdraw),
+        PeerOutcome(PeerOutcome), PeerTry(PeerTry), Probe(Probe), Relay(Relay), PeerFailed(PeerFailed), Reach(Reach),
     }
 }
 
@@ -170,6 +172,8 @@ direction! {
         CaughtUp(CaughtUp), Gap(Gap), Moderated(Moderated<'a>), Invited(Invited<'a>), Governed(Governed<'a>),
         Report(Report<'a>),
         PeerOffer(PeerOffer<'a>), PeerIntroduce(PeerIntroduce<'a>), PeerClosed(PeerClosed),
+        PeerOutcome(PeerOutcome), PeerTry(PeerTry), RelayOpened(RelayOpened), PeerMeet(PeerMeet), PeerFailed(PeerFailed),
+        Reached(Reached),
     }
 }
 

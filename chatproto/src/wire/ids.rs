@@ -101,6 +101,15 @@ byte_id! {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LinkTicket(pub [u8; 32]);
 
+impl LinkTicket {
+    /// Compares in a time that does not depend on where the first difference is.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.fold(0, |sum, (left, right)| core::hint::black_box(sum | (left ^ right))) == 0
+    }
+}
+
 impl fmt::Debug for LinkTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LinkTicket(***)")
@@ -108,6 +117,28 @@ impl fmt::Debug for LinkTicket {
 }
 
 impl<'a> Wire<'a> for LinkTicket {
+    fn decode(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, WireError> {
+        Wire::decode(reader, field).map(Self)
+    }
+    fn encode(&self, out: &mut impl BufMut) {
+        self.0.encode(out);
+    }
+    fn encoded_len(&self) -> usize {
+        32
+    }
+}
+
+/// The secret of one end of an introduction, for further connections to the server; prints as `***`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SideToken(pub [u8; 32]);
+
+impl fmt::Debug for SideToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SideToken(***)")
+    }
+}
+
+impl<'a> Wire<'a> for SideToken {
     fn decode(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, WireError> {
         Wire::decode(reader, field).map(Self)
     }

@@ -66,6 +66,15 @@ table! {
         0x44 PeerIntroduce "peer_introduce" "Names the other side: addresses, link key and the ticket of the link."
         0x45 PeerClosed "peer_closed" "A request or an offer has ended without an introduction."
         0x46 PeerWithdraw "peer_withdraw" "Takes a request back."
+        0x47 PeerOutcome "peer_outcome" "One way to the other side did not work."
+        0x48 PeerTry "peer_try" "Asks the other side to do its part of a way."
+        0x49 Probe "probe" "First frame of a connection that shows the server an address."
+        0x4a Relay "relay" "First frame of a connection that the server joins to another."
+        0x4b RelayOpened "relay_opened" "The relay stands: what follows goes to the other side."
+        0x4c PeerMeet "peer_meet" "Both sides connect to each other at the same moment."
+        0x4d PeerFailed "peer_failed" "No way led to a link: the verdict."
+        0x4e Reach "reach" "Asks whether peers can reach this client."
+        0x4f Reached "reached" "Whether they can, and if not, why."
 
         0x50 List "list" "Asks for one page of a folder."
         0x51 ListPage "list_page" "One page of a folder: numbered entries."
@@ -87,16 +96,7 @@ table! {
 }
 
 /// Numbers that must not be given a meaning other than the one planned here.
-pub const RESERVED_FRAMES: &[(u8, &str)] = &[
-    (0x32, "topic"),
-    (0x37, "read marker"),
-    (0x47, "outcome of a dial"),
-    (0x48, "ask the other side to dial"),
-    (0x49, "probe of an address"),
-    (0x4a, "relay"),
-    (0x4b, "relay opened"),
-    (0x7f, "extension"),
-];
+pub const RESERVED_FRAMES: &[(u8, &str)] = &[(0x32, "topic"), (0x37, "read marker"), (0x7f, "extension")];
 
 /// An unknown frame type with this bit is skipped; without it, it ends the connection.
 pub const IGNORABLE: u8 = 0x80;
@@ -154,7 +154,18 @@ table! {
         55 AnsweredElsewhere "answered_elsewhere" "Another device of the same person answered."
         56 SelfRequest "self_request" "One cannot ask oneself."
         57 NoAnnounce "no_announce" "Announce a link key before asking for peers."
+        58 NotReachable "not_reachable" "No way to the other side worked."
+        59 NoRelay "no_relay" "The server relays no links."
         60 BadTicket "bad_ticket" "The ticket is unknown, used or expired."
+        61 DialRefused "dial_refused" "Nobody accepts connections at that address."
+        62 DialTimeout "dial_timeout" "Nothing answers at that address: a firewall or an address translation is in between."
+        63 NoRoute "no_route" "The network has no way to that address."
+        64 WrongKey "wrong_key" "Somebody else answers at that address."
+        65 PrivateAddress "private_address" "The server sees one side only at a private address, which means nothing to the other."
+        66 NoFamily "no_family" "One side has no address of the other family."
+        67 RelayBusy "relay_busy" "The server relays as much as it may already."
+        68 Declined "declined" "One side does not want this way."
+        69 LinkBroken "link_broken" "A connection was made and broke before the link stood."
 
         70 NoSuchPath "no_such_path" "No such folder or file is shared."
         71 NoSuchNumber "no_such_number" "The number is not in that list."
@@ -203,6 +214,7 @@ table! {
         8 Sources "sources" "Units can be asked for by root."
         10 Account "account" "Passwords change over the wire, devices are listed, the next certificate is told."
         11 Pace "pace" "Transfers can be paused, and kept to a rate."
+        12 Ways "ways" "An introduction whose first dial fails goes on to other ways."
     }
 }
 
@@ -219,6 +231,17 @@ table! {
     pub enum DialRole: u8 {
         1 Dial "dial" "Connects to the addresses given."
         2 Await "await" "Waits for the other side to connect."
+    }
+}
+
+table! {
+    /// A way to the other side of an introduction. They are tried in this order.
+    pub enum Way: u8 {
+        1 Direct "direct" "The asking side dials."
+        2 Reverse "reverse" "The asked side dials."
+        3 Family "family" "Both connect at the same moment, by the other address family."
+        4 Punch "punch" "Both connect at the same moment, each from the port that the server saw."
+        5 Relay "relay" "The server passes the link's bytes on."
     }
 }
 

@@ -56,6 +56,13 @@ impl Desk {
         self.hub.accept(addr, self.now)
     }
 
+    /// In plaintext, where others come with TLS.
+    pub fn connect_aside(&mut self, ip: &str) -> ConnId {
+        self.next_port += 1;
+        let addr = core::net::SocketAddr::new(ip.parse().unwrap(), self.next_port);
+        self.hub.accept_side(addr, self.now)
+    }
+
     pub fn send<'a>(&mut self, conn: ConnId, frame: &impl Body<'a>) {
         self.hub.handle_input(conn, &frame.to_bytes(), self.now);
         self.settle();
@@ -194,12 +201,19 @@ pub fn decode(bytes: Bytes) -> Vec<ToClient<'static>> {
     frames
 }
 
+/// What a client of today can do; a desk decides what of it counts.
+pub fn all_capabilities() -> Capabilities {
+    [Capability::Search, Capability::Probe, Capability::Relay, Capability::Ways]
+        .into_iter()
+        .fold(Capabilities::NONE, Capabilities::with)
+}
+
 pub fn client_hello() -> ClientHello<'static> {
     ClientHello {
         magic: MAGIC,
         version_min: VERSION,
         version_max: VERSION,
-        capabilities: Capabilities::NONE.with(Capability::Search),
+        capabilities: all_capabilities(),
         max_frame: MAX_FRAME,
         agent: NoteRef::EMPTY,
     }

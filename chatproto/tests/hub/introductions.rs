@@ -81,7 +81,7 @@ fn yes_introduces_both_with_one_ticket_and_opposite_roles() {
     assert_ne!(to_alice.link_key, to_bob.link_key);
     assert_eq!(addresses(&to_alice), ["203.0.113.2:5002"]);
     assert_eq!(addresses(&to_bob), ["203.0.113.1:5001"]);
-    assert_eq!(to_alice.expires, 30_000);
+    assert_eq!(to_alice.expires, 45_000);
 
     answer(&mut desk, bob, asked.offer, true);
     assert_eq!(closed(&desk.frames(bob)), (asked.offer, RequestId(0), ErrorCode::Expired), "good once");

@@ -30,3 +30,4 @@ mod rooms;
 mod says;
 mod slow_readers;
 mod states;
+mod ways;

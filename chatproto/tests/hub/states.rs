@@ -4,6 +4,7 @@ use chatproto::hub::{ConnId, State};
 use chatproto::wire::*;
 
 use crate::desk::*;
+use crate::ways::relaying;
 
 /// One of each frame that a client may send, with fields that are legal in an empty world.
 fn every_frame() -> Vec<ToServer<'static>> {
@@ -44,6 +45,12 @@ fn every_frame() -> Vec<ToServer<'static>> {
         PeerRequest { request, purpose: Purpose::Files, to: bob }.into(),
         PeerAnswer { offer: OfferId(1), accept: true }.into(),
         PeerWithdraw { request }.into(),
+        PeerOutcome { offer: OfferId(1), way: Way::Direct, code: ErrorCode::DialRefused }.into(),
+        PeerTry { offer: OfferId(1), way: Way::Reverse }.into(),
+        Probe { token: SideToken([1; 32]), way: Way::Punch }.into(),
+        Relay { token: SideToken([1; 32]) }.into(),
+        PeerFailed { offer: OfferId(1), code: ErrorCode::NotReachable }.into(),
+        Reach { request }.into(),
     ]
 }
 
@@ -52,6 +59,11 @@ fn registering_desk() -> Desk {
 }
 
 fn in_state(desk: &mut Desk, state: State) -> ConnId {
+    match state {
+        State::Side => return desk.connect_aside("192.0.2.9"),
+        State::Relaying => return relaying(desk),
+        _ => {}
+    }
     let conn = desk.connect("192.0.2.9");
     let registers = matches!(state, State::Applying | State::Admitted | State::Enrolling);
     if state == State::Hello {

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chatproto::reach::Action;
 use chatproto::session::{
     AdmitError, Announcement, AnnouncementError, Config, Event, Introduction, PeerVerbError, Refusal,
     RequestError, Restored, State,
 };
 use chatproto::wire::{
     DialRole, Error, ErrorCode, FrameType, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, PeerClosed,
-    PeerIntroduce, PeerOffer, Purpose, RequestId, ToServer,
+    PeerIntroduce, PeerOffer, Purpose, RequestId, SideToken, ToServer,
 };
 
 use crate::rig::{BOB, LINK_KEY, Rig, config, name};
@@ -30,8 +31,10 @@ fn introduce(request: RequestId, role: DialRole, addresses: &[SocketAddr]) -> Pe
         role,
         expires: 30_000,
         ticket: TICKET,
+        token: SideToken([0x66; 32]),
         device: BOB,
         link_key: LINK_KEY,
+        hidden: false,
         peer: NameRef::new("bob").unwrap(),
         addresses: List::new(addresses),
     }
@@ -48,7 +51,8 @@ fn awaiting() -> Rig {
 }
 
 fn admit(rig: &mut Rig) -> Result<Introduction, AdmitError> {
-    rig.session.admit(OFFER, &TICKET, LINK_KEY, &name("bob"), BOB, rig.now)
+    let admitted = rig.session.admit(OFFER, &TICKET, LINK_KEY, &name("bob"), BOB, rig.now);
+    admitted.map(|(introduction, _)| introduction)
 }
 
 #[test]
@@ -60,7 +64,11 @@ fn a_request_is_answered_with_an_introduction_to_dial() {
     assert_eq!((ask.request, ask.to.as_str(), ask.purpose), (request, "bob", Purpose::Files));
     let addresses = ["192.0.2.9:4001".parse().unwrap(), "10.0.0.9:4001".parse().unwrap()];
     rig.receive(&introduce(request, DialRole::Dial, &addresses));
-    let Event::Introduced(introduction) = rig.event() else { panic!() };
+    let events = rig.events();
+    let [Event::Introduced(introduction), Event::Reach { action: Action::Dial { .. }, .. }] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
     assert_eq!((introduction.request, introduction.role), (Some(request), DialRole::Dial));
     assert_eq!(introduction.addresses, addresses);
     assert_eq!(introduction.expires, rig.now + Duration::from_secs(30));
@@ -219,7 +227,11 @@ fn an_introduction_outlives_the_server_and_then_expires() {
     assert!(admit(&mut other).is_ok());
 
     assert_eq!(rig.wait(), Duration::from_secs(30));
-    assert_eq!(rig.event(), Event::IntroductionExpired { offer: OFFER, peer: name("bob") });
+    let events = rig.events();
+    let Some(Event::LinkFailed { offer: OFFER, peer, verdict, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!((peer, verdict.code), (&name("bob"), ErrorCode::Timeout));
     assert_eq!(admit(&mut rig), Err(AdmitError::Unknown));
     assert_eq!(rig.session.poll_timeout(), None);
 }

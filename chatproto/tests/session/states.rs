@@ -5,8 +5,9 @@ use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
     AccountReply, Action, Blob, Bye, CaughtUp, Change, CloseReason, DeviceList, DirectRoom, Error, ErrorCode,
     FrameType, Gap, Governed, Invited, Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated,
-    NameRef, NoteRef, OfferId, PeerClosed, PeerIntroduce, PeerOffer, Ping, Pong, Posted, Presence, Purpose,
-    Report, RequestId, RoomKind, RoomList, ServerKey, ToClient, ToServer,
+    NameRef, NoteRef, OfferId, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
+    PeerTry, Ping, Pong, Posted, Presence, Purpose, Reached, RelayOpened, Report, RequestId, RoomKind,
+    RoomList, ServerKey, ToClient, ToServer, Way,
 };
 
 use crate::rig::{BOB, LINK_KEY, LOBBY, Rig, hello, login_ok, message};
@@ -73,12 +74,29 @@ fn samples() -> Vec<ToClient<'static>> {
             role: chatproto::wire::DialRole::Await,
             expires: 9,
             ticket: chatproto::wire::LinkTicket([0; 32]),
+            token: chatproto::wire::SideToken([0; 32]),
             device: BOB,
             link_key: LINK_KEY,
+            hidden: false,
             peer: name,
             addresses: List::new(&[]),
         }),
         ToClient::PeerClosed(PeerClosed { offer: OfferId(1), request, code: ErrorCode::Denied }),
+        ToClient::PeerOutcome(PeerOutcome {
+            offer: OfferId(1),
+            way: Way::Direct,
+            code: ErrorCode::DialRefused,
+        }),
+        ToClient::PeerTry(PeerTry { offer: OfferId(1), way: Way::Reverse }),
+        ToClient::RelayOpened(RelayOpened { offer: OfferId(1) }),
+        ToClient::PeerMeet(PeerMeet {
+            offer: OfferId(1),
+            way: Way::Punch,
+            after: 200,
+            address: "192.0.2.1:4000".parse().unwrap(),
+        }),
+        ToClient::PeerFailed(PeerFailed { offer: OfferId(1), code: ErrorCode::NotReachable }),
+        ToClient::Reached(Reached { request, address: "192.0.2.1:4000".parse().unwrap(), code: None }),
     ];
     let types = samples.iter().map(ToClient::frame_type).collect::<Vec<_>>();
     assert_eq!(types, ToClient::TYPES, "one sample of each type, in the order of the types");
@@ -135,6 +153,8 @@ fn is_legal(state: State, frame: FrameType) -> bool {
         _ if frame == FrameType::ServerHello => state == State::Hello,
         _ if frame == FrameType::AccountReply => matches!(state, State::Registering | State::Ready),
         _ if LOGIN.contains(&frame) => state == State::Proving,
+        // The last frame before a relayed link, which has a connection of its own.
+        _ if frame == FrameType::RelayOpened => false,
         _ => state == State::Ready,
     }
 }
@@ -165,6 +185,7 @@ fn every_pair_of_state_and_frame_has_its_answer() {
                     FrameType::MessagePage,
                     FrameType::AccountReply,
                     FrameType::DeviceList,
+                    FrameType::Reached,
                     FrameType::Governed,
                     FrameType::Report,
                 ];

@@ -7,7 +7,7 @@ use chatproto::Instant;
 use chatproto::hub::{Label, Record};
 use chatproto::session::{self, Announcement, ChatMessage, Event, Restored, RoomKey, Session};
 use chatproto::testing::{MemoryLog, SessionEnd};
-use chatproto::wire::{DeviceId, ErrorCode, LinkKey, Name, Text};
+use chatproto::wire::{Capabilities, Capability, DeviceId, ErrorCode, LinkKey, Name, Text};
 
 use crate::share::Share;
 use crate::world::{SERVER, Totals, name};
@@ -208,5 +208,6 @@ fn config(user: &Name, device: DeviceId, key: LinkKey) -> session::Config {
     let mut config = session::Config::new(user.clone(), device);
     config.announcement = Some(Announcement::new(6000, key, Vec::new()).unwrap());
     config.max_unposted = 8;
+    config.capabilities = Capabilities::NONE.with(Capability::Ways).with(Capability::Relay);
     config
 }

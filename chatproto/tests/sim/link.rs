@@ -22,6 +22,10 @@ pub struct LinkEnd {
     pub ticket: Option<LinkTicket>,
     /// The key that the other end's certificate has.
     pub remote_key: LinkKey,
+    /// What it is to become, on the side that dialled.
+    pub dialled: Option<(OfferId, Way)>,
+    /// An introduction that has just become this link.
+    pub found: Option<OfferId>,
     pub is_open: bool,
     pub is_closed: bool,
     said: Vec<Text>,
@@ -65,6 +69,8 @@ impl LinkEnd {
             other: None,
             ticket,
             remote_key,
+            dialled: None,
+            found: None,
             is_open: false,
             is_closed: false,
             said: Vec::new(),
@@ -114,6 +120,7 @@ impl LinkEnd {
                 let _ = match session.admit(offer, &ticket, self.remote_key, &user, device, now) {
                     Ok(_) => {
                         self.ticket = Some(ticket);
+                        self.found = Some(offer);
                         peer.admit(now)
                     }
                     Err(_) => peer.refuse(ErrorCode::BadTicket, now),
@@ -122,6 +129,10 @@ impl LinkEnd {
             Event::Open { device, .. } => {
                 assert!(!self.is_open);
                 self.is_open = true;
+                if let Some((offer, _)) = self.dialled {
+                    owner.end.session_mut().linked(offer);
+                    self.found = Some(offer);
+                }
                 self.other = Some(usize::from(device.0[0]) - 1);
                 totals.links += 1;
             }
@@ -279,6 +290,9 @@ impl LinkEnd {
                 assert!(!matches!(reason, Closed::Violation(_)), "{reason:?}");
                 assert!(self.downloads.is_empty(), "what was open has failed before");
                 self.is_closed = true;
+                if let Some((offer, way)) = self.dialled.filter(|_| !self.is_open) {
+                    owner.end.session_mut().way_failed(offer, way, ErrorCode::LinkBroken, now);
+                }
             }
             Event::FileQueued { .. }
             | Event::FilePaused { .. }

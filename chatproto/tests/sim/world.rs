@@ -1,12 +1,13 @@
 //! The world: who lives in it, what chance does to it, and what must hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use chatproto::Instant;
 use chatproto::hub::{Config, Hub, Label};
 use chatproto::peer::{self, Peer};
+use chatproto::reach::Action;
 use chatproto::session::{Event, Introduction, RoomKey};
 use chatproto::testing::{
     Actor, Conditions, CrashPoint, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, run,
@@ -55,6 +56,7 @@ pub struct Totals {
     pub files_resumed: u64,
     pub parts: u64,
     pub away: u64,
+    pub not_reached: u64,
 }
 
 impl Totals {
@@ -75,6 +77,7 @@ impl Totals {
         self.files_resumed += other.files_resumed;
         self.parts += other.parts;
         self.away += other.away;
+        self.not_reached += other.not_reached;
     }
 
     pub fn assert_rich(&self) {
@@ -93,6 +96,7 @@ impl Totals {
             self.parts,
             self.files_failed,
             self.away,
+            self.not_reached,
         ];
         assert!(all.iter().all(|count| *count >= 5), "too little happened: {self:?}");
     }
@@ -107,6 +111,8 @@ pub struct World {
     shares: Vec<Share>,
     links: Vec<LinkEnd>,
     dials: Vec<Dial>,
+    /// Introductions that must end in a link or a verdict.
+    seeking: BTreeMap<(usize, OfferId), Introduction>,
     totals: Totals,
     is_ending: bool,
 }
@@ -115,6 +121,7 @@ pub struct World {
 struct Dial {
     owner: usize,
     stream: StreamId,
+    way: Way,
     introduction: Introduction,
 }
 
@@ -150,6 +157,7 @@ impl World {
             shares,
             links: Vec::new(),
             dials: Vec::new(),
+            seeking: BTreeMap::new(),
             totals: Totals::default(),
             is_ending: false,
         }
@@ -204,7 +212,10 @@ impl World {
                 let _ = self.clients[at].end.session_mut().leave(&room);
             }
             50..55 => self.cut(at),
-            55..58 => self.clients[at].restart(self.now),
+            55..58 => {
+                self.clients[at].restart(self.now);
+                self.seeking.retain(|(owner, _), _| *owner != at);
+            }
             58..62 => self.crash_or_restart(),
             62..67 => {
                 if let Some(stream) = self.clients[at].end.stream() {
@@ -351,10 +362,13 @@ impl World {
                 // It may have been closed in the same moment.
                 let _ = session.answer_peer(offer, yes);
             }
-            Event::Introduced(introduction) if introduction.role == DialRole::Dial => {
-                let to = introduction.addresses[0];
-                let stream = self.network.dial(self.clients[at].ip, to, self.now);
-                self.dials.push(Dial { owner: at, stream, introduction });
+            Event::Introduced(introduction) => {
+                self.seeking.insert((at, introduction.offer), introduction);
+            }
+            Event::Reach { offer, action } => self.reach(at, offer, action),
+            Event::LinkFailed { offer, .. } => {
+                self.totals.not_reached += 1;
+                assert!(self.seeking.remove(&(at, offer)).is_some(), "an end without a beginning");
             }
             Event::Away => {
                 self.totals.away += 1;
@@ -366,6 +380,32 @@ impl World {
         }
     }
 
+    /// Does what a negotiation asks for, or fails at it, or is silent until the deadline does.
+    fn reach(&mut self, at: usize, offer: OfferId, action: Action) {
+        let session = self.clients[at].end.session_mut();
+        let is_silent = self.rng.chance(15);
+        let is_failing = self.rng.chance(40);
+        match action {
+            Action::Stop => {
+                let is_mine = |dial: &Dial| dial.owner == at && dial.introduction.offer == offer;
+                for dial in self.dials.extract_if(.., |dial| is_mine(dial)) {
+                    self.network.close(dial.stream);
+                }
+            }
+            _ if is_silent => {}
+            Action::Dial { way, addresses } if !is_failing => {
+                let introduction = self.seeking[&(at, offer)].clone();
+                let stream = self.network.dial(self.clients[at].ip, addresses[0], self.now);
+                self.dials.push(Dial { owner: at, stream, way, introduction });
+            }
+            Action::Dial { way, .. } => session.way_failed(offer, way, ErrorCode::DialRefused, self.now),
+            Action::Probe { way } => session.way_failed(offer, way, ErrorCode::NoFamily, self.now),
+            Action::Relay => session.way_failed(offer, Way::Relay, ErrorCode::NoRoute, self.now),
+            Action::Meet { .. } => panic!("nobody probes here"),
+            Action::Tell(_) | Action::Fail(_) => panic!("the session does that itself"),
+        }
+    }
+
     fn answer_dials(&mut self) -> bool {
         let mut any = false;
         for dial in core::mem::take(&mut self.dials) {
@@ -374,12 +414,19 @@ impl World {
                 Some(Dialled::Refused) => panic!("everybody listens"),
                 Some(Dialled::Connected) => {
                     any = true;
+                    let session = self.clients[dial.owner].end.session_mut();
+                    if !session.linking(dial.introduction.offer, dial.way) {
+                        self.network.close(dial.stream);
+                        continue;
+                    }
                     let Introduction { offer, ticket, purpose, peer, device, link_key, .. } =
                         dial.introduction;
                     let introduction = peer::Introduction { offer, ticket, purpose, peer, device };
                     let config = peer_config(&self.clients[dial.owner]);
                     let end = PeerEnd::new(Peer::dial(config, introduction, self.now), dial.stream);
-                    self.links.push(LinkEnd::new(end, dial.owner, Some(ticket), link_key));
+                    let mut link = LinkEnd::new(end, dial.owner, Some(ticket), link_key);
+                    link.dialled = Some((offer, dial.way));
+                    self.links.push(link);
                 }
             }
         }
@@ -403,6 +450,9 @@ impl World {
                     now: self.now,
                 };
                 self.links[at].handle(event, owner, around);
+                if let Some(offer) = self.links[at].found.take() {
+                    self.seeking.remove(&(self.links[at].owner, offer));
+                }
             }
         }
         let before = self.links.len();
@@ -452,6 +502,9 @@ impl World {
                 self.crash_or_restart();
             }
         }
+        // Every introduction ends, in a link or in a verdict, when its ticket does at the latest.
+        self.pass(config().ticket_lifetime);
+        assert!(self.seeking.is_empty(), "without an end: {:?}", self.seeking.keys());
         // A little longer, so that nothing comes late.
         self.pass(Duration::from_secs(2));
         for client in &self.clients {
@@ -501,6 +554,8 @@ fn config() -> Config {
     config.page_messages = 3;
     config.recent_bytes = 2 * 1024;
     config.max_appends = 16;
+    config.capabilities = Capabilities::NONE.with(Capability::Ways).with(Capability::Relay);
+    config.max_relays = 4;
     config
 }
 

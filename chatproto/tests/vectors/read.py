@@ -71,9 +71,18 @@ FRAMES = """
 41 peer_request    server  request:u32 purpose:purpose to:name
 42 peer_offer      client  offer:u64 purpose:purpose expires:u32 device:bytes16 from:name
 43 peer_answer     server  offer:u64 accept:bool
-44 peer_introduce  client  offer:u64 request:u32 purpose:purpose role:dial_role expires:u32 ticket:bytes32 device:bytes16 link_key:bytes32 peer:name addresses:addr*5
+44 peer_introduce  client  offer:u64 request:u32 purpose:purpose role:dial_role expires:u32 ticket:bytes32 token:bytes32 device:bytes16 link_key:bytes32 hidden:bool peer:name addresses:addr*5
 45 peer_closed     client  offer:u64 request:u32 code:error_code
 46 peer_withdraw   server  request:u32
+47 peer_outcome    server,client  offer:u64 way:way code:error_code
+48 peer_try        server,client  offer:u64 way:way
+49 probe           server  token:bytes32 way:way
+4a relay           server  token:bytes32
+4b relay_opened    client  offer:u64
+4c peer_meet       client  offer:u64 way:way after:u32 address:addr
+4d peer_failed     server,client  offer:u64 code:error_code
+4e reach           server  request:u32
+4f reached         client  request:u32 address:addr code:error_code?
 50 list            peer    request:u32 generation:u32 page:u32 flags:u8 path:path
 51 list_page       peer    request:u32 generation:u32 page:u32 pages:u32 total:u32 path:path entries:entry*
 60 file_request    peer    transfer:u32 source:source unit_log2:u8 offset:u64 held:bytes32?
@@ -110,12 +119,14 @@ TABLES = {
         37 room_exists 38 forbidden 39 muted 40 slow_mode 41 banned 42 kicked
         43 barred 44 locked_down 45 room_full 46 too_fast
         50 offline 51 denied 52 expired 53 no_peer_port 54 withdrawn 55 answered_elsewhere 56 self_request
-        57 no_announce 60 bad_ticket 70 no_such_path 71 no_such_number 72 changed 73 not_a_file 74 unreadable
+        57 no_announce 58 not_reachable 59 no_relay 60 bad_ticket 61 dial_refused 62 dial_timeout 63 no_route 64 wrong_key
+        65 private_address 66 no_family 67 relay_busy 68 declined 69 link_broken 70 no_such_path 71 no_such_number 72 changed 73 not_a_file 74 unreadable
         75 too_many_transfers 76 cancelled 77 verify_failed 78 storage 79 no_share"""),
     "close_reason": (1, """1 done 2 direct 3 shutting_down 4 replaced 5 idle 6 handshake_timeout 7 login_timeout
         8 violation 9 login_refused 10 removed 11 too_slow 12 busy 13 bad_ticket 14 revoked"""),
     "purpose": (1, "1 files 2 direct"),
     "dial_role": (1, "1 dial 2 await"),
+    "way": (1, "1 direct 2 reverse 3 family 4 punch 5 relay"),
     "room_kind": (1, "1 group 2 direct"),
     "change": (1, "1 entered 2 departed"),
     "anchor": (1, "1 before 2 after 3 around"),

@@ -2,11 +2,12 @@
 
 use chatproto::wire::{
     Announce, DialRole, ErrorCode, LinkKey, List, MAX_ADDRESSES, MAX_CANDIDATES, OfferId, PeerAnswer,
-    PeerClosed, PeerIntroduce, PeerOffer, PeerRequest, PeerWithdraw, Purpose, RequestId,
+    PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome, PeerRequest, PeerTry,
+    PeerWithdraw, Probe, Purpose, Reach, Reached, Relay, RelayOpened, RequestId, Way,
 };
 
 use crate::show::show;
-use crate::values::{ALICE, BOB, KEY, TICKET, addr, items, name};
+use crate::values::{ALICE, BOB, KEY, TICKET, TOKEN, addr, items, name};
 use crate::{Vector, vector};
 
 show! {
@@ -14,9 +15,18 @@ show! {
     PeerRequest<'_> { request, purpose, to }
     PeerOffer<'_> { offer, purpose, expires, device, from }
     PeerAnswer { offer, accept }
-    PeerIntroduce<'_> { offer, request, purpose, role, expires, ticket, device, link_key, peer, addresses }
+    PeerIntroduce<'_> { offer, request, purpose, role, expires, ticket, token, device, link_key, hidden, peer, addresses }
     PeerClosed { offer, request, code }
     PeerWithdraw { request }
+    PeerOutcome { offer, way, code }
+    PeerTry { offer, way }
+    Probe { token, way }
+    Relay { token }
+    RelayOpened { offer }
+    PeerMeet { offer, way, after, address }
+    PeerFailed { offer, code }
+    Reach { request }
+    Reached { request, address, code }
 }
 
 const OFFER: OfferId = OfferId(0x8070_6050_4030_2010);
@@ -37,8 +47,10 @@ pub(crate) fn vectors() -> Vec<Vector> {
         role: DialRole::Dial,
         expires: 30_000,
         ticket: TICKET,
+        token: TOKEN,
         device: BOB,
         link_key: KEY,
+        hidden: false,
         peer: name("bob"),
         addresses: List::new(addresses),
     };
@@ -87,6 +99,7 @@ pub(crate) fn vectors() -> Vec<Vector> {
                 purpose: Purpose::Direct,
                 role: DialRole::Await,
                 device: ALICE,
+                hidden: true,
                 peer: name("alice"),
                 addresses: List::new(&[]),
                 ..introduce
@@ -102,5 +115,36 @@ pub(crate) fn vectors() -> Vec<Vector> {
         ),
         vector("typical", PeerWithdraw { request: REQUEST }),
         vector("largest", PeerWithdraw { request: RequestId(u32::MAX) }),
+        vector("direct", PeerOutcome { offer: OFFER, way: Way::Direct, code: ErrorCode::DialTimeout }),
+        vector("relay", PeerOutcome { offer: OFFER, way: Way::Relay, code: ErrorCode::NoRelay }),
+        vector("reverse", PeerTry { offer: OFFER, way: Way::Reverse }),
+        vector("punch", PeerTry { offer: OFFER, way: Way::Punch }),
+        vector("family", Probe { token: TOKEN, way: Way::Family }),
+        vector("punch", Probe { token: TOKEN, way: Way::Punch }),
+        vector("typical", Relay { token: TOKEN }),
+        vector("zero", Relay { token: chatproto::wire::SideToken([0; 32]) }),
+        vector("typical", RelayOpened { offer: OFFER }),
+        vector("first", RelayOpened { offer: OfferId(1) }),
+        vector(
+            "by IPv4",
+            PeerMeet { offer: OFFER, way: Way::Punch, after: 150, address: addr("203.0.113.5:40000") },
+        ),
+        vector(
+            "by IPv6",
+            PeerMeet { offer: OFFER, way: Way::Family, after: 0, address: addr("[2001:db8::5]:40000") },
+        ),
+        vector("no way worked", PeerFailed { offer: OFFER, code: ErrorCode::NotReachable }),
+        vector("private", PeerFailed { offer: OFFER, code: ErrorCode::PrivateAddress }),
+        vector("typical", Reach { request: REQUEST }),
+        vector("largest", Reach { request: RequestId(u32::MAX) }),
+        vector("yes", Reached { request: REQUEST, address: addr("203.0.113.5:40000"), code: None }),
+        vector(
+            "no",
+            Reached {
+                request: REQUEST,
+                address: addr("[2001:db8::5]:40000"),
+                code: Some(ErrorCode::DialRefused),
+            },
+        ),
     ]
 }

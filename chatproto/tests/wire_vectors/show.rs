@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use chatproto::wire::{
     Action, Anchor, Blob, Capabilities, Change, CloseReason, DeviceId, DialRole, EntryKind, ErrorCode,
     Generation, Hash, Inquiry, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, Purpose, Rank,
-    RequestId, Rest, RoomId, RoomKind, SafeNameRef, SafeRelPathRef, ServerId, Source, SubjectRef, Target,
-    TextRef, TransferId, Wire,
+    RequestId, Rest, RoomId, RoomKind, SafeNameRef, SafeRelPathRef, ServerId, SideToken, Source, SubjectRef,
+    Target, TextRef, TransferId, Way, Wire,
 };
 
 /// A value as one JSON value.
@@ -65,9 +65,9 @@ macro_rules! show_as {
 
 show_as! { number: bool, u8, u16, u32, u64, RoomId, RequestId, OfferId, TransferId, Generation }
 show_as! { name: Action, Anchor, Change, CloseReason, DialRole, EntryKind, ErrorCode, Inquiry, Purpose, Rank,
-RoomKind }
+RoomKind, Way }
 show_as! { text: NameRef<'_>, TextRef<'_>, NoteRef<'_>, SafeNameRef<'_>, SafeRelPathRef<'_> }
-show_as! { bytes: DeviceId, ServerId, LinkKey, Hash, LinkTicket, Rest<'_> }
+show_as! { bytes: DeviceId, ServerId, LinkKey, Hash, LinkTicket, SideToken, Rest<'_> }
 
 impl Show for [u8; 4] {
     fn show(&self) -> String {

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use chatproto::wire::{
     Blob, DeviceId, Hash, LinkKey, LinkTicket, NameRef, NoteRef, SafeNameRef, SafeRelPathRef, ServerId,
-    TextRef,
+    SideToken, TextRef,
 };
 
 pub(crate) const ALICE: DeviceId = DeviceId(counting(0x00));
@@ -12,6 +12,7 @@ pub(crate) const BOB: DeviceId = DeviceId(counting(0xf0));
 pub(crate) const SERVER: ServerId = ServerId(counting(0x50));
 pub(crate) const KEY: LinkKey = LinkKey(counting(0x80));
 pub(crate) const TICKET: LinkTicket = LinkTicket(counting(0xc0));
+pub(crate) const TOKEN: SideToken = SideToken(counting(0x30));
 pub(crate) const HASH: Hash = Hash(counting(0xa0));
 pub(crate) const ZERO_HASH: Hash = Hash([0; 32]);
 

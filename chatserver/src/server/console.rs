@@ -79,6 +79,10 @@ pub(super) fn event(hub: &Hub, event: &Event) {
             tracing::info!(%conn, %addr, "{} logged in", user.as_str())
         }
         Event::Closed { conn, user, addr, reason } => {
+            // A probe has done what it came for.
+            if user.is_none() && matches!(reason, Ended::Closed(chatproto::wire::CloseReason::Done, _)) {
+                return tracing::debug!(%conn, %addr, "an address was shown");
+            }
             let who = user.as_ref().map_or("somebody who was not logged in", |user| user.as_str());
             match reason {
                 Ended::Bye(reason) => tracing::info!(%conn, %addr, "{who} left ({reason})"),
@@ -128,6 +132,10 @@ pub(super) fn event(hub: &Hub, event: &Event) {
         Event::PeerIntroduced { from, to, .. } => {
             tracing::info!("{} and {} are introduced", from.as_str(), to.as_str());
         }
+        Event::Relayed { from, to, .. } => {
+            tracing::info!("the link of {} and {} is relayed", from.as_str(), to.as_str());
+        }
+        Event::TestReach { conn, address, .. } => tracing::debug!(%conn, %address, "can it be reached?"),
         Event::PeerRefused { from, to, code } => {
             tracing::info!("{} is not introduced to {}: {code}", from.as_str(), to.as_str());
         }
@@ -153,6 +161,11 @@ pub(super) fn event(hub: &Hub, event: &Event) {
             tracing::debug!(?event, "asked of the log");
         }
     }
+}
+
+/// A relay is over.
+pub(super) fn relay_ended(from: &str, to: &str, bytes: u64, seconds: u64, why: &str) {
+    tracing::info!(bytes, seconds, "the link of {from} and {to} is no longer relayed: {why}");
 }
 
 /// A login that the client gave up: the server's answer did not fit the password that was typed.

@@ -7,6 +7,7 @@ use chatnet::{Net, TurnedAway};
 use chatproto::hub::Hub;
 
 use super::logins::Logins;
+use super::relays::Relays;
 use crate::metrics::{Histogram, Page};
 use crate::store::{LogWriter, Outcome};
 
@@ -58,7 +59,14 @@ impl Meter {
     }
 
     /// Everything as it is now.
-    pub(super) fn page(&self, hub: &Hub, logins: &Logins, log: &LogWriter, net: &Net) -> String {
+    pub(super) fn page(
+        &self,
+        hub: &Hub,
+        logins: &Logins,
+        log: &LogWriter,
+        relays: &Relays,
+        net: &Net,
+    ) -> String {
         let mut page = Page::default();
         let (connections, logged_in) = hub.connections();
         page.gauge("chatserver_connections", "Connections past their TLS handshake.", connections);
@@ -78,6 +86,9 @@ impl Meter {
         page.counter("chatserver_deliveries_total", help, hub.deliveries());
         page.counter("chatserver_received_bytes_total", "Bytes of frames received.", self.bytes_in);
         page.counter("chatserver_sent_bytes_total", "Bytes of frames sent.", self.bytes_out);
+        page.gauge("chatserver_relays", "Links that pass through the server as ciphertext.", hub.relays());
+        let help = "Bytes of relayed links, counted once.";
+        page.counter("chatserver_relayed_bytes_total", help, relays.bytes());
         let help = "Messages that retention has removed.";
         page.counter("chatserver_messages_removed_total", help, log.removed());
         let help = "Time of one commit of the log with its flush.";

@@ -8,6 +8,8 @@ mod links;
 mod logins;
 mod metering;
 mod orders;
+mod reach;
+mod relays;
 mod reload;
 mod removals;
 mod ring;
@@ -19,11 +21,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Buf as _;
-use chatnet::{Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
+use chatnet::{Identity, Mailbox, Net, NetEvent, Read, Security, ServerTls, Signal, Write};
 use chatproto::hub::{Config, ConnId, Event, Hub};
 use chatproto::opaque::MECHANISM;
 use chatproto::ticket;
-use chatproto::wire::{Capabilities, Capability, Note, RoomId, ServerId};
+use chatproto::wire::{Capabilities, Capability, Name, Note, OfferId, RoomId, ServerId};
 
 use crate::certificate::Source;
 use crate::cli::RunArgs;
@@ -45,6 +47,9 @@ use logins::{Begun, Logins};
 use metering::Meter;
 use orders::Orders;
 pub(crate) use orders::offline;
+use reach::Tests;
+pub(crate) use relays::RelayConfig;
+use relays::Relays;
 use reload::Reload;
 use removals::Removals;
 use ring::Ring;
@@ -96,6 +101,8 @@ struct Server {
     accounts: AccountWork,
     attempts: Attempts,
     removals: Removals,
+    relays: Relays,
+    tests: Tests,
     seam: Seam,
     reload: Reload,
     meter: Meter,
@@ -108,6 +115,8 @@ struct Server {
     replies: Mailbox<Reply>,
     done: Mailbox<DeskReply>,
     listener: chatnet::ListenerId,
+    /// Logins come with TLS; what comes without may be a probe or a relay.
+    takes_side_doors: bool,
     data: PathBuf,
     started: Instant,
     /// The hub has more to do, for which no event will come: the next turn must not wait.
@@ -131,13 +140,15 @@ impl Server {
 
         let mut net =
             Net::new(settings.network()).map_err(|error| Failure::new("cannot start the loop", error))?;
-        let (security, fingerprint, next) = if settings.insecure_plaintext {
-            (Security::Plain, None, None)
+        let (security, fingerprint, next, identity) = if settings.insecure_plaintext {
+            let identity =
+                Identity::generate(["localhost"]).map_err(|error| Failure::new("certificate", error))?;
+            (Security::Plain, None, None, identity)
         } else {
             let source = Source::of(&settings);
             let identity = source.load_or_create()?;
             let tls = ServerTls::new(&identity).map_err(|error| Failure::new("certificate", error))?;
-            (Security::TlsServer(tls), Some(identity.fingerprint()), source.next()?)
+            (Security::TlsOrPlain(tls), Some(identity.fingerprint()), source.next()?, identity)
         };
         let (listener, addr) = net
             .listen(settings.listen, security)
@@ -178,6 +189,8 @@ impl Server {
             endpoint.start(ask)?;
         }
         let tickets = settings.tickets();
+        let relay = settings.relay();
+        let takes_side_doors = fingerprint.is_some();
         let data = settings.data.clone();
         let reload = Reload::new(args, settings, net.waker());
         Ok(Self {
@@ -190,6 +203,8 @@ impl Server {
             attempts: Attempts::new(&policy, Instant::now()),
             accounts: AccountWork::new(setup, policy),
             removals: Removals::default(),
+            relays: Relays::new(relay),
+            tests: Tests::new(identity),
             seam: Seam::new(ring),
             reload,
             meter: Meter::default(),
@@ -200,6 +215,7 @@ impl Server {
             replies,
             done,
             listener,
+            takes_side_doors,
             data,
             started: Instant::now(),
             is_unfinished: false,
@@ -221,6 +237,7 @@ impl Server {
             }
             self.take_answers();
             self.hub.handle_timeout(self.now());
+            self.relays.tick(&mut self.net, &mut self.hub);
             self.removals.look(&self.desk);
             self.take_reloaded();
             let now = self.now();
@@ -231,8 +248,13 @@ impl Server {
             self.meter.turned(self.net.woken_at().elapsed());
             for question in self.questions.drain() {
                 // The asker may have given up: it asks again.
-                let _ =
-                    question.send(self.meter.page(&self.hub, &self.logins, &self.store.writer, &self.net));
+                let _ = question.send(self.meter.page(
+                    &self.hub,
+                    &self.logins,
+                    &self.store.writer,
+                    &self.relays,
+                    &self.net,
+                ));
             }
             if let Some(failure) = self.fatal.take() {
                 return Err(failure);
@@ -267,7 +289,7 @@ impl Server {
     fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|at| self.started + Duration::from_millis(at.as_millis()));
         let now = self.is_unfinished.then_some(self.started);
-        [hub, self.stop_at, self.removals.deadline(), now].into_iter().flatten().min()
+        [hub, self.stop_at, self.removals.deadline(), now, self.relays.deadline()].into_iter().flatten().min()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -278,13 +300,24 @@ impl Server {
                 self.net.abort(token);
             }
             NetEvent::Accepted { .. } | NetEvent::Woken => {}
+            NetEvent::Connected { token, tls } if self.tests.is_test(token) => {
+                self.tests.connected(&mut self.net, &mut self.hub, token, tls.as_deref());
+            }
             NetEvent::Connected { token, tls } => match self.net.peer_addr(token) {
                 Ok(addr) => {
-                    let conn = self.hub.accept(addr, now);
+                    let is_aside = self.takes_side_doors && tls.is_none();
+                    let conn =
+                        if is_aside { self.hub.accept_side(addr, now) } else { self.hub.accept(addr, now) };
                     self.links.insert(token, conn, tls.map(|tls| tls.channel_binding));
                 }
                 Err(_) => self.net.abort(token),
             },
+            NetEvent::Readable { token } if self.relays.has(token) => {
+                self.relays.readable(&mut self.net, token)
+            }
+            NetEvent::Writable { token } if self.relays.has(token) => {
+                self.relays.writable(&mut self.net, token)
+            }
             NetEvent::Readable { token } => self.read(token),
             NetEvent::Writable { token } => {
                 if let Some(conn) = self.links.conn(token) {
@@ -293,6 +326,8 @@ impl Server {
             }
             NetEvent::Closed { token, reason } => match self.links.remove(token) {
                 Some(conn) => self.hub.handle_eof(conn, now),
+                None if self.relays.has(token) => self.relays.closed(&mut self.net, token),
+                None if self.tests.is_test(token) => self.tests.failed(&mut self.hub, token, &reason),
                 None => console::connection_failed(&reason),
             },
             NetEvent::AcceptPaused { cause, .. } => console::accept_paused(&cause),
@@ -316,7 +351,7 @@ impl Server {
         self.hub.set_limits(config);
         self.net.set_config(fresh.settings.network());
         let fingerprint = fresh.tls.map(|tls| {
-            self.net.set_security(self.listener, Security::TlsServer(tls.config));
+            self.net.set_security(self.listener, Security::TlsOrPlain(tls.config));
             self.hub.tell_server_key(tls.next.map(|next| *next.as_bytes()));
             tls.next.into_iter().for_each(console::next_certificate);
             tls.fingerprint
@@ -461,6 +496,10 @@ impl Server {
                 // Only the list of devices misses it.
                 let _ = self.desk.try_send(seen);
             }
+            Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
+            Event::TestReach { conn, request, address, link_key } => {
+                self.tests.begin(&mut self.net, &mut self.hub, conn, request, address, link_key);
+            }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
             asked @ (Event::RoomCreated { .. }
             | Event::Moderate { .. }
@@ -473,6 +512,21 @@ impl Server {
             | Event::Search { .. }
             | Event::FindUser { .. }) => self.seam.ask(&mut self.hub, &self.store, asked),
         }
+    }
+
+    /// The hub hands two connections over: from here on their bytes are no frames.
+    fn join_relay(&mut self, offer: OfferId, ends: [ConnId; 2], from: &Name, to: &Name) {
+        let tokens = ends.map(|conn| self.links.token(conn));
+        for token in tokens.into_iter().flatten() {
+            self.links.remove(token);
+        }
+        let [Some(first), Some(second)] = tokens else {
+            // One is gone in this very turn.
+            tokens.into_iter().flatten().for_each(|token| self.net.abort(token));
+            return self.hub.relay_ended();
+        };
+        let names = [from.as_str().to_owned(), to.as_str().to_owned()];
+        self.relays.begin(&mut self.net, offer, [first, second], names);
     }
 
     fn flush(&mut self, conn: ConnId) {
@@ -504,9 +558,14 @@ fn hub_config(server: ServerId, settings: &Settings) -> Result<Config, Failure> 
         if tickets { format!("{MECHANISM} {}", ticket::MECHANISM) } else { MECHANISM.to_owned() };
     let mechanisms = Note::new(&mechanisms).map_err(text)?;
     let mut config = settings.hub(server, agent, mechanisms)?;
-    config.capabilities = Capabilities::NONE.with(Capability::Moderation).with(Capability::Account);
+    config.capabilities = [Capability::Moderation, Capability::Account, Capability::Probe, Capability::Ways]
+        .into_iter()
+        .fold(Capabilities::NONE, Capabilities::with);
     if settings.accounts().registration() != Registration::Closed {
         config.capabilities = config.capabilities.with(Capability::Register);
+    }
+    if config.max_relays > 0 {
+        config.capabilities = config.capabilities.with(Capability::Relay);
     }
     // What is only in memory is not indexed.
     if settings.store().durability != Durability::Off {

@@ -227,6 +227,8 @@ impl Seam {
             | Event::Closed { .. }
             | Event::PeerRequested { .. }
             | Event::PeerIntroduced { .. }
+            | Event::Relayed { .. }
+            | Event::TestReach { .. }
             | Event::PeerRefused { .. } => {}
         }
     }

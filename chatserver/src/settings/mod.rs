@@ -27,10 +27,11 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{DataArg, DurabilityArg, LogFormat, RunArgs};
 use crate::exit::Failure;
 use crate::logging;
+use crate::server::RelayConfig;
 use crate::store::{Durability, MAX_TICKETS, StoreConfig};
 
 pub use accounts::{AccountPolicy, Registration};
-use sections::{Connection, Hub, Log, Network};
+use sections::{Connection, Hub, Log, Network, Relay};
 use values::{Endpoint, Time};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -42,7 +43,7 @@ const DEFAULT_ROOM: &str = "lobby";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// What can be changed only by starting the server again: keys, and whole sections.
-const AT_START_ONLY: [&str; 20] = [
+const AT_START_ONLY: [&str; 21] = [
     "listen",
     "data",
     "durability",
@@ -62,6 +63,7 @@ const AT_START_ONLY: [&str; 20] = [
     "hub.recent_bytes",
     "network.io_threads",
     "network.max_poll_events",
+    "relay",
     "store",
 ];
 
@@ -87,6 +89,7 @@ pub struct Settings {
     accounts: AccountPolicy,
     hub: Hub,
     connection: Connection,
+    relay: Relay,
     network: Network,
     store: Log,
 }
@@ -246,6 +249,14 @@ impl Settings {
     pub(crate) fn apply(&self, config: &mut hub::Config) {
         self.hub.apply(config);
         self.connection.apply(&mut config.limits);
+        config.max_relays = self.relay().max_relays;
+    }
+
+    /// The relay's settings.
+    pub(crate) fn relay(&self) -> RelayConfig {
+        let mut config = RelayConfig::default();
+        self.relay.apply(&mut config);
+        config
     }
 
     /// A hub's settings for a server with this identity.
@@ -332,6 +343,7 @@ impl Default for Settings {
             accounts: AccountPolicy::default(),
             hub: Hub::default(),
             connection: Connection::default(),
+            relay: Relay::default(),
             network: Network::default(),
             store: Log::default(),
         }

@@ -7,6 +7,7 @@ use chatproto::wire::{MAX_FRAME, MIN_FRAME};
 use serde::{Deserialize, Serialize};
 
 use super::values::{Bound, Number, Period, Size, Time};
+use crate::server::RelayConfig;
 use crate::store::StoreConfig;
 
 /// Makes a section of the fields of `$config` that are named, each with the type that holds its bounds.
@@ -59,6 +60,9 @@ section! {
         max_offers: Number<usize, 1, 10_000>,
         offer_timeout: Time<SECOND, HOUR>,
         ticket_lifetime: Time<SECOND, HOUR>,
+        max_meetings: Number<usize, 16, 1_000_000>,
+        reach_tests: Number<u32, 0, 1_000>,
+        reach_interval: Time<SECOND, { 24 * HOUR }>,
         page_messages: Number<u16, 1, 1_000>,
         page_bytes: Size<usize, { 16 * KIB }, { 128 * KIB }>,
         recent_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
@@ -78,6 +82,17 @@ section! {
         close_timeout: Time<{ SECOND / 10 }, HOUR>,
         max_frames: Number<u32, 10, 10_000_000>,
         budget_interval: Time<{ SECOND / 10 }, MINUTE>,
+    }
+}
+
+section! {
+    /// Links that pass through this server as ciphertext.
+    Relay of RelayConfig = RelayConfig::default(); {
+        max_relays: Number<usize, 0, 100_000>,
+        bytes_per_second: Size<u64, { 4 * KIB }, { 64 * GIB }>,
+        max_bytes: Size<u64, { 64 * KIB }, { 1 << 50 }>,
+        max_time: Time<SECOND, { 24 * HOUR }>,
+        idle_time: Time<SECOND, HOUR>,
     }
 }
 

@@ -39,7 +39,7 @@ fn the_example_has_every_key_with_its_default() {
 
 #[test]
 fn the_example_says_what_needs_a_restart() {
-    for key in AT_START_ONLY.iter().filter(|key| **key != "store" && **key != "accounts") {
+    for key in AT_START_ONLY.iter().filter(|key| !["store", "accounts", "relay"].contains(key)) {
         let name = key.rsplit('.').next().expect("a name");
         let (before, _) = EXAMPLE.split_once(&format!("\n{name} = ")).expect("every key is there");
         // The comment of a group stands above its first key.

@@ -113,6 +113,7 @@ fn every_command_is_read() {
         ("/lockdown hush a flood", decree(Action::Hush, "", 0, "a flood")),
         ("/lockdown off", decree(Action::Unlock, "", 0, "")),
         ("/peers", Command::Peers),
+        ("/reach", Command::Reach),
         ("/hangup bob", Command::Hangup { user: bob() }),
         ("/direct bob", Command::Direct { user: bob() }),
         ("/verify bob", Command::Verify { user: bob(), code: None }),

@@ -1,0 +1,394 @@
+//! Two people who want a file from each other, and what may be between them: address translations and firewalls, made of
+//! network namespaces and nftables. No interface of the machine is touched.
+//!
+//! Needs root, `ip` and `nft`, so it runs only when asked for: `cargo test -p chatclient --test nat -- --ignored`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod harness;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use harness::{Client, Options, Scratch, Server, download, noise, read};
+use serde_json::Value;
+
+/// Longest time from the question to a link or a verdict: all ways with all their deadlines.
+const DEADLINE: Duration = Duration::from_secs(40);
+
+const SERVER: &str = "203.0.113.10:4848";
+
+/// How somebody is connected to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// An address of their own, and nothing in between.
+    Open,
+    /// A router that translates addresses, keeps ports where it can, and drops what nobody asked for.
+    Nat,
+    /// The same, but with another port for each connection: no port can be foretold.
+    RandomNat,
+    /// An address of their own behind a firewall that lets out everything and in nothing.
+    Firewall,
+    /// A firewall that lets nothing through but connections to the server.
+    Prison,
+}
+
+/// Namespaces that are removed at the end.
+struct Net {
+    prefix: String,
+    made: Vec<String>,
+}
+
+impl Net {
+    /// A switch for public addresses, with the server's namespace at it.
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("chat{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut net = Self { prefix, made: Vec::new() };
+        let switch = net.namespace("net");
+        ip(&switch, "link add br0 type bridge");
+        ip(&switch, "link set br0 up");
+        let server = net.namespace("srv");
+        net.plug(&server, "203.0.113.10/24");
+        net
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    fn namespace(&mut self, name: &str) -> String {
+        let name = self.name(name);
+        run("ip", &["netns", "add", &name]);
+        self.made.push(name.clone());
+        ip(&name, "link set lo up");
+        name
+    }
+
+    /// Connects a namespace to the switch, as its interface `wan`.
+    fn plug(&self, namespace: &str, address: &str) {
+        let switch = self.name("net");
+        let port = format!("port{}", address.rsplit_once('.').unwrap().1.trim_end_matches("/24"));
+        ip(&switch, &format!("link add {port} type veth peer name wan netns {namespace}"));
+        ip(&switch, &format!("link set {port} master br0 up"));
+        ip(namespace, &format!("address add {address} dev wan"));
+        ip(namespace, "link set wan up");
+    }
+
+    /// A namespace for a person; `number` tells their addresses apart.
+    fn person(&mut self, name: &str, number: u8, line: Line) -> String {
+        let public = format!("203.0.113.{number}/24");
+        let person = self.namespace(name);
+        match line {
+            Line::Open => self.plug(&person, &public),
+            Line::Firewall | Line::Prison => {
+                self.plug(&person, &public);
+                nft(&person, &firewall(line == Line::Prison));
+            }
+            Line::Nat | Line::RandomNat => {
+                let router = self.namespace(&format!("{name}-nat"));
+                self.plug(&router, &public);
+                ip(&router, &format!("link add lan type veth peer name wan netns {person}"));
+                ip(&router, &format!("address add 192.168.{number}.1/24 dev lan"));
+                ip(&router, "link set lan up");
+                ip(&person, &format!("address add 192.168.{number}.2/24 dev wan"));
+                ip(&person, "link set wan up");
+                ip(&person, &format!("route add default via 192.168.{number}.1"));
+                run("ip", &["netns", "exec", &router, "sysctl", "-qw", "net.ipv4.ip_forward=1"]);
+                nft(&router, &translation(line == Line::RandomNat));
+            }
+        }
+        person
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for namespace in self.made.iter().rev() {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
+    }
+}
+
+fn translation(is_random: bool) -> String {
+    let masquerade = if is_random { "masquerade fully-random" } else { "masquerade" };
+    format!(
+        "table ip translation {{
+           chain out {{ type nat hook postrouting priority 100;
+             oifname \"wan\" {masquerade}
+           }}
+           chain through {{ type filter hook forward priority 0; policy drop;
+             ct state established,related accept
+             iifname \"lan\" accept
+           }}
+           chain in {{ type filter hook input priority 0; policy drop;
+             ct state established,related accept
+             iifname \"lan\" accept
+           }}
+         }}"
+    )
+}
+
+fn firewall(is_prison: bool) -> String {
+    let out = if is_prison { "ip daddr 203.0.113.10 accept" } else { "accept" };
+    format!(
+        "table ip firewall {{
+           chain in {{ type filter hook input priority 0; policy drop;
+             iifname \"lo\" accept
+             ct state established,related accept
+           }}
+           chain out {{ type filter hook output priority 0; policy drop;
+             oifname \"lo\" accept
+             {out}
+           }}
+         }}"
+    )
+}
+
+fn ip(namespace: &str, line: &str) {
+    let args: Vec<&str> = ["-n", namespace].into_iter().chain(line.split(' ')).collect();
+    run("ip", &args);
+}
+
+fn nft(namespace: &str, rules: &str) {
+    let mut child = Command::new("ip")
+        .args(["netns", "exec", namespace, "nft", "-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("nft runs");
+    child.stdin.take().expect("piped").write_all(rules.as_bytes()).expect("the rules are taken");
+    assert!(child.wait().expect("nft ends").success(), "in {namespace}: {rules}");
+}
+
+fn run(program: &str, args: &[&str]) {
+    let status =
+        Command::new(program).args(args).status().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {args:?}: {status}");
+}
+
+struct World {
+    alice: Client,
+    bob: Client,
+    scratch: Scratch,
+    /// None once it was killed.
+    server: Option<Server>,
+    // Last, so that the programs are gone before their networks.
+    net: Net,
+}
+
+fn start_server(net: &Net, scratch: &Scratch) -> Server {
+    let config = scratch.path("settings.toml");
+    let args = ["--config", config.to_str().expect("a plain path")];
+    Server::start_in(Some(&net.name("srv")), &scratch.path("data"), SERVER, &args)
+}
+
+/// Alice and Bob, logged in from behind their lines.
+fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
+    let scratch = Scratch::new();
+    let mut net = Net::new();
+    let [alice_ns, bob_ns] = [net.person("alice", 21, alice), net.person("bob", 22, bob)];
+    let config = scratch.path("settings.toml");
+    std::fs::write(&config, settings).expect("the settings are written");
+    let server = start_server(&net, &scratch);
+    server.add_users(&["alice", "bob"]);
+    let start = |user: &str, namespace: &str, flags: &[&str]| {
+        let options = Options::new(user, &server, &scratch).in_netns(Some(namespace)).peers_at("0.0.0.0:0");
+        Client::ready(flags.iter().fold(options, |options, flag| options.arg(*flag)))
+    };
+    let alice = start("alice", &alice_ns, flags[0]);
+    let bob = start("bob", &bob_ns, flags[1]);
+    std::fs::write(scratch.path("bob-share").join("notes.txt"), noise(300_000, 7)).expect("a file to share");
+    World { alice, bob, scratch, server: Some(server), net }
+}
+
+impl World {
+    /// Alice asks for Bob's files, and Bob says yes. What comes of it, on both sides.
+    fn ask(&mut self, name: &str) -> [Value; 2] {
+        let began = Instant::now();
+        self.alice.type_line("[FILE] bob");
+        let request = self.bob.expect("peer_request", |event| event["from"] == "alice");
+        self.bob.type_line(&format!("/accept {}", request["id"].as_str().expect("an id")));
+        let outcomes = [self.alice.expect(name, |_| true), self.bob.expect(name, |_| true)];
+        let took = began.elapsed();
+        assert!(took < DEADLINE, "it took {took:?}");
+        println!("{name} after {took:?}: {} / {}", outcomes[0], outcomes[1]);
+        outcomes
+    }
+
+    /// The file arrives, by this path.
+    fn fetches(&mut self, path: &str) {
+        for outcome in self.ask("peer_connected") {
+            assert_eq!(outcome["path"], path, "{outcome}");
+        }
+        self.alice.expect("file_list", |list| list["entries"][0]["name"] == "notes.txt");
+        self.alice.type_line("/get 1");
+        self.alice.expect("transfer", |transfer| transfer["state"] == "done");
+        let fetched = read(&download(&self.scratch, "alice", "notes.txt"));
+        assert!(fetched == noise(300_000, 7), "the file arrived changed");
+    }
+
+    /// Both leave the server for a link of their own.
+    fn go_direct(&mut self) {
+        self.alice.type_line("/direct bob");
+        let request = self.bob.expect("peer_request", |event| event["from"] == "alice");
+        self.bob.type_line(&format!("/accept {}", request["id"].as_str().expect("an id")));
+        for client in [&mut self.alice, &mut self.bob] {
+            client.expect("peer_connected", |_| true);
+            client.expect("direct", |_| true);
+        }
+    }
+
+    /// There is no link, and both are told the same, with these words in it.
+    fn fails(&mut self, verdict: &str, words: &[&str]) {
+        for outcome in self.ask("peer_failed") {
+            assert_eq!(outcome["verdict"], verdict, "{outcome}");
+            let message = outcome["message"].as_str().expect("a message");
+            assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        }
+    }
+}
+
+const RELAY: &str = "[relay]\nmax_relays = 4\n";
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn both_open() {
+    world(Line::Open, Line::Open, "", [&[], &[]]).fetches("direct");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn who_asks_is_behind_an_address_translation() {
+    world(Line::Nat, Line::Open, "", [&[], &[]]).fetches("direct");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn who_is_asked_is_behind_an_address_translation() {
+    world(Line::Open, Line::Nat, "", [&[], &[]]).fetches("reverse");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn both_are_behind_address_translations_that_keep_ports() {
+    world(Line::Nat, Line::Nat, "", [&[], &[]]).fetches("punched");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn both_are_behind_firewalls_that_let_answers_in() {
+    world(Line::Firewall, Line::Firewall, "", [&[], &[]]).fetches("punched");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn both_are_behind_translations_that_cannot_be_foretold_and_nobody_relays() {
+    let words = ["your port is not reachable", "simultaneous open: no answer", "relays no links"];
+    world(Line::RandomNat, Line::RandomNat, "", [&[], &[]]).fails("dial_timeout", &words);
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn both_are_behind_translations_that_cannot_be_foretold_and_the_server_relays() {
+    let mut world = world(Line::RandomNat, Line::RandomNat, RELAY, [&[], &[]]);
+    world.fetches("relay");
+    world.server.as_ref().expect("it runs").expect_log("is relayed");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn a_firewall_that_lets_nothing_through_ends_in_a_verdict() {
+    let mut world = world(Line::Prison, Line::Prison, "", [&[], &[]]);
+    world.fails("dial_timeout", &["is not reachable", "relays no links"]);
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn the_relay_gets_through_such_a_firewall() {
+    world(Line::Prison, Line::Prison, RELAY, [&[], &[]]).fetches("relay");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn who_insists_on_the_relay_gets_it_although_all_is_open() {
+    world(Line::Open, Line::Open, RELAY, [&["--relay", "only"], &[]]).fetches("relay");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn who_wants_no_relay_gets_none() {
+    let mut world = world(Line::Prison, Line::Prison, RELAY, [&[], &["--relay", "never"]]);
+    world.fails("dial_timeout", &["relay: one side does not want it"]);
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn the_self_test_tells_who_can_be_reached() {
+    let mut world = world(Line::Open, Line::Nat, "", [&[], &[]]);
+    world.alice.type_line("/reach");
+    let alice = world.alice.expect("reach", |_| true);
+    assert_eq!(alice["reachable"], true, "{alice}");
+    assert!(alice["address"].as_str().expect("an address").starts_with("203.0.113.21:"), "{alice}");
+    world.bob.type_line("/reach");
+    let bob = world.bob.expect("reach", |_| true);
+    assert_eq!(
+        (bob["reachable"].as_bool(), bob["verdict"].as_str()),
+        (Some(false), Some("dial_timeout")),
+        "{bob}"
+    );
+}
+
+/// Resets what goes from here to the other person, and lets nothing new begin.
+const CUT: &str = "table ip cut {
+  chain out { type filter hook output priority 0
+    oifname \"wan\" ip daddr 203.0.113.20-203.0.113.29 meta l4proto tcp reject with tcp reset
+  }
+}";
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn a_link_that_is_cut_in_direct_mode_is_found_again_without_the_server() {
+    let mut world = world(Line::Open, Line::Open, "", [&[], &[]]);
+    world.go_direct();
+    world.server.take().expect("it runs").kill();
+    let people = ["alice", "bob"].map(|name| world.net.name(name));
+    people.iter().for_each(|person| nft(person, CUT));
+    // The first packet meets the reset.
+    world.alice.type_line("/peer bob into the void");
+    world.bob.type_line("/peer alice into the void");
+    for client in [&mut world.alice, &mut world.bob] {
+        client.expect("peer_closed", |_| true);
+    }
+    people.iter().for_each(|person| nft(person, "delete table ip cut"));
+    for client in [&mut world.alice, &mut world.bob] {
+        client.expect("peer_connected", |_| true);
+    }
+    world.alice.type_line("/peer bob there you are");
+    world.bob.expect("peer_message", |event| event["text"] == "there you are");
+    world.bob.type_line("and you");
+    world.alice.expect("peer_message", |event| event["text"] == "and you");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn who_is_left_alone_in_direct_mode_goes_back_to_the_server() {
+    let mut world = world(Line::Open, Line::Open, "", [&[], &[]]);
+    world.go_direct();
+    world.server.take().expect("it runs").kill();
+    let people = ["alice", "bob"].map(|name| world.net.name(name));
+    // No goodbye gets through.
+    people.iter().for_each(|person| nft(person, CUT));
+    world.alice.type_line("/peer bob into the void");
+    world.alice.expect("peer_closed", |_| true);
+    world.server = Some(start_server(&world.net, &world.scratch));
+    world.alice.expect("server_back", |_| true);
+}

@@ -1,0 +1,48 @@
+//! Ports that a listener and connections share, for ends that connect to each other at the same moment.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Callers that may wait to be accepted; the system may have a lower bound of its own.
+const BACKLOG: i32 = 128;
+
+/// A listener whose port can be shared.
+pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = shared_socket(addr)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Begins to connect from a shared port.
+pub(super) fn connect(port: u16, addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = shared_socket(addr)?;
+    let local = match addr {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+    };
+    socket.bind(&local.into())?;
+    match socket.connect(&addr.into()) {
+        Ok(()) => {}
+        Err(error)
+            if error.raw_os_error() == Some(EINPROGRESS) || error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}
+
+fn shared_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    // Only processes of the same user can share a port.
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    Ok(socket)
+}
+
+/// What a connection that is under way says; its kind has no stable name.
+const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
