@@ -109,8 +109,11 @@ fn take(found: &mut BTreeMap<(String, IpAddr), Found>, event: ServiceEvent) {
             }
         }
         ServiceEvent::ServiceRemoved(_, fullname) => found.retain(|(name, _), _| *name != fullname),
-        // Begun, stopped, and names without an address yet.
-        _ => {}
+        // Names without an address yet.
+        ServiceEvent::SearchStarted(_)
+        | ServiceEvent::ServiceFound(..)
+        | ServiceEvent::SearchStopped(_)
+        | _ => {}
     }
 }
 

@@ -154,7 +154,11 @@ impl Responder {
                     let name = escaped(&change.new_name).to_string();
                     tracing::info!(name, "another server has this name on the local network");
                 }
-                _ => {}
+                DaemonEvent::Announce(..)
+                | DaemonEvent::IpAdd(_)
+                | DaemonEvent::IpDel(_)
+                | DaemonEvent::Respond(_)
+                | _ => {}
             }
         }
     }
