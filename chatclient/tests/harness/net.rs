@@ -60,7 +60,7 @@ impl Net {
     /// Connects a namespace to the switch, as its interface `wan`.
     pub fn plug(&self, namespace: &str, address: &str) {
         let switch = self.name("net");
-        let port = format!("port{}", address.rsplit_once('.').unwrap().1.trim_end_matches("/24"));
+        let port = format!("port{}", address.rsplit_once('.').expect("an address").1.trim_end_matches("/24"));
         ip(&switch, &format!("link add {port} type veth peer name wan netns {namespace}"));
         ip(&switch, &format!("link set {port} master br0 up"));
         ip(namespace, &format!("address add {address} dev wan"));
