@@ -5,6 +5,7 @@
 
 mod client;
 mod files;
+mod net;
 mod proxy;
 mod server;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use client::{Client, Options, download};
 pub use files::{MIB, ended, film, list, only_file};
+pub use net::{Line, Net, ip, nft, run};
 pub use proxy::Proxy;
 pub use server::Server;
 
