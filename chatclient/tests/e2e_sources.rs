@@ -94,8 +94,14 @@ fn who_leaves_is_replaced_and_who_has_the_same_hash_goes_on() {
     let (bob, carol) = (world.client("bob"), world.client("carol"));
     let mut alice = world.client("alice");
     world.acquaint(&mut alice);
+    alice.quit();
+    // So slowly that it does not arrive meanwhile.
+    let slow = Options::new("alice", &world.server, &world.scratch).args(["--download-rate", "32M"]);
+    let mut alice = Client::ready(slow);
+    list(&mut alice, "bob");
+    list(&mut alice, "carol");
     alice.type_line("/get @bob 1");
-    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64) || ended(event));
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64));
     bob.kill();
     let done = alice.expect("transfer", ended);
     world.check(&done);
@@ -175,12 +181,13 @@ fn what_waited_for_who_left_comes_from_the_others() {
             std::fs::remove_file(path).expect("it is removed");
         }
     }
-    bob.quit();
-    // From now on bob is so slow that not one part of his arrives.
+    [bob, carol].into_iter().for_each(Client::quit);
+    // Bob, who is there first and so is asked first, is so slow that not one part of his arrives.
     let slow =
         Options::new("bob", &world.server, &world.scratch).args(["--accept", "all", "--upload-rate", "1K"]);
     let mut bob = Client::ready(slow);
     look(&mut alice, "bob");
+    let carol = world.client("carol");
     look(&mut alice, "carol");
     alice.forget();
     alice.type_line(&format!("/get @bob 1-{FILES}"));
