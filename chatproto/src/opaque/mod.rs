@@ -41,6 +41,8 @@ mod stretch;
 mod suite;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use account::{
     ClientPasswordChange, PasswordChangeError, ServerPasswordChange, accept_registration, offer_registration,
