@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, Rank, SafeName, SafeRelPath, Text};
 use serde::Serialize;
 
+use crate::settings::RelayPolicy;
 use crate::state::ConsentRule;
 
 /// One thing that happened, or one answer.
@@ -340,6 +341,13 @@ pub enum Notice {
         rules: Vec<ConsentLine>,
         /// What all others are told.
         otherwise: ConsentRule,
+    },
+    /// Answers `/relay`.
+    Relay {
+        /// Those who get links through the relay alone.
+        only: Vec<String>,
+        /// What it is used for with all others.
+        otherwise: RelayPolicy,
     },
     /// Answers `/devices` and `/revoke`.
     Devices {

@@ -8,6 +8,7 @@ mod account;
 mod again;
 mod clock;
 mod commands;
+mod concealing;
 mod direct;
 mod errand;
 mod events;

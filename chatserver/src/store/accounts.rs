@@ -192,6 +192,18 @@ impl Accounts {
         Ok(accounts)
     }
 
+    /// A record of the kind that most accounts have: those count as one kind whose first `head` bytes are the same.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Database`].
+    pub fn commonest_record(&self, head: usize) -> Result<Option<Vec<u8>>, AccountError> {
+        let head = i64::try_from(head).unwrap_or(i64::MAX);
+        let select = "SELECT record FROM users GROUP BY substr(record, 1, ?1)
+            ORDER BY count(*) DESC, min(id) LIMIT 1";
+        Ok(self.conn.query_row(select, [head], |row| row.get(0)).optional()?)
+    }
+
     /// Makes an invitation for `uses` accounts and gives its number.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use rustyline::{Config, Editor};
 
 use super::completion::Commands;
 use super::prompt::Prompt;
+use super::secret;
 use crate::command::{Command, Request};
 use crate::ui::Format;
 use crate::ui::input::{Input, InputError, MAX_LINE_BYTES, malformed, read};
@@ -61,7 +62,13 @@ pub(super) fn start(
             let line = editor.readline(&text);
             lines_begun.fetch_add(1, Ordering::SeqCst);
             editing.store(false, Ordering::SeqCst);
-            for input in inputs(line, line_number) {
+            let asked = is_passwd(&line).then(secret::new_password);
+            let entered = match asked {
+                Some(Ok(passwords)) => vec![Input::NewPassword(passwords)],
+                Some(Err(error)) => vec![malformed(error, None)],
+                None => inputs(line, line_number),
+            };
+            for input in entered {
                 let (last, wait) = (is_last(&input), may_change_prompt(&input));
                 // After the last line the terminal is as it was, and must stay so.
                 if sender.send(input).is_err() || last {
@@ -98,10 +105,15 @@ fn input(line: Result<&str, ReadlineError>, number: u64) -> Option<Input> {
     }
 }
 
+/// Whether a password is to be typed: the very next lines are not said in a room.
+fn is_passwd(entered: &Result<String, ReadlineError>) -> bool {
+    entered.as_ref().is_ok_and(|line| line.trim() == secret::COMMAND)
+}
+
 fn is_last(input: &Input) -> bool {
     match input {
         Input::Request(request) => request.command == Command::Quit,
-        Input::Malformed { .. } => false,
+        Input::Malformed { .. } | Input::NewPassword(_) => false,
         Input::End | Input::Interrupt => true,
     }
 }
