@@ -13,6 +13,8 @@ use harness::{Client, Options, Scratch, Server};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 /// An authority of this test.
@@ -44,6 +46,7 @@ impl Authority {
         let (certificate, secret) = (scratch.path("chain.pem"), scratch.path("key.pem"));
         std::fs::write(&certificate, signed.pem()).expect("a file");
         std::fs::write(&secret, key.serialize_pem()).expect("a file");
+        std::fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("nobody else's");
         let config = scratch.path("settings.toml");
         let text = format!("certificate = {certificate:?}\ncertificate_key = {secret:?}\n");
         std::fs::write(&config, text).expect("a file");

@@ -5,6 +5,7 @@ mod completion;
 mod printer;
 mod prompt;
 mod reader;
+mod renewal;
 mod secret;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -13,6 +13,7 @@ use rustyline::{Config, Editor};
 
 use super::completion::Commands;
 use super::prompt::Prompt;
+use super::renewal::Renewal;
 use super::secret;
 use crate::command::{Command, Request};
 use crate::ui::Format;
@@ -24,8 +25,8 @@ pub(super) type LineEditor = Editor<Commands, MemHistory>;
 /// So many lines can be called back with the arrow keys.
 const MAX_HISTORY_LINES: usize = 500;
 
-/// A command that may change the prompt delays the next line by so much at most: a prompt cannot be changed while a
-/// line is being edited.
+/// A command that may change the prompt delays the next line by so much at most: a line that was begun under the old
+/// one has to be begun again.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// The first line waits so long for the first prompt, which comes with the login.
@@ -52,16 +53,21 @@ pub(super) fn start(
     (editing, lines_begun): (Arc<AtomicBool>, Arc<AtomicU64>),
     sender: MailSender<Input>,
 ) -> io::Result<()> {
+    let renewal = Renewal::watch(&mut editor, &prompt);
     let read_all = move || {
-        let mut line_number = 0;
+        let mut line_number = 1;
         prompt.wait(0, MAX_FIRST_WAIT);
         loop {
             let (text, seen) = prompt.now();
-            line_number += 1;
+            let begun = renewal.begin(&text);
             editing.store(true, Ordering::SeqCst);
-            let line = editor.readline(&text);
+            let line = editor.readline_with_initial(&text, (&begun.left, &begun.right));
             lines_begun.fetch_add(1, Ordering::SeqCst);
             editing.store(false, Ordering::SeqCst);
+            if renewal.is_due() {
+                continue;
+            }
+            line_number += 1;
             let asked = is_passwd(&line).then(secret::new_password);
             let entered = match asked {
                 Some(Ok(passwords)) => vec![Input::NewPassword(passwords)],
