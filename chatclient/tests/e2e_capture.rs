@@ -165,6 +165,9 @@ fn session(secrets: &Secrets, args: &[&str]) -> (Tape, Tape) {
     assert_eq!(std::fs::read(download(&scratch, alice, file)).expect("the file"), *content);
     hers.type_line(&format!("/peer {bob} {linked}"));
     his.expect("peer_message", |event| event["text"] == linked.as_str());
+    // What is asked after it is answered after it was acknowledged.
+    hers.type_line("/ls");
+    hers.expect("file_list", |_| true);
     leave(hers);
     leave(his);
     if server.fingerprint.is_some() {
