@@ -5,22 +5,26 @@ use chatproto::wire::{ErrorCode, Way};
 
 /// After `/reach` at this port.
 pub(super) fn on_test(code: ErrorCode, port: u16, maps: bool) -> String {
-    match code {
-        ErrorCode::DialTimeout | ErrorCode::NoRoute if maps => format!(
+    let is_silent = [ErrorCode::DialTimeout, ErrorCode::NoRoute].contains(&code);
+    if is_silent && maps {
+        format!(
             "let TCP port {port} in at the firewall, and see above what the router made of --map-port; until then peers \
              come by the other ways"
-        ),
-        ErrorCode::DialTimeout | ErrorCode::NoRoute => format!(
+        )
+    } else if is_silent {
+        format!(
             "let TCP port {port} in at the firewall and have the router forward it here (--map-port asks the router; \
              --peer-listen 0.0.0.0:PORT keeps the same port); until then peers come by the other ways"
-        ),
-        ErrorCode::DialRefused => format!(
+        )
+    } else if code == ErrorCode::DialRefused {
+        format!(
             "a firewall refuses TCP port {port}, or the router does not forward it here; --map-port asks the router"
-        ),
-        ErrorCode::WrongKey => {
-            "the router forwards that port to another machine: choose another one with --peer-listen 0.0.0.0:PORT".to_owned()
-        }
-        _ => String::new(),
+        )
+    } else if code == ErrorCode::WrongKey {
+        "the router forwards that port to another machine: choose another one with --peer-listen 0.0.0.0:PORT"
+            .to_owned()
+    } else {
+        String::new()
     }
 }
 

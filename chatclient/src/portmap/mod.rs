@@ -83,7 +83,7 @@ enum Error {
     Silent,
     #[error("{0}")]
     Io(io::Error),
-    #[error("refused: {0}")]
+    #[error("{0}")]
     Refused(&'static str),
     #[error("refused with code {0}")]
     Code(u16),
@@ -278,11 +278,14 @@ impl fmt::Display for Protocol {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent,
-            // What a closed UDP port answers with.
-            io::ErrorKind::ConnectionRefused => Self::Refused("it does not speak it"),
-            _ => Self::Io(error),
+        const SILENCE: [io::ErrorKind; 2] = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+        if SILENCE.contains(&error.kind()) {
+            Self::Silent
+        } else if error.kind() == io::ErrorKind::ConnectionRefused {
+            // What a closed port answers with.
+            Self::Refused("not spoken there")
+        } else {
+            Self::Io(error)
         }
     }
 }
