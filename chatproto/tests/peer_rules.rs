@@ -247,6 +247,23 @@ fn pings_are_answered_in_every_state() {
 }
 
 #[test]
+fn a_frame_that_has_begun_is_finished_before_the_last_one() {
+    let mut peer = peer_in(State::Open);
+    let said = Text::new("said").unwrap();
+    peer.say(&said).unwrap();
+    let begun = take(&mut peer, HEADER_LEN + 2);
+    feed(&mut peer, &Bye { reason: CloseReason::Done, retry_after: 0, note: NoteRef::EMPTY });
+    assert_eq!(peer.state(), State::Closed);
+    let sent = [begun, take(&mut peer, usize::MAX)].concat();
+    let frames = frames(&sent);
+    assert!(
+        matches!(&frames[..], [ToPeer::LinkSay(say), ToPeer::Bye(_)] if say.text.as_str() == said.as_str()),
+        "{frames:?}"
+    );
+    assert!(peer.is_finished());
+}
+
+#[test]
 fn unknown_frames_are_skipped_only_with_the_ignorable_bit() {
     let mut peer = peer_in(State::Open);
     peer.handle_input(&[0, 0, 0, 3, 0x9a, 1, 2], START);
