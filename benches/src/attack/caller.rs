@@ -23,6 +23,7 @@ pub(super) struct Caller {
     user: Option<String>,
     end: End,
     dripped: usize,
+    is_poked: bool,
 }
 
 /// How a connection ends.
@@ -32,6 +33,8 @@ pub(super) enum End {
     Failed,
     /// Without a byte.
     Unanswered,
+    /// The server never had it: its system had no room for it, and has not told.
+    Unknown,
     /// It is to come back later.
     Busy,
     /// Wrong ID or password.
@@ -58,6 +61,7 @@ impl Caller {
             user: None,
             end: End::Failed,
             dripped: 0,
+            is_poked: false,
         }
     }
 
@@ -75,13 +79,21 @@ impl Caller {
         }
     }
 
+    /// Says a byte after all, long after every deadline: a connection that only this end believes in ends by that.
+    pub(super) fn poke(&mut self) {
+        if !self.is_poked {
+            self.is_poked = true;
+            self.out.put_u8(0);
+        }
+    }
+
     /// How long it has been connected.
     pub(super) fn stay(&self, now: Instant) -> Option<Duration> {
         self.since.map(|since| now.saturating_duration_since(since))
     }
 
     pub(super) fn end(&self) -> End {
-        self.end
+        if self.is_poked && self.end == End::Unanswered { End::Unknown } else { self.end }
     }
 
     /// One byte more, of something that begins as it should.

@@ -57,6 +57,8 @@ pub struct Counts {
     pub failed: u64,
     /// Closed without a byte.
     pub unanswered: u64,
+    /// Connected, as this side's system had it, and never known to the server, whose queue was full.
+    pub unknown: u64,
     /// Told to come back later.
     pub busy: u64,
     /// Logins refused for a wrong ID or password.
@@ -103,6 +105,9 @@ const KNOCK: Duration = Duration::from_millis(20);
 
 /// Time between two bytes of one who drips.
 const DRIP: Duration = Duration::from_secs(1);
+
+/// Time after which a silent one looks whether anybody knows it: longer than the server's queue and deadlines together.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Longest wait in one turn.
 const TURN: Duration = Duration::from_millis(5);
@@ -314,6 +319,18 @@ impl Gang {
                     self.write(token);
                 }
             }
+            Kind::Silent(_) if now.duration_since(self.dripped) >= DRIP => {
+                self.dripped = now;
+                let is_late = |caller: &Caller| caller.stay(now).is_some_and(|stay| stay >= FORGOTTEN);
+                let late = self.callers.iter_mut().filter(|(_, caller)| is_late(caller));
+                let tokens: Vec<_> = late.map(|(token, _)| *token).collect();
+                for token in tokens {
+                    if let Some(caller) = self.callers.get_mut(&token) {
+                        caller.poke();
+                    }
+                    self.write(token);
+                }
+            }
             Kind::Drip(_) | Kind::Guess(_) | Kind::Silent(_) => {}
         }
     }
@@ -323,6 +340,11 @@ impl Gang {
         let counter = match caller.end() {
             End::Failed => &mut counts.failed,
             End::Unanswered => &mut counts.unanswered,
+            End::Unknown => {
+                // It was nowhere all that time.
+                counts.unknown += 1;
+                return;
+            }
             End::Busy => &mut counts.busy,
             End::Refused => &mut counts.refused,
             End::TooMany => &mut counts.too_many,

@@ -19,20 +19,21 @@ impl Figures for Outcomes {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
-            "| attack | chat p50 ms before | p50 ms | p99 ms | max ms | logins through | failed | login p50 ms before | \
+            "| attack | chat p50 ms before | p50 ms | p99 ms | max ms | logins through | after `busy` | failed | login p50 ms before | \
              p50 ms | max ms | server grew, MiB |"
         )?;
-        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for outcome in &self.0 {
             let Outcome { name, quiet_ms, siege_ms, quiet_visits, siege_visits, .. } = outcome;
             writeln!(
                 out,
-                "| {name} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                "| {name} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |",
                 quiet_ms.p50,
                 siege_ms.p50,
                 siege_ms.p99,
                 siege_ms.max,
                 siege_visits.through,
+                siege_visits.busy,
                 siege_visits.failed,
                 quiet_visits.login_ms.p50,
                 siege_visits.login_ms.p50,
@@ -42,17 +43,18 @@ impl Figures for Outcomes {
         }
         writeln!(
             out,
-            "\nWhat the attackers were told:\n\n| attack | attempts | a second | not connected | closed unanswered | busy | \
+            "\nWhat the attackers were told:\n\n| attack | attempts | a second | not connected | unknown to the server | closed unanswered | busy | \
              refused | too many tries | another answer | left | longest stay, s |"
         )?;
-        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for Outcome { name, attackers, .. } in &self.0 {
             writeln!(
                 out,
-                "| {name} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {:.1} |",
+                "| {name} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} |",
                 attackers.attempts,
                 attackers.rate(),
                 attackers.failed,
+                attackers.unknown,
                 attackers.unanswered,
                 attackers.busy,
                 attackers.refused,

@@ -20,7 +20,9 @@ use crate::subject::{Account, Dialect, Running};
 pub struct Visits {
     /// Logins that went through.
     pub through: u64,
-    /// Logins that did not, at the first try.
+    /// Times that somebody was told to come back later, and did.
+    pub busy: u64,
+    /// Logins that did not.
     pub failed: u64,
     /// Why the last of those did not.
     pub why: Option<String>,
@@ -40,6 +42,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Time that a login may take: what a person waits.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the member's failure says then.
+const BUSY: &str = "busy";
+
+/// When to come back: as the server advises.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Longest wait in one turn.
 const TURN: Duration = Duration::from_millis(50);
@@ -82,14 +90,25 @@ fn visit(
     stop: &AtomicBool,
 ) -> Result<Visits, Failure> {
     let mut net = Net::new(NetConfig::default()).map_err(Failure::io("start the visitors' loop"))?;
-    let (mut times, mut failed, mut why) = (Histogram::default(), 0, None);
+    let (mut times, mut busy, mut failed, mut why) = (Histogram::default(), 0, 0, None);
     for (number, account) in accounts.iter().cycle().enumerate() {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         let begun = Instant::now();
+        let end = begun + PATIENCE;
         let options = ConnectOptions { security: security.clone(), timeout: PATIENCE };
-        match log_in(&mut net, addr, options, account, number) {
+        let outcome = loop {
+            let outcome = log_in(&mut net, addr, options.clone(), account, number, end);
+            // As a client does it that is asked to.
+            let is_busy = outcome.as_ref().is_err_and(|failure| failure.to_string().contains(BUSY));
+            if !is_busy || Instant::now() + BUSY_PAUSE > end {
+                break outcome;
+            }
+            busy += 1;
+            thread::sleep(BUSY_PAUSE);
+        };
+        match outcome {
             Ok(()) => times.record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)),
             Err(failure) => {
                 failed += 1;
@@ -98,7 +117,7 @@ fn visit(
         }
         thread::sleep(PAUSE);
     }
-    Ok(Visits { through: times.total(), failed, why, login_ms: Latency::from(&times) })
+    Ok(Visits { through: times.total(), busy, failed, why, login_ms: Latency::from(&times) })
 }
 
 fn log_in(
@@ -107,8 +126,8 @@ fn log_in(
     options: ConnectOptions,
     account: &Account,
     number: usize,
+    end: Instant,
 ) -> Result<(), Failure> {
-    let end = Instant::now() + PATIENCE;
     let home = IpAddr::V4(Ipv4Addr::new(127, 0, 77, u8::try_from(number % 200).unwrap_or(0) + 1));
     let token = net
         .connect_between(SocketAddr::new(home, 0), addr, options)

@@ -46,7 +46,9 @@ fn strangers_in_the_middle_of_everything() {
                 let conn = desk.connect(&format!("192.0.{}.{}", number / 200, number % 200));
                 feed(&mut desk, conn, &script, 1);
             }
-            assert_eq!(desk.hub.strangers(), desk.hub.connections().0);
+            // Who asks too much without reading is being closed, and is there until it has been told.
+            assert_eq!(desk.hub.connections(), (all, 0));
+            assert!(desk.hub.strangers() <= all);
         });
     }
 }
