@@ -115,21 +115,19 @@ impl Caller {
             let Ok(step) = self.reader.step(bytes) else { return false };
             bytes = bytes.get(step.used..).unwrap_or_default();
             let Some(raw) = step.frame else { return false };
-            let Ok(Some(frame)) = ToClient::decode(raw) else { continue };
-            match frame {
-                ToClient::ServerHello(_) => login(self.user.as_deref(), &mut self.out),
-                ToClient::LoginChallenge(_) => {
-                    if let Ok(data) = Blob::new(&WRONG) {
-                        LoginResponse { data }.encode_frame(&mut self.out);
-                    }
-                }
-                ToClient::Error(error) => {
-                    let is_flood = error.code == ErrorCode::TooManyAttempts;
-                    self.end = if is_flood { End::TooMany } else { End::Refused };
-                    return self.user.is_some();
-                }
-                ToClient::Bye(bye) if bye.reason == CloseReason::Busy => self.end = End::Busy,
-                _ => {}
+            let frame = ToClient::decode(raw).ok().flatten();
+            if let Some(ToClient::ServerHello(_)) = frame {
+                login(self.user.as_deref(), &mut self.out);
+            } else if let (Some(ToClient::LoginChallenge(_)), Ok(data)) = (&frame, Blob::new(&WRONG)) {
+                LoginResponse { data }.encode_frame(&mut self.out);
+            } else if let Some(ToClient::Error(error)) = frame {
+                let is_flood = error.code == ErrorCode::TooManyAttempts;
+                self.end = if is_flood { End::TooMany } else { End::Refused };
+                return self.user.is_some();
+            } else if let Some(ToClient::Bye(bye)) = frame
+                && bye.reason == CloseReason::Busy
+            {
+                self.end = End::Busy;
             }
         }
     }
