@@ -23,6 +23,12 @@ pub struct Budget<K> {
     turned: Instant,
 }
 
+impl<K> Budget<K> {
+    /// The most that one costs in memory, in bytes, keys that own more not counted: two tables, which grow by doubling and
+    /// are filled to seven eighths at most.
+    pub const WORST_CASE_BYTES: usize = 2 * 2 * MAX_KEYS * 8 / 7 * (size_of::<(K, Instant)>() + 1);
+}
+
 impl<K: Hash + Eq + Clone> Budget<K> {
     /// A budget that nobody has touched. A `burst` of 0 counts as 1.
     #[must_use]
@@ -117,6 +123,22 @@ mod tests {
         budget.charge(1, start);
         assert_eq!(budget.ask(&1, start), Err(2 * SECOND));
         assert_eq!(budget.ask(&1, start + 2 * SECOND), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_gives_no_more_than_a_whole_budget_and_takes_no_more_than_was_spent() {
+        let day = 24 * 60 * 60 * SECOND;
+        let start = Instant::now() + day;
+        let mut budget = Budget::new(3, SECOND, start);
+        for _ in 0..3 {
+            assert_eq!(budget.spend("a", start), Ok(()));
+        }
+        let spent = |budget: &mut Budget<_>, now| (0..10).filter(|_| budget.spend("a", now).is_ok()).count();
+        assert_eq!(spent(&mut budget, start + day), 3, "no more than the burst after a day");
+        // Put back: what was spent is owed until that time comes again, and the other keys owe nothing.
+        assert!(budget.spend("a", start).is_err());
+        assert_eq!(budget.spend("b", start), Ok(()));
+        assert_eq!(spent(&mut budget, start + 2 * day), 3);
     }
 
     #[test]

@@ -49,9 +49,11 @@ mod govern;
 mod house;
 mod introduce;
 mod login;
+mod memory;
 mod moderate;
 mod operate;
 mod orders;
+mod pages;
 mod query;
 mod rooms;
 mod router;
@@ -77,14 +79,16 @@ pub use state::State;
 
 use client::Client;
 use introduce::Introductions;
+use memory::MAX_STRANGER_QUEUE;
 use orders::Orders;
+use pages::Pages;
 use query::Query;
 use says::Says;
 use strangers::Strangers;
 use ways::Meetings;
 
 use crate::Instant;
-use crate::conn::{Due, FrameReader, SendQueue, Stage};
+use crate::conn::{Due, FrameReader, Limits, SendQueue, Stage};
 use crate::wire::{
     Body, Capabilities, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong,
     RoomId, Subject, ToServer,
@@ -108,8 +112,11 @@ pub struct Hub {
     strangers: Strangers,
     events: VecDeque<Event>,
     writable: VecDeque<ConnId>,
+    /// Those that got nothing but missed messages: the others go first.
+    writable_late: VecDeque<ConnId>,
     /// Connections that are behind and whose queue the driver looked at.
     touched: VecDeque<ConnId>,
+    pages: Pages,
     /// When to look at a connection's deadlines; never later than they are.
     deadlines: BTreeSet<(Instant, ConnId)>,
     targets: Vec<ConnId>,
@@ -139,6 +146,8 @@ impl Hub {
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
         let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
+        let mut pages = Pages::default();
+        pages.renew(config.catch_up_bytes);
         let mut events = VecDeque::new();
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
@@ -162,7 +171,9 @@ impl Hub {
             strangers: Strangers::default(),
             events,
             writable: VecDeque::new(),
+            writable_late: VecDeque::new(),
             touched: VecDeque::new(),
+            pages,
             deadlines: BTreeSet::new(),
             targets: Vec::new(),
             server_key: None,
@@ -173,7 +184,7 @@ impl Hub {
     }
 
     /// Takes a new connection from `addr`, as observed. When too many strangers wait, in all or from its address, it is told to
-    /// come back later.
+    /// come back later; in all, one that has been silent for [`Config::stranger_grace`] goes before that.
     pub fn accept(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
         self.now = now;
         let id = ConnId(self.next_conn);
@@ -181,6 +192,10 @@ impl Hub {
         let client = Client::new(addr, &self.config.limits, now);
         self.deadlines.insert((client.due, id));
         self.clients.insert(id, Box::new(client));
+        if let Some(silent) = self.strangers.gives_way(addr.ip(), &self.config, now) {
+            self.close_for(silent, CloseReason::Busy, BUSY_RETRY_MS, "others want to log in");
+        }
+        self.strangers.waits_for(id, now);
         if let Err(note) = self.strangers.enter(addr.ip(), &self.config) {
             self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
@@ -299,9 +314,10 @@ impl Hub {
         }
     }
 
-    /// Does what is due: deadlines of connections and of offers.
+    /// Does what is due: deadlines of connections and of offers, and the next of those who wait for their turn to catch up.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        self.begin_turn();
         self.expire_offers();
         self.expire_meetings();
         while let Some(&(due, id)) = self.deadlines.first() {
@@ -355,14 +371,15 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conn = self.deadlines.first().map(|(due, _)| *due);
         let offer = self.introductions.next_expiry();
-        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).min()
+        let turn = self.pages.wants_turn().then_some(self.now);
+        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).chain(turn).min()
     }
 
     /// A connection that has something new to send, or is [finished](Self::is_finished). Each is named once until more
     /// is queued for it; the driver remembers those whose socket is full.
     pub fn poll_writable(&mut self) -> Option<ConnId> {
         self.settle();
-        let id = self.writable.pop_front()?;
+        let id = self.writable.pop_front().or_else(|| self.writable_late.pop_front())?;
         if let Some(client) = self.clients.get_mut(&id) {
             client.is_writable = false;
         }
@@ -385,7 +402,7 @@ impl Hub {
     pub fn wants_read(&self, id: ConnId) -> bool {
         self.clients.get(&id).is_some_and(|client| {
             client.conn.closing().is_none()
-                && client.conn.queue.len() < self.config.limits.max_queue
+                && client.conn.queue.len() < self.queue_bounds(client).0
                 && client.appends < self.config.max_appends
                 && client.append_bytes < self.config.max_append_bytes
                 && client.requests < self.config.max_requests
@@ -480,10 +497,21 @@ impl Hub {
     fn send<'a>(&mut self, id: ConnId, frame: &impl Body<'a>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.conn.send(frame);
-        let is_too_slow = client.conn.queue.len() > self.config.limits.max_queue_hard;
+        let waiting = client.conn.queue.len();
+        let is_too_slow = self.clients.get(&id).is_some_and(|client| waiting > self.queue_bounds(client).1);
         self.mark_writable(id);
         if is_too_slow {
             self.close(id, CloseReason::TooSlow, "answers are not read");
+        }
+    }
+
+    /// Bytes that may wait before a connection is not read, and at all. Who is not logged in is owed little.
+    fn queue_bounds(&self, client: &Client) -> (usize, usize) {
+        let Limits { max_queue, max_queue_hard, .. } = self.config.limits;
+        if client.user.is_some() && client.state == State::Open {
+            (max_queue, max_queue_hard)
+        } else {
+            (max_queue.min(MAX_STRANGER_QUEUE), max_queue_hard.min(2 * MAX_STRANGER_QUEUE))
         }
     }
 
@@ -594,6 +622,7 @@ impl Hub {
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {
+            self.strangers.has_spoken(id);
             self.strangers.leave(addr.ip());
             if is_relaying {
                 self.forget_relay_end(id);

@@ -18,6 +18,7 @@ mod house;
 mod account;
 mod bounds;
 mod catch_up;
+mod crowds_behind;
 mod directs;
 mod introductions;
 mod login;

@@ -48,6 +48,7 @@ section! {
     Hub of Config = super::hub_defaults(); {
         max_strangers: Number<usize, 1, 100_000>,
         max_strangers_per_address: Number<usize, 1, 100_000>,
+        stranger_grace: Time<{ SECOND / 10 }, HOUR>,
         max_devices: Number<usize, 1, 10_000>,
         max_rooms_joined: Number<usize, 1, 100_000>,
         max_rooms: Number<usize, 1, 10_000_000>,
@@ -64,6 +65,8 @@ section! {
         reach_tests: Number<u32, 0, 1_000>,
         reach_interval: Time<SECOND, { 24 * HOUR }>,
         page_messages: Number<u16, 1, 1_000>,
+        catch_up_reads: Number<usize, 1, 64>,
+        catch_up_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
         page_bytes: Size<usize, { 16 * KIB }, { 128 * KIB }>,
         recent_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
     }
@@ -104,6 +107,7 @@ section! {
         max_connections: Number<usize, 1, 1_000_000>,
         max_handshakes: Number<usize, 1, 100_000>,
         max_handshakes_per_address: Number<usize, 1, 100_000>,
+        handshake_grace: Time<{ SECOND / 10 }, HOUR>,
         accepts_per_address: Number<u32, 1, 1_000_000>,
         accept_refill_per_address: Time<1, HOUR>,
         accepts: Number<u32, 1, 1_000_000>,
