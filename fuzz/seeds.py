@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the seeds of `decode` and `split`, and the dictionary, out of the golden vectors, and noise for `log` and `resume`.
+"""Makes the seeds of `decode` and `split`, and the dictionary, out of the golden vectors, those of `paths` out of names that
+have hurt somebody, and noise for the targets that draw everything from it.
 
 Run it after the vectors have changed: python3 fuzz/seeds.py
 """
@@ -18,6 +19,16 @@ MAX_SEED = 1500
 # Seeds of noise for each target that takes them, and the bytes of each.
 NOISE_SEEDS = 12
 NOISE_BYTES = 600
+
+# Folders and names, some of which collide, lead out through the links "a" and "b" that are there, or are no names at all.
+PATHS = [
+    [("", "film.mkv"), ("", "film.mkv"), ("", "FILM.mkv"), ("summer/beach", "one.jpg")],
+    [("a", "x"), ("", "a"), ("", "b"), ("b/c", "x"), ("A", "x")],
+    [("..", "x"), ("x", ".."), ("/etc", "passwd"), ("C:", "x"), ("x/../..", "y"), ("x//y", "z")],
+    [("", "nul"), ("", "COM1.txt"), ("", "x."), ("", " x"), ("", "x\0y"), ("", "\x1b[2J")],
+    [("", "stra\u00dfe"), ("", "STRASSE"), ("", "e\u0301"), ("", "\u00e9"), ("", "x\u202egpj.exe")],
+    [("", "x" * 240), ("", "x" * 241), ("x/" * 31 + "x", "y"), ("", ".x.12345678.part"), ("", "x (1)")],
+]
 
 # Tables have a vector for every value; two of a kind are enough to start from.
 MAX_PER_FRAME = 4
@@ -60,8 +71,10 @@ def main():
         stream = b"".join(frames)
         write("split", f"{family}_bytewise", bytes([0, 1, 1, 1, 1, 1, 1, 1, 1]) + stream)
         write("split", f"{family}_uneven", bytes([1, 3, 200, 1, 7, 90, 2, 255, 5]) + stream)
-    # What they draw from any bytes is a life of clients, log and hub.
-    for target in ("log", "resume"):
+    for number, pairs in enumerate(PATHS):
+        write("paths", f"seed_{number}", b"\xff".join(text.encode() for pair in pairs for text in pair))
+    # What they draw from any bytes is a life of clients, log and hub, of a link, or of a part of a file.
+    for target in ("lists", "log", "records", "resume"):
         for number in range(NOISE_SEEDS):
             write(target, f"noise_{number:02}", random.Random(number).randbytes(NOISE_BYTES))
     lines = ["# Made by seeds.py: beginnings of frames, and bytes that mean something."]

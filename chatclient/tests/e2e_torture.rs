@@ -33,6 +33,9 @@ const DEFAULT_ROUNDS: u64 = 8;
 const SIZE: usize = 24;
 const DISK_KIB: u32 = 64 * 1024;
 
+/// So fast it comes: slowly enough that a fault meets it on its way.
+const RATE: &str = "32M";
+
 /// Failures of one round after which something is wrong.
 const MAX_FAILURES: usize = 6;
 
@@ -179,7 +182,8 @@ impl World {
             self.bob = Some(Client::ready(options));
         }
         if self.alice.is_none() {
-            self.alice = Some(Client::ready(Options::new("alice", &self.server, &self.scratch)));
+            let options = Options::new("alice", &self.server, &self.scratch).args(["--download-rate", RATE]);
+            self.alice = Some(Client::ready(options));
         }
     }
 
