@@ -138,6 +138,9 @@ pub enum Label {
     Group(Name),
     /// The conversation of two people, in the order of their names.
     Direct(Name, Name),
+    /// What the first person keeps of a conversation with the second, whose account was removed. It is never found by name
+    /// again: whoever has that name now is somebody else.
+    Former(Name, Name),
 }
 
 impl Label {
@@ -153,6 +156,7 @@ impl Label {
         match self {
             Self::Group(_) => RoomKind::Group,
             Self::Direct(..) => RoomKind::Direct,
+            Self::Former(..) => RoomKind::Former,
         }
     }
 
@@ -163,6 +167,7 @@ impl Label {
             Self::Group(name) => name,
             Self::Direct(first, second) if first == user => second,
             Self::Direct(first, _) => first,
+            Self::Former(_, gone) => gone,
         }
     }
 
@@ -170,7 +175,7 @@ impl Label {
     pub(super) fn shown(&self) -> &str {
         match self {
             Self::Group(name) => name.as_str(),
-            Self::Direct(..) => "",
+            Self::Direct(..) | Self::Former(..) => "",
         }
     }
 
@@ -179,6 +184,7 @@ impl Label {
         match self {
             Self::Group(_) => Vec::new(),
             Self::Direct(first, second) => [first.clone(), second.clone()].into(),
+            Self::Former(keeper, _) => [keeper.clone()].into(),
         }
     }
 }

@@ -403,10 +403,12 @@ impl Hub {
     }
 
     /// Ends every connection of an account, because it was removed, and forgets all about it: whoever gets its name next
-    /// is somebody else.
+    /// is somebody else. Its conversations are over, and an [`Event::Retired`] asks to store that of each: whom it was
+    /// talked to keeps what was said.
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
         self.disconnect_user(user, now);
         self.router.forget(user);
+        self.retire_conversations(user);
         self.gate.unbar(&Subject::User(user.clone()));
     }
 

@@ -25,6 +25,7 @@ mod operate;
 mod paging;
 mod presence;
 mod properties;
+mod removed;
 mod repeats;
 mod rooms;
 mod says;

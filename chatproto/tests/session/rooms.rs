@@ -249,13 +249,13 @@ fn a_leave_that_the_connection_did_not_survive_still_counts() {
 fn a_conversation_that_exists_is_entered_with_its_last_hundred_messages() {
     let mut rig = Rig::in_lobby();
     let with = NameRef::new("bob").unwrap();
-    rig.receive(&DirectRoom { room: DEN, with, last: 250 });
-    rig.receive(&DirectRoom { room: DEN, with, last: 250 });
+    rig.receive(&DirectRoom { room: DEN, with, last: 250, over: false });
+    rig.receive(&DirectRoom { room: DEN, with, last: 250, over: false });
     let joins = rig.joins();
     assert_eq!(joins, [(joins[0].0, "@bob".to_owned(), Some(150))]);
     rig.receive(&direct(joins[0].0, "bob", 250, 150));
     assert!(matches!(rig.event(), Event::Joined { room: key, request: None, .. } if key == user("bob")));
-    rig.receive(&DirectRoom { room: DEN, with, last: 250 });
+    rig.receive(&DirectRoom { room: DEN, with, last: 250, over: false });
     assert_eq!(rig.joins(), []);
 }
 
@@ -267,7 +267,7 @@ fn a_conversation_seen_before_goes_on_where_it_was() {
     rig.connect();
     rig.log_in();
     assert_eq!(rig.joins().len(), 1);
-    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 250 });
+    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 250, over: false });
     assert_eq!(rig.joins()[0].2, Some(240));
 }
 
@@ -304,7 +304,7 @@ fn rooms_are_bounded_whoever_adds_them() {
     rig.frames();
     rig.events();
     assert_eq!(rig.session.join(room("hall")), Err(JoinError::TooMany { max: 2 }));
-    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 1 });
+    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 1, over: false });
     assert!(matches!(rig.event(), Event::JoinRefused { room: key, request: None, .. } if key == user("bob")));
     rig.receive(&direct(RequestId(0), "eve", 0, 0));
     assert_eq!(rig.session.state(), State::Closing);

@@ -240,9 +240,8 @@ impl Server {
             self.relays.tick(&mut self.net, &mut self.hub);
             self.removals.look(&self.desk);
             self.take_reloaded();
-            let now = self.now();
             for question in self.commands.drain() {
-                self.orders.take(&mut self.hub, question, now);
+                self.orders.take(&mut self.hub, &self.store, question);
             }
             self.run_hub();
             self.meter.turned(self.net.woken_at().elapsed());
@@ -404,6 +403,10 @@ impl Server {
             {
                 continue;
             }
+            if let Reply::Looked { id } = reply {
+                self.orders.looked(id);
+                continue;
+            }
             match Logins::lookup_of(&reply) {
                 Some(lookup) => self.logins.on_reply(&mut self.hub, lookup, reply, &self.links),
                 None => seam::on_reply(&mut self.hub, reply),
@@ -504,6 +507,7 @@ impl Server {
             asked @ (Event::RoomCreated { .. }
             | Event::Moderate { .. }
             | Event::Govern { .. }
+            | Event::Retired { .. }
             | Event::Audit { .. }
             | Event::Append { .. }
             | Event::Recall { .. }

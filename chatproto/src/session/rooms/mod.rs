@@ -137,8 +137,10 @@ impl Rooms {
     /// Logged in: enters every room that is wanted.
     pub(in crate::session) fn ready(&mut self, resumed: bool, out: &mut Outbox) {
         self.return_trip = resumed.then(Return::default);
-        let wanted: Vec<_> =
-            self.known.iter().filter(|(_, room)| room.wanted).map(|(key, _)| key.clone()).collect();
+        // The server is about to name every conversation that there is: until then a name may be somebody else's.
+        let is_sure = |key: &RoomKey, room: &Room| matches!(key, RoomKey::Room(_)) || room.asked;
+        let wanted = self.known.iter().filter(|(key, room)| room.wanted && is_sure(key, room));
+        let wanted: Vec<_> = wanted.map(|(key, _)| key.clone()).collect();
         for key in wanted {
             self.enter(&key, out);
         }
@@ -166,7 +168,14 @@ impl Rooms {
 
     /// A conversation exists: enters it unless that is under way.
     pub(in crate::session) fn direct_room(&mut self, frame: &DirectRoom<'_>, out: &mut Outbox) {
-        let key = RoomKey::User(frame.with.to_owned());
+        let with = frame.with.to_owned();
+        let key = if frame.over {
+            let key = RoomKey::Former(with.clone(), frame.room);
+            self.retire(RoomKey::User(with), &key, frame.room, out);
+            key
+        } else {
+            RoomKey::User(with)
+        };
         let full = self.known.len() >= self.max;
         let Some(room) = self.known.get_mut(&key) else {
             if full {
@@ -186,6 +195,24 @@ impl Rooms {
         self.enter(&key, out);
     }
 
+    /// A conversation is over: what is known of it goes with it, and not to whoever has the name next.
+    fn retire(&mut self, was: RoomKey, key: &RoomKey, id: RoomId, out: &mut Outbox) {
+        // A conversation under that name with another number has begun since.
+        let is_another = self.known.get(&was).is_none_or(|room| room.id.is_some_and(|other| other != id));
+        if self.known.contains_key(key) || is_another {
+            return;
+        }
+        let Some(room) = self.known.remove(&was) else { return };
+        if room.id.is_some() {
+            self.by_id.insert(id, key.clone());
+        }
+        if let Some(request) = room.join {
+            self.joins.insert(request, key.clone());
+        }
+        self.known.insert(key.clone(), room);
+        out.emit(Event::Retired { was, room: key.clone() });
+    }
+
     /// The server let this device into a room; `is_made` if the program asked for it to be made.
     pub(in crate::session) fn entered(
         &mut self,
@@ -194,7 +221,7 @@ impl Rooms {
         out: &mut Outbox,
     ) -> Result<(), Violation> {
         const FRAME: FrameType = FrameType::Joined;
-        let key = RoomKey::of(frame.kind, frame.name);
+        let key = RoomKey::of(frame.kind, frame.name, frame.room);
         if self.by_id.get(&frame.room).is_some_and(|other| *other != key) {
             return Err(Violation::Content { frame: FRAME, what: "the number belongs to another room" });
         }
