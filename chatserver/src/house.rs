@@ -129,7 +129,7 @@ pub fn lockdown(command: &LockdownCommand) -> Result<(), Failure> {
 /// # Errors
 /// When a server runs and cannot be told.
 pub(crate) fn forget(data: &DataArg) -> Result<(), Failure> {
-    carry_out(data, Order::Forget)
+    carry_out(data, Order::Forget {})
 }
 
 fn to_room(room: &RoomArgs, action: Action, seconds: u32, note: &str, did: &str) -> Result<(), Failure> {

@@ -71,10 +71,8 @@ fn whoever_has_a_name_since_is_not_told_of_before_the_removal() {
     for round in 0..20_u64 {
         beside.remove("alice").unwrap();
         beside.add("alice", false, &round.to_be_bytes()).unwrap();
-        assert_eq!(
-            told(run.read(Read::Account { id: round, name: "alice".into() })),
-            [removal("alice", false)]
-        );
+        run.ask(Read::Account { id: round, name: "alice".into() });
+        assert_eq!(told(run.reply()), [removal("alice", false)]);
         match run.reply() {
             Reply::Account { id, account } if id == round => {
                 assert_eq!(account.unwrap().record, round.to_be_bytes());
@@ -83,7 +81,8 @@ fn whoever_has_a_name_since_is_not_told_of_before_the_removal() {
         }
     }
     beside.remove("alice").unwrap();
-    assert_eq!(told(run.read(Read::Removals { id: 5 })), [removal("alice", false)]);
+    run.ask(Read::Removals { id: 5 });
+    assert_eq!(told(run.reply()), [removal("alice", false)]);
     assert_eq!(run.reply(), Reply::Looked { id: 5 });
 }
 

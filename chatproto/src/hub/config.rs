@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use alloc::vec::Vec;
 
+use super::budgets::Budgets;
 use super::house::House;
 use crate::conn::Limits;
 use crate::wire::{Capabilities, Name, Note, RoomId, RoomKind, ServerId};
@@ -49,6 +50,8 @@ pub struct Config {
     pub max_appends: u32,
     /// Bytes of their texts. Default 256 KiB; past it as above. Bounds the memory that such a sender costs.
     pub max_append_bytes: usize,
+    /// What one account may ask for in a time, each kind of request on its own.
+    pub budgets: Budgets,
     /// Requests of one connection (history, search) that the program may be working on. Default 8; past it the connection
     /// is not read, and what was read already is refused. Answers floods of expensive questions.
     pub max_requests: u32,
@@ -101,6 +104,7 @@ impl Config {
             max_bans: 10_000,
             max_appends: 1024,
             max_append_bytes: 256 * 1024,
+            budgets: Budgets::default(),
             max_requests: 8,
             max_offers: 8,
             offer_timeout: Duration::from_secs(60),

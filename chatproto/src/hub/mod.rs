@@ -39,6 +39,7 @@
 //! The calls may come in any order and as often as the program likes.
 
 mod account;
+mod budgets;
 mod catch_up;
 mod client;
 mod config;
@@ -66,6 +67,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+pub use budgets::{Budgets, Rate};
 pub use config::{Config, Label, RoomRecord};
 pub use entropy::Entropy;
 pub use event::{Accept, AppendId, AuditLine, ConnId, Ended, Event, OrderId, QueryId, Record, Stored};
@@ -75,6 +77,7 @@ pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
 
+use budgets::Tallies;
 use client::Client;
 use introduce::Introductions;
 use orders::Orders;
@@ -100,6 +103,7 @@ pub struct Hub {
     gate: Gate,
     says: Says,
     orders: Orders,
+    tallies: Tallies,
     introductions: Introductions,
     meetings: Meetings,
     queries: BTreeMap<QueryId, Query>,
@@ -154,6 +158,7 @@ impl Hub {
             gate: Gate::default(),
             says: Says::default(),
             orders: Orders::default(),
+            tallies: Tallies::default(),
             introductions: Introductions::default(),
             meetings: Meetings::default(),
             queries: BTreeMap::new(),
@@ -245,6 +250,9 @@ impl Hub {
     }
 
     fn handle_frame(&mut self, id: ConnId, frame: ToServer<'_>) {
+        if self.is_too_fast(id, &frame) {
+            return;
+        }
         match frame {
             ToServer::Ping(Ping { nonce }) => self.send(id, &Pong { nonce }),
             // Having been heard is all that a pong is for; a client's error is its own business.

@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::budgets::Verb;
 use super::house::sentence;
 use super::moderate::Power;
 use super::{ConnId, House, Hub, Label};
 use crate::wire::{
-    Body, DirectRoom, ErrorCode, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member, Members,
-    Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Target, Who, Wire,
+    Body, DirectRoom, ErrorCode, FrameType, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member,
+    Members, Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Target, Who, Wire,
 };
 
 impl Hub {
@@ -22,6 +23,12 @@ impl Hub {
         let is_in = found.is_some_and(|room| client.rooms.contains(&room));
         if !is_in && self.is_in_too_many_rooms(id) {
             return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), IN_TOO_MANY);
+        }
+        if found.is_none()
+            && matches!(join.target, Target::Room(_))
+            && let Err(wait) = self.charge(id, Verb::Create)
+        {
+            return self.refuse_too_fast(id, FrameType::Join, join.request.into(), wait);
         }
         let room = match found.map_or_else(|| self.create_for(&user, join.target), Ok) {
             Ok(room) => room,

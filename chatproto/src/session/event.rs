@@ -476,6 +476,15 @@ impl Refusal {
         }
     }
 
+    /// When to try again, if the server gave advice.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Code { retry_after, .. } => *retry_after,
+            Self::ConnectionLost => None,
+        }
+    }
+
     pub(super) fn because(code: ErrorCode) -> Self {
         Self::Code { code, retry_after: None, note: NoteRef::EMPTY.to_owned() }
     }

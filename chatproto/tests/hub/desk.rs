@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::{Buf as _, Bytes};
 use chatproto::Instant;
 use chatproto::conn::FrameReader;
-use chatproto::hub::{Accept, Config, ConnId, Event, Hub, RoomRecord};
+use chatproto::hub::{Accept, Budgets, Config, ConnId, Event, Hub, RoomRecord};
 use chatproto::testing::{MemoryLog, Rng};
 use chatproto::wire::*;
 
@@ -34,6 +34,8 @@ impl Desk {
     pub fn over(log: MemoryLog, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(ServerId([7; 16]), note("test"), note("none other"), name("lobby"));
         config.capabilities = Capabilities::NONE.with(Capability::Search);
+        // Tests hurry; those about budgets say which.
+        config.budgets = Budgets::unlimited();
         change(&mut config);
         let rooms: Vec<RoomRecord> = log.rooms().collect();
         let mut hub = Hub::new(config, rooms, Rng::new(1));

@@ -17,6 +17,7 @@ mod house;
 
 mod account;
 mod bounds;
+mod budgets;
 mod catch_up;
 mod directs;
 mod introductions;

@@ -41,7 +41,7 @@ pub(crate) enum Order {
         note: String,
     },
     /// An account is gone: the server is to look which.
-    Forget,
+    Forget {},
 }
 
 /// What became of it; an error says why nothing did.
@@ -144,7 +144,7 @@ mod tests {
             Order::Room { room: "den".into(), action: Action::Mute, user, seconds: 60, note: "\"x\"".into() },
             Order::Create { room: "den".into(), owner: None, is_private: true },
             Order::Server { action: Action::Unlock, subject: None, seconds: 0, note: String::new() },
-            Order::Forget,
+            Order::Forget {},
         ];
         for order in orders {
             assert_eq!(toml::from_str(&toml::to_string(&order).unwrap()), Ok(order));

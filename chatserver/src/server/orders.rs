@@ -82,7 +82,7 @@ fn begin(hub: &mut Hub, order: Order) -> Result<Option<OrderId>, String> {
             let subject = subject.map_err(|error| error.to_string())?;
             hub.govern_as_host(action, subject, seconds, reason(&note)?).map(Some).map_err(refused)
         }
-        Order::Forget => Ok(None),
+        Order::Forget {} => Ok(None),
     }
 }
 
@@ -100,7 +100,7 @@ fn reason(text: &str) -> Result<Note, String> {
 /// Says why it is not done.
 pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Result<(), Failure> {
     // What a removed account has left behind is gone from the tables already.
-    if matches!(order, Order::Forget) {
+    if matches!(order, Order::Forget {}) {
         return Ok(());
     }
     let (sender, outcomes) = crossbeam_channel::unbounded::<Vec<Outcome>>();

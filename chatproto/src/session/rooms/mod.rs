@@ -5,14 +5,20 @@ mod room;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use self::room::Room;
 use super::outbox::Outbox;
 use super::{Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
+use crate::Instant;
 use crate::wire::{DeviceId, DirectRoom, ErrorCode, FrameType, Join, Joined, Leave, Left, RequestId, RoomId};
 
 /// How much of a conversation that this device has never seen is fetched when it is entered, in messages.
 const DIRECT_BACKLOG: u64 = 100;
+
+/// Bounds of the time after which a join that the server put off is asked for again.
+const MIN_PUT_OFF: Duration = Duration::from_secs(1);
+const MAX_PUT_OFF: Duration = Duration::from_secs(600);
 
 /// The request of a room that the server entered on its own: a conversation that has just begun.
 const UNASKED: RequestId = RequestId(0);
@@ -30,6 +36,8 @@ pub(in crate::session) struct Rooms {
     return_trip: Option<Return>,
     /// Messages of others missed since the last time that everything had caught up.
     missed: u64,
+    /// The server put joins of ours off until then.
+    put_off: Option<Instant>,
 }
 
 /// Coming back after a lost connection.
@@ -49,6 +57,7 @@ impl Rooms {
             max,
             return_trip: None,
             missed: 0,
+            put_off: None,
         }
     }
 
@@ -286,6 +295,7 @@ impl Rooms {
         &mut self,
         request: RequestId,
         refusal: Refusal,
+        now: Instant,
         out: &mut Outbox,
     ) -> bool {
         let Some(key) = self.joins.remove(&request) else { return false };
@@ -294,6 +304,12 @@ impl Rooms {
         room.join.take_if(|join| *join == request);
         let asked = core::mem::take(&mut room.asked).then_some(request);
         let left = core::mem::take(&mut room.leaving);
+        // Nobody waits for the answer: what came too fast is asked for again at the time that the server names.
+        if asked.is_none() && !left && matches!(refusal.code(), Some(ErrorCode::TooFast | ErrorCode::Busy)) {
+            let after = refusal.retry_after().unwrap_or_default().max(MIN_PUT_OFF).min(MAX_PUT_OFF);
+            self.put_off = self.put_off.max(Some(now + after));
+            return true;
+        }
         if room.id.is_none() {
             room.wanted = false;
             if room.cursor.is_none() || left {
@@ -319,6 +335,23 @@ impl Rooms {
         }
         out.emit(Event::Left { room: key, code: frame.code });
         Ok(())
+    }
+
+    /// When joins that were put off are asked for again.
+    pub(in crate::session) fn put_off(&self) -> Option<Instant> {
+        self.put_off
+    }
+
+    /// Asks again for rooms whose joins were put off, when it is time.
+    pub(in crate::session) fn resume(&mut self, now: Instant, out: &mut Outbox) {
+        if self.put_off.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let is_left = |room: &Room| room.wanted && room.id.is_none() && room.join.is_none();
+        let left = self.known.iter().filter(|(_, room)| is_left(room)).map(|(key, _)| key.clone());
+        for key in left.collect::<Vec<_>>() {
+            self.enter(&key, out);
+        }
     }
 
     /// The room of a frame that only comes for rooms that were entered.
@@ -349,6 +382,7 @@ impl Rooms {
     pub(in crate::session) fn lost(&mut self, out: &mut Outbox) {
         self.by_id.clear();
         self.joins.clear();
+        self.put_off = None;
         self.return_trip = None;
         for (key, _) in self.known.extract_if(.., |_, room| room.leaving) {
             out.emit(Event::Left { room: key, code: None });
