@@ -31,10 +31,12 @@ fn look_around(mut bob: Client) -> String {
     for line in ["/search secret", "/history 100", "/msg bob a note"] {
         bob.type_line(line);
     }
-    bob.expect_message("bob", "a note");
+    let mut shown = bob.expect_message("bob", "a note").to_string();
+    bob.type_line("/quit");
     let (status, events) = bob.finish();
     assert!(status.code().is_some(), "it ended by itself");
-    events.iter().map(ToString::to_string).collect()
+    events.iter().for_each(|event| shown += &event.to_string());
+    shown
 }
 
 fn a_new_bob_learns_nothing(args: &[&str]) {
