@@ -19,6 +19,7 @@ mod account;
 mod bounds;
 mod budgets;
 mod catch_up;
+mod crowds_behind;
 mod directs;
 mod introductions;
 mod login;
