@@ -7,6 +7,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use self::room::Room;
+
+/// What is kept of one room, beside texts.
+pub(super) const ROOM_BYTES: usize = size_of::<Room>();
 use super::outbox::Outbox;
 use super::{Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
 use crate::wire::{DeviceId, DirectRoom, ErrorCode, FrameType, Join, Joined, Leave, Left, RequestId, RoomId};
