@@ -154,7 +154,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// Pages in memory for others who miss the same, each of at most [`Config::page_bytes`](super::Config::page_bytes). It bounds
 /// what they cost the whole server.
-const MAX_KEPT: usize = 4;
+pub(super) const MAX_KEPT: usize = 4;
 
 /// So long a page may serve others: what retention removes must not come back from here.
 const KEPT_FOR: Duration = Duration::from_secs(1);
