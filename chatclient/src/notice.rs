@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, Rank, SafeName, SafeRelPath, Text};
 use serde::Serialize;
 
+use crate::portmap::Protocol;
+use crate::settings::RelayPolicy;
 use crate::state::ConsentRule;
 
 /// One thing that happened, or one answer.
@@ -218,6 +220,19 @@ pub enum Notice {
         /// The same, for people.
         message: String,
     },
+    /// What became of a port of the router, with `--map-port`.
+    PortMapping {
+        /// Whether one leads to this client.
+        mapped: bool,
+        /// Which, as the router says it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<SocketAddr>,
+        /// How it was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        protocol: Option<Protocol>,
+        /// The same, for people, or why there is none.
+        message: String,
+    },
     /// A direct link has ended.
     PeerClosed {
         /// With whom.
@@ -340,6 +355,13 @@ pub enum Notice {
         rules: Vec<ConsentLine>,
         /// What all others are told.
         otherwise: ConsentRule,
+    },
+    /// Answers `/relay`.
+    Relay {
+        /// Those who get links through the relay alone.
+        only: Vec<String>,
+        /// What it is used for with all others.
+        otherwise: RelayPolicy,
     },
     /// Answers `/devices` and `/revoke`.
     Devices {

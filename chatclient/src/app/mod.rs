@@ -5,13 +5,17 @@
 //! events with sockets, disks and the user, each one idea of it. What blocks is a job for the workers.
 
 mod account;
+mod advice;
 mod again;
 mod clock;
 mod commands;
+mod concealing;
 mod direct;
+mod ending;
 mod errand;
 mod events;
 mod facts;
+mod fetching;
 mod gather;
 mod house;
 mod jobs;
@@ -19,16 +23,19 @@ mod kept;
 mod linking;
 mod links;
 mod lists;
+mod mapping;
 mod memory;
 mod meter;
 mod pace;
 mod paced;
+mod parking;
 mod persons;
 mod pump;
 mod rate;
 mod reaching;
 mod receiving;
 mod redial;
+mod remote;
 mod rooms;
 mod rotation;
 mod sending;
@@ -61,6 +68,7 @@ use kept::KeptTransfers;
 use linking::Linking;
 use links::Links;
 use lists::Lists;
+use mapping::Mapping;
 use memory::Memory;
 use pace::Pace;
 use persons::Persons;
@@ -135,6 +143,8 @@ struct App {
 
     linking: Linking,
     reaching: Reaching,
+    /// The router forgets its port when this is dropped.
+    mapping: Mapping,
     redial: Redial,
     links: Links,
     direct: Option<Direct>,
@@ -176,6 +186,7 @@ impl App {
             events.drain(..).for_each(|event| self.on_net(event));
             self.take_input();
             self.take_results();
+            self.take_mapping();
             self.tick();
         }
     }

@@ -99,7 +99,9 @@ impl Text {
             Notice::PeerFailed { peer, message, .. } => {
                 vec![format!("* no connection with {}: {message}", peer.as_str())]
             }
-            Notice::Reach { message, .. } => vec![format!("* {message}")],
+            Notice::Reach { message, .. } | Notice::PortMapping { message, .. } => {
+                vec![format!("* {message}")]
+            }
             Notice::PeerClosed { peer, reason } => {
                 vec![format!("* the link with {} has ended: {reason}", peer.as_str())]
             }
@@ -134,6 +136,7 @@ impl Text {
             }
             Notice::PeerKeys { peer, keys } => lists::keys(peer, keys),
             Notice::Consent { rules, otherwise } => lists::consent(rules, *otherwise),
+            Notice::Relay { only, otherwise } => lists::relay(only, *otherwise),
             Notice::Devices { devices } => lists::devices(devices),
             Notice::ServerLost { reason, retry_ms } => vec![match retry_ms {
                 Some(pause) => {
