@@ -318,7 +318,11 @@ fn settings(lines: &[String], keeps_limits: bool) -> String {
 }
 
 /// Limits of what a sender, and a crowd behind one address, may do, wide open.
-const OPEN_LIMITS: [(&str, &str); 6] = [
+const OPEN_LIMITS: [(&str, &str); 10] = [
+    ("budgets.say", "\"unlimited\""),
+    ("budgets.join", "\"unlimited\""),
+    ("budgets.list", "\"unlimited\""),
+    ("budgets.read", "\"unlimited\""),
     ("connection.max_frames", "10000000"),
     ("hub.max_appends", "1000000"),
     ("hub.max_append_bytes", "\"256 MiB\""),

@@ -59,6 +59,13 @@ pub enum Notice {
         /// The id that the message has everywhere.
         id: MessageId,
     },
+    /// The account of this person was removed: what was said in the conversation stays, and whoever has the name next is
+    /// somebody else.
+    ConversationOver {
+        /// Whose.
+        #[serde(serialize_with = "json::name")]
+        with: Name,
+    },
     /// These messages are gone for good.
     Gap {
         /// Where; `To` is the other person of a conversation, whoever it was said to.
@@ -442,6 +449,9 @@ pub enum Place {
     /// In a conversation: the one it was said to.
     #[serde(serialize_with = "json::name")]
     To(Name),
+    /// In what is left of the conversation with this person, whose account was removed.
+    #[serde(serialize_with = "json::name")]
+    Former(Name),
 }
 
 /// Names a message for good: no two have the same.

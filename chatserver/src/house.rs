@@ -124,12 +124,12 @@ pub fn lockdown(command: &LockdownCommand) -> Result<(), Failure> {
     }
 }
 
-/// Tells a running server that an account is gone; without one there is nothing to tell.
+/// Has a running server look which accounts are gone; without one there is nothing to do.
 ///
 /// # Errors
 /// When a server runs and cannot be told.
-pub(crate) fn forget(data: &DataArg, user: &str) -> Result<(), Failure> {
-    carry_out(data, Order::Forget { user: user.into() })
+pub(crate) fn forget(data: &DataArg) -> Result<(), Failure> {
+    carry_out(data, Order::Forget {})
 }
 
 fn to_room(room: &RoomArgs, action: Action, seconds: u32, note: &str, did: &str) -> Result<(), Failure> {

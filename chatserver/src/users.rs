@@ -52,7 +52,7 @@ pub fn run(command: &UserCommand) -> Result<(), Failure> {
         UserCommand::Remove { name, data } => {
             open_existing(data)?.remove(name).map_err(|error| failed(&error))?;
             // A running server ends their connections, and forgets what it has noted about them.
-            crate::house::forget(data, name)?;
+            crate::house::forget(data)?;
             say(&format!("removed {}", chatproto::wire::escaped(name)))
         }
         UserCommand::Devices { name, revoke, data } => {

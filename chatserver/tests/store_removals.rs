@@ -8,15 +8,19 @@
 
 mod store_support;
 
-use chatserver::store::Reply;
-use store_support::{Running, accounts};
+use chatserver::store::{DataDir, Outcome, Read, Removal, Reply, RoomKind, Write, rooms};
+use store_support::{Running, accounts, append};
 
-/// The next names that the store tells.
-fn removed(run: &Running) -> Vec<String> {
-    match run.reply() {
-        Reply::Removed { names } => names,
+/// The next accounts that the store tells of.
+fn told(reply: Reply) -> Vec<Removal> {
+    match reply {
+        Reply::Removed { accounts } => accounts,
         other => panic!("not what was removed: {other:?}"),
     }
+}
+
+fn removal(name: &str, is_disabled: bool) -> Removal {
+    Removal { name: name.to_owned(), is_disabled }
 }
 
 #[test]
@@ -31,9 +35,9 @@ fn who_is_removed_or_disabled_is_told_and_nobody_else() {
     beside.set_record("carol", b"another").unwrap();
     beside.set_disabled("carol", false).unwrap();
     beside.remove("alice").unwrap();
-    assert_eq!(removed(&run), ["alice"]);
+    assert_eq!(told(run.reply()), [removal("alice", false)]);
     beside.set_disabled("bob", true).unwrap();
-    assert_eq!(removed(&run), ["bob"]);
+    assert_eq!(told(run.reply()), [removal("bob", true)]);
 }
 
 #[test]
@@ -51,9 +55,103 @@ fn many_at_once_are_all_told_in_order() {
         tx.execute("DELETE FROM users WHERE name = ?1", [name]).unwrap();
     }
     tx.commit().unwrap();
-    let mut told = Vec::new();
-    while told.len() < names.len() {
-        told.extend(removed(&run));
+    let mut heard = Vec::new();
+    while heard.len() < names.len() {
+        heard.extend(told(run.reply()).into_iter().map(|removal| removal.name));
     }
-    assert_eq!(told, names);
+    assert_eq!(heard, names);
+}
+
+#[test]
+fn whoever_has_a_name_since_is_not_told_of_before_the_removal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut beside = accounts(dir.path());
+    beside.add("alice", false, b"record").unwrap();
+    let run = Running::start(dir.path());
+    for round in 0..20_u64 {
+        beside.remove("alice").unwrap();
+        beside.add("alice", false, &round.to_be_bytes()).unwrap();
+        run.ask(Read::Account { id: round, name: "alice".into() });
+        assert_eq!(told(run.reply()), [removal("alice", false)]);
+        match run.reply() {
+            Reply::Account { id, account } if id == round => {
+                assert_eq!(account.unwrap().record, round.to_be_bytes());
+            }
+            other => panic!("not the account: {other:?}"),
+        }
+    }
+    beside.remove("alice").unwrap();
+    run.ask(Read::Removals { id: 5 });
+    assert_eq!(told(run.reply()), [removal("alice", false)]);
+    assert_eq!(run.reply(), Reply::Looked { id: 5 });
+}
+
+/// A conversation, by the names of its two people.
+fn converse(run: &Running, room: u32, name: &str) {
+    let (id, kind, name) = (room.into(), RoomKind::Direct, name.to_owned());
+    let made = run.one(Write::CreateRoom { id, room, kind, name, by: None, owner: None, is_private: false });
+    assert!(matches!(made, Outcome::RoomCreated { .. }), "{made:?}");
+}
+
+/// Number, kind and name of every room that is left.
+fn left(path: &std::path::Path) -> Vec<(u32, RoomKind, String)> {
+    let rooms = rooms(&DataDir::open(path).unwrap()).unwrap();
+    rooms.into_iter().map(|room| (room.id, room.kind, room.name)).collect()
+}
+
+#[test]
+fn conversations_of_a_removed_account_lead_no_name_to_them_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut beside = accounts(dir.path());
+    // Names that are parts of each other, and one with letters of several bytes.
+    for name in ["bob", "bo", "ob", "alice", "b\u{fc}b"] {
+        beside.add(name, false, b"record").unwrap();
+    }
+    let run = Running::start(dir.path());
+    let names = ["alice/bob", "bob/bob", "bo/bob", "bob/ob", "bo/ob", "alice/bo", "bob/b\u{fc}b"];
+    for (room, name) in (1..).zip(names) {
+        converse(&run, room, name);
+    }
+    assert!(matches!(run.one(append(50, 1, 1, "kept")), Outcome::Committed { seq: 1, .. }));
+    run.create_room(20, "bob/x");
+    beside.remove("bob").unwrap();
+    let kept = |room: u32, name: &str| (room, RoomKind::Former, name.to_owned());
+    let direct = |room: u32, name: &str| (room, RoomKind::Direct, name.to_owned());
+    let group = (20, RoomKind::Group, "bob/x".to_owned());
+    let rest = [direct(5, "bo/ob"), direct(6, "alice/bo")];
+    let mut wanted = vec![kept(1, "alice/bob/1"), kept(3, "bo/bob/3"), kept(4, "ob/bob/4")];
+    wanted.extend(rest.clone());
+    wanted.extend([kept(7, "b\u{fc}b/bob/7"), group.clone()]);
+    assert_eq!(left(dir.path()), wanted);
+    // The same two names may begin again, and end again, and what was said stays where it was.
+    assert_eq!(told(run.reply()), [removal("bob", false)]);
+    beside.add("bob", false, b"another").unwrap();
+    converse(&run, 30, "alice/bob");
+    beside.remove("bob").unwrap();
+    assert_eq!(told(run.reply()), [removal("bob", false)]);
+    assert!(left(dir.path()).contains(&kept(30, "alice/bob/30")));
+    assert_eq!(run.whole_room(1).len(), 1);
+    // When the other goes, too, nobody is left.
+    beside.remove("alice").unwrap();
+    let mut wanted =
+        vec![kept(3, "bo/bob/3"), kept(4, "ob/bob/4"), direct(5, "bo/ob"), kept(6, "bo/alice/6")];
+    wanted.extend([kept(7, "b\u{fc}b/bob/7"), group]);
+    assert_eq!(left(dir.path()), wanted);
+}
+
+#[test]
+fn a_conversation_that_began_while_the_account_went_is_ended_by_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Running::start(dir.path());
+    converse(&run, 1, "alice/bob");
+    converse(&run, 2, "bob/bob");
+    let retire = |room, keeper: Option<&str>| {
+        let (gone, keeper) = ("bob".to_owned(), keeper.map(str::to_owned));
+        run.one(Write::Retire { id: 9, room, gone, keeper })
+    };
+    for _ in 0..2 {
+        assert_eq!(retire(1, Some("alice")), Outcome::Moderated { id: 9, room: 1 });
+        assert_eq!(retire(2, None), Outcome::Moderated { id: 9, room: 2 });
+        assert_eq!(left(dir.path()), [(1, RoomKind::Former, "alice/bob/1".to_owned())]);
+    }
 }

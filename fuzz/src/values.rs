@@ -299,7 +299,7 @@ bodies! {
     History<'a> { request, target, anchor, seq, limit }
     Search<'a> { request, target, limit, words }
     MessagePage<'a> { request, more, messages }
-    DirectRoom<'a> { room, with, last }
+    DirectRoom<'a> { room, last, over, with }
     CaughtUp { room, seq }
     Gap { room, from, to }
     Invited<'a> { room, name, by }

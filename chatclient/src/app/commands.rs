@@ -237,7 +237,7 @@ impl App {
             Err(error) => {
                 let code = match &error {
                     NotSaid::State(_) => Code::State,
-                    NotSaid::Session(SayError::Stopped) => Code::NotConnected,
+                    NotSaid::Session(SayError::Stopped | SayError::Over) => Code::NotConnected,
                     NotSaid::Session(SayError::TooMany { .. } | SayError::TooManyBytes { .. }) => {
                         ErrorCode::Backlog.into()
                     }

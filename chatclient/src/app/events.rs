@@ -41,6 +41,7 @@ impl App {
             Event::Joined { room, topic, request, .. } => self.on_joined(&room, topic, request),
             Event::JoinRefused { room, request, refusal } => self.on_join_refused(&room, request, &refusal),
             Event::Left { room, code } => self.on_left(&room, code),
+            Event::Retired { was, room } => self.on_retired(&was, &room),
             Event::Message { message, missed } => self.on_message(message, missed),
             Event::Gap { room, from, to } => self.on_gap(room, from, to),
             Event::Presence { room, user, device, change } => self.on_presence(room, user, device, change),

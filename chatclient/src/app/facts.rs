@@ -17,6 +17,7 @@ pub(super) fn place(room: RoomKey, from: &Name, me: &Name) -> Place {
         RoomKey::Room(name) => Place::Room(name),
         RoomKey::User(_) if from != me => Place::To(me.clone()),
         RoomKey::User(other) => Place::To(other),
+        RoomKey::Former(other, _) => Place::Former(other),
     }
 }
 

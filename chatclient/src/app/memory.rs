@@ -8,7 +8,7 @@ use crate::state::{
 };
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
-use chatproto::wire::{DeviceId, LinkKey, Name, ServerId, Text};
+use chatproto::wire::{DeviceId, LinkKey, Name, RoomId, ServerId, Text};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,7 @@ const IDENTITY_FILE: &str = "device.pem";
 /// Before the name of a group room, and of a person, in the journal. Names begin with neither.
 const ROOM_MARK: char = '#';
 const USER_MARK: char = '@';
+const FORMER_MARK: char = '-';
 
 /// The state directory with everything in it opened once.
 #[derive(Debug)]
@@ -164,11 +165,12 @@ impl Memory {
 
     /// Says something: kept first, then given to the session.
     pub(super) fn say(&mut self, session: &mut Session, room: RoomKey, text: &Text) -> Result<u64, NotSaid> {
+        let target = say_target(&room).ok_or(NotSaid::Session(chatproto::session::SayError::Over))?;
         let reserved = self.next_counter.take().map_or_else(|| self.device.next_counter(), Ok);
         let counter = reserved.map_err(NotSaid::State)?;
         self.next_counter = Some(counter);
         let text_kept = text.as_str().to_owned();
-        let kept = state::PendingSay { counter, target: say_target(&room), text: text_kept };
+        let kept = state::PendingSay { counter, target, text: text_kept };
         self.journal.say(kept).map_err(NotSaid::State)?;
         if let Err(error) = session.say(room, text) {
             // It was never said; were the line to stay, it would be said at the next start.
@@ -288,6 +290,7 @@ fn journal_room(room: &RoomKey) -> String {
     match room {
         RoomKey::Room(name) => format!("{ROOM_MARK}{}", name.as_str()),
         RoomKey::User(name) => format!("{USER_MARK}{}", name.as_str()),
+        RoomKey::Former(name, room) => format!("{FORMER_MARK}{}/{}", room.0, name.as_str()),
     }
 }
 
@@ -295,13 +298,19 @@ fn room_key(text: &str) -> Option<RoomKey> {
     if let Some(room) = text.strip_prefix(ROOM_MARK) {
         return Name::new(room).ok().map(RoomKey::Room);
     }
+    if let Some(former) = text.strip_prefix(FORMER_MARK) {
+        let (room, name) = former.split_once('/')?;
+        return Some(RoomKey::Former(Name::new(name).ok()?, RoomId(room.parse().ok()?)));
+    }
     Name::new(text.strip_prefix(USER_MARK)?).ok().map(RoomKey::User)
 }
 
-fn say_target(room: &RoomKey) -> SayTarget {
+/// `None` where nothing more is said.
+fn say_target(room: &RoomKey) -> Option<SayTarget> {
     match room {
-        RoomKey::Room(name) => SayTarget::Room(name.as_str().to_owned()),
-        RoomKey::User(name) => SayTarget::User(name.as_str().to_owned()),
+        RoomKey::Room(name) => Some(SayTarget::Room(name.as_str().to_owned())),
+        RoomKey::User(name) => Some(SayTarget::User(name.as_str().to_owned())),
+        RoomKey::Former(..) => None,
     }
 }
 

@@ -55,7 +55,7 @@ impl App {
     pub(super) fn rooms_joined(&self) -> Vec<Name> {
         let rooms = self.server.session.joined().filter_map(|key| match key {
             RoomKey::Room(name) => Some(name.clone()),
-            RoomKey::User(_) => None,
+            RoomKey::User(_) | RoomKey::Former(..) => None,
         });
         let mut rooms = rooms.collect::<Vec<_>>();
         rooms.sort();
@@ -92,6 +92,14 @@ impl App {
             let saved = self.memory.saw(key, cursor);
             self.report(saved);
         }
+    }
+
+    /// A conversation is over: what was seen of it is remembered under its new key.
+    pub(super) fn on_retired(&mut self, was: &RoomKey, key: &RoomKey) {
+        let forgotten = self.memory.forget_room(was);
+        self.report(forgotten);
+        self.keep_cursor(key);
+        self.voice.show(&Notice::ConversationOver { with: key.name().clone() }, None);
     }
 
     pub(super) fn on_join_refused(&mut self, key: &RoomKey, request: Option<RequestId>, refusal: &Refusal) {

@@ -301,7 +301,7 @@ fn has_ticket(settings: &Settings, memory: &Memory, trust: Trust) -> bool {
 fn rooms_to_enter(cursors: &[(RoomKey, u64)]) -> Option<Vec<Name>> {
     let rooms = cursors.iter().filter_map(|(key, _)| match key {
         RoomKey::Room(name) => Some(name.clone()),
-        RoomKey::User(_) => None,
+        RoomKey::User(_) | RoomKey::Former(..) => None,
     });
     let rooms = rooms.collect::<Vec<_>>();
     (!rooms.is_empty()).then_some(rooms)

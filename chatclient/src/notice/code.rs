@@ -177,6 +177,7 @@ const fn wire_status(code: ErrorCode) -> ExitStatus {
         | E::RoomExists
         | E::Forbidden
         | E::Muted
+        | E::ConversationOver
         | E::SlowMode
         | E::Banned
         | E::Kicked

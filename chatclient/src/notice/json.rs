@@ -58,6 +58,7 @@ pub(super) fn conversation<S: Serializer>(place: &Place, out: S) -> Result<S::Ok
     let (key, name) = match place {
         Place::Room(name) => ("room", name),
         Place::To(name) => ("with", name),
+        Place::Former(name) => ("former", name),
     };
     out.collect_map([(key, name.as_str())])
 }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use alloc::vec::Vec;
 
+use super::budgets::Budgets;
 use super::house::House;
 use crate::conn::Limits;
 use crate::wire::{Capabilities, Name, Note, RoomId, RoomKind, ServerId};
@@ -52,6 +53,8 @@ pub struct Config {
     pub max_appends: u32,
     /// Bytes of their texts. Default 256 KiB; past it as above. Bounds the memory that such a sender costs.
     pub max_append_bytes: usize,
+    /// What one account may ask for in a time, each kind of request on its own.
+    pub budgets: Budgets,
     /// Requests of one connection (history, search) that the program may be working on. Default 8; past it the connection
     /// is not read, and what was read already is refused. Answers floods of expensive questions.
     pub max_requests: u32,
@@ -79,9 +82,9 @@ pub struct Config {
     /// log reads one while another is on its way. Answers a crowd that comes back at once: logins and history are read from
     /// the same log. Who misses the same shares a page.
     pub catch_up_reads: usize,
-    /// Bytes of missed messages that are given out in one turn (from one [`handle_timeout`](super::Hub::handle_timeout) to
-    /// the next), to all connections together; the last page may exceed it. Default 256 KiB. Bounds how long a turn is busy
-    /// with those who are behind, and so what they cost the others in latency.
+    /// Bytes of missed messages that are given out in a millisecond, to all connections together; the last page may exceed
+    /// it. Default 1 MiB, eight gigabits a second. Bounds what those who are behind take of the hub's time, and so what they
+    /// cost the others in latency. It must be more than what is said to them meanwhile, or they never catch up.
     pub catch_up_bytes: usize,
     /// Bytes of messages that one page holds when it is sent (catching up, history, search), and that a room collects in
     /// one turn before they are given out. Default 64 KiB. A queue is past its bound by no more than this.
@@ -113,6 +116,7 @@ impl Config {
             max_bans: 10_000,
             max_appends: 1024,
             max_append_bytes: 256 * 1024,
+            budgets: Budgets::default(),
             max_requests: 8,
             max_offers: 8,
             offer_timeout: Duration::from_secs(60),
@@ -123,7 +127,7 @@ impl Config {
             reach_interval: Duration::from_secs(600),
             page_messages: 256,
             catch_up_reads: 2,
-            catch_up_bytes: 256 * 1024,
+            catch_up_bytes: 1024 * 1024,
             page_bytes: 64 * 1024,
             recent_bytes: 64 * 1024,
         }
@@ -152,6 +156,9 @@ pub enum Label {
     Group(Name),
     /// The conversation of two people, in the order of their names.
     Direct(Name, Name),
+    /// What the first person keeps of a conversation with the second, whose account was removed. It is never found by name
+    /// again: whoever has that name now is somebody else.
+    Former(Name, Name),
 }
 
 impl Label {
@@ -167,6 +174,7 @@ impl Label {
         match self {
             Self::Group(_) => RoomKind::Group,
             Self::Direct(..) => RoomKind::Direct,
+            Self::Former(..) => RoomKind::Former,
         }
     }
 
@@ -177,6 +185,7 @@ impl Label {
             Self::Group(name) => name,
             Self::Direct(first, second) if first == user => second,
             Self::Direct(first, _) => first,
+            Self::Former(_, gone) => gone,
         }
     }
 
@@ -184,7 +193,7 @@ impl Label {
     pub(super) fn shown(&self) -> &str {
         match self {
             Self::Group(name) => name.as_str(),
-            Self::Direct(..) => "",
+            Self::Direct(..) | Self::Former(..) => "",
         }
     }
 
@@ -193,6 +202,7 @@ impl Label {
         match self {
             Self::Group(_) => Vec::new(),
             Self::Direct(first, second) => [first.clone(), second.clone()].into(),
+            Self::Former(keeper, _) => [keeper.clone()].into(),
         }
     }
 }

@@ -315,6 +315,16 @@ pub enum Event {
         /// At most this many.
         limit: u16,
     },
+    /// A conversation is over, because the account of one person was removed: store that whoever has its name next is
+    /// somebody else. Nobody waits for an answer.
+    Retired {
+        /// Its room.
+        room: RoomId,
+        /// Whose account was removed.
+        gone: Name,
+        /// Who keeps what was said; `None` if nobody is left who could read it.
+        keeper: Option<Name>,
+    },
     /// Is there an account of this name? Answer with [`user_known`](super::Hub::user_known).
     FindUser {
         /// Ties the answer to it.

@@ -5,9 +5,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use super::budgets::after;
 use super::client::Announcement;
 use super::{ConnId, Event, Hub};
 use crate::Instant;
@@ -60,26 +62,26 @@ impl Hub {
     }
 
     pub(super) fn on_peer_request(&mut self, id: ConnId, ask: &PeerRequest<'_>) {
-        if let Err((code, note)) = self.offer(id, ask) {
+        if let Err(NotAsked { code, retry_after, note }) = self.offer(id, ask) {
             if let Some((from, _)) = self.identity(id) {
                 self.events.push_back(Event::PeerRefused { from, to: ask.to.to_owned(), code });
             }
-            self.send_error(id, code, ask, ask.request.into(), note);
+            self.send_error_until(id, code, ask, ask.request.into(), retry_after, &note);
         }
     }
 
-    fn offer(&mut self, id: ConnId, ask: &PeerRequest<'_>) -> Result<(), (ErrorCode, &'static str)> {
+    fn offer(&mut self, id: ConnId, ask: &PeerRequest<'_>) -> Result<(), NotAsked> {
         let (from, device) = self.identity(id).ok_or((ErrorCode::WrongState, "log in first"))?;
         let to = ask.to.to_owned();
         let has_port =
             self.announcement(id).ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?.port != 0
                 && !ask.concealed;
         if from == to {
-            return Err((ErrorCode::SelfRequest, "that is you"));
+            return Err((ErrorCode::SelfRequest, "that is you").into());
         }
         let open = self.introductions.offers.values().filter(|offer| offer.asker == id).count();
         if open >= self.config.max_offers {
-            return Err((ErrorCode::TooManyRequests, "too many requests are open"));
+            return Err((ErrorCode::TooManyRequests, "too many requests are open").into());
         }
         let devices = self.people.get(&to).ok_or((ErrorCode::Offline, "not logged in"))?;
         let can_meet = |other: &&ConnId| {
@@ -88,8 +90,13 @@ impl Hub {
         };
         let asked = devices.iter().filter(can_meet).copied().collect::<BTreeSet<_>>();
         if asked.is_empty() {
-            return Err((ErrorCode::NoPeerPort, "neither side accepts connections from peers"));
+            return Err((ErrorCode::NoPeerPort, "neither side accepts connections from peers").into());
         }
+        self.charge_pair(&from, &to).map_err(|retry_after| NotAsked {
+            code: ErrorCode::TooFast,
+            retry_after,
+            note: alloc::format!("they were asked often enough for now: again {}", after(retry_after)).into(),
+        })?;
         self.introductions.last += 1;
         let offer = OfferId(self.introductions.last);
         let expires = self.now + self.config.offer_timeout;
@@ -133,6 +140,8 @@ impl Hub {
             self.send(*other, &PeerClosed { offer: answer.offer, request: RequestId(0), code });
         }
         if answer.accept {
+            // Whoever is welcome may come again.
+            self.refund_pair(&offer.from, &offer.to);
             self.introduce(answer.offer, &offer, id, answer.concealed);
         } else {
             self.end_offer(&offer, ErrorCode::Denied);
@@ -245,6 +254,20 @@ impl Hub {
     fn end_offer(&mut self, offer: &Offer, code: ErrorCode) {
         self.send(offer.asker, &PeerClosed { offer: OfferId(0), request: offer.request, code });
         self.events.push_back(Event::PeerRefused { from: offer.from.clone(), to: offer.to.clone(), code });
+    }
+}
+
+/// Why somebody is not asked.
+struct NotAsked {
+    code: ErrorCode,
+    /// In milliseconds; 0 where waiting does not help.
+    retry_after: u32,
+    note: Cow<'static, str>,
+}
+
+impl From<(ErrorCode, &'static str)> for NotAsked {
+    fn from((code, note): (ErrorCode, &'static str)) -> Self {
+        Self { code, retry_after: 0, note: note.into() }
     }
 }
 

@@ -39,6 +39,7 @@
 //! The calls may come in any order and as often as the program likes.
 
 mod account;
+mod budgets;
 mod catch_up;
 mod client;
 mod config;
@@ -68,6 +69,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+pub use budgets::{Budgets, Rate};
 pub use config::{Config, Label, RoomRecord};
 pub use entropy::Entropy;
 pub use event::{Accept, AppendId, AuditLine, ConnId, Ended, Event, OrderId, QueryId, Record, Stored};
@@ -77,6 +79,7 @@ pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
 
+use budgets::Tallies;
 use client::Client;
 use introduce::Introductions;
 use memory::MAX_STRANGER_QUEUE;
@@ -104,6 +107,7 @@ pub struct Hub {
     gate: Gate,
     says: Says,
     orders: Orders,
+    tallies: Tallies,
     introductions: Introductions,
     meetings: Meetings,
     queries: BTreeMap<QueryId, Query>,
@@ -146,8 +150,7 @@ impl Hub {
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
         let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
-        let mut pages = Pages::default();
-        pages.renew(config.catch_up_bytes);
+        let pages = Pages::new(config.catch_up_bytes);
         let mut events = VecDeque::new();
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
@@ -163,6 +166,7 @@ impl Hub {
             gate: Gate::default(),
             says: Says::default(),
             orders: Orders::default(),
+            tallies: Tallies::default(),
             introductions: Introductions::default(),
             meetings: Meetings::default(),
             queries: BTreeMap::new(),
@@ -266,6 +270,9 @@ impl Hub {
     }
 
     fn handle_frame(&mut self, id: ConnId, frame: ToServer<'_>) {
+        if self.is_too_fast(id, &frame) {
+            return;
+        }
         match frame {
             ToServer::Ping(Ping { nonce }) => self.send(id, &Pong { nonce }),
             // Having been heard is all that a pong is for; a client's error is its own business.
@@ -317,7 +324,7 @@ impl Hub {
     /// Does what is due: deadlines of connections and of offers, and the next of those who wait for their turn to catch up.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
-        self.begin_turn();
+        self.serve_line();
         self.expire_offers();
         self.expire_meetings();
         while let Some(&(due, id)) = self.deadlines.first() {
@@ -371,8 +378,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conn = self.deadlines.first().map(|(due, _)| *due);
         let offer = self.introductions.next_expiry();
-        let turn = self.pages.wants_turn().then_some(self.now);
-        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).chain(turn).min()
+        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).chain(self.pages.next_turn()).min()
     }
 
     /// A connection that has something new to send, or is [finished](Self::is_finished). Each is named once until more
@@ -426,10 +432,12 @@ impl Hub {
     }
 
     /// Ends every connection of an account, because it was removed, and forgets all about it: whoever gets its name next
-    /// is somebody else.
+    /// is somebody else. Its conversations are over, and an [`Event::Retired`] asks to store that of each: whom it was
+    /// talked to keeps what was said.
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
         self.disconnect_user(user, now);
         self.router.forget(user);
+        self.retire_conversations(user);
         self.gate.unbar(&Subject::User(user.clone()));
     }
 

@@ -114,7 +114,7 @@ impl Hub {
 
     /// Groups are read by those who are in them, conversations by their two people.
     fn may_read(&self, id: ConnId, room: RoomId) -> bool {
-        let is_direct = self.router.info(room).is_some_and(|(label, ..)| label.kind() == RoomKind::Direct);
+        let is_direct = self.router.info(room).is_some_and(|(label, ..)| label.kind() != RoomKind::Group);
         is_direct || self.clients.get(&id).is_some_and(|client| client.rooms.contains(&room))
     }
 

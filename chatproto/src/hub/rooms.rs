@@ -3,12 +3,13 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use super::budgets::Verb;
 use super::house::sentence;
 use super::moderate::Power;
 use super::{ConnId, House, Hub, Label};
 use crate::wire::{
-    Body, DirectRoom, ErrorCode, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member, Members,
-    Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomList, Target, Who, Wire,
+    Body, DirectRoom, ErrorCode, FrameType, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member,
+    Members, Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Target, Who, Wire,
 };
 
 impl Hub {
@@ -20,6 +21,12 @@ impl Hub {
         let is_in = found.is_some_and(|room| client.rooms.contains(&room));
         if !is_in && self.is_in_too_many_rooms(id) {
             return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), IN_TOO_MANY);
+        }
+        if found.is_none()
+            && matches!(join.target, Target::Room(_))
+            && let Err(wait) = self.charge(id, Verb::Create)
+        {
+            return self.refuse_too_fast(id, FrameType::Join, join.request.into(), wait);
         }
         let room = match found.map_or_else(|| self.create_for(&user, join.target), Ok) {
             Ok(room) => room,
@@ -134,23 +141,49 @@ impl Hub {
 
     /// Tells a client that has just logged in which conversations exist.
     pub(super) fn tell_directs(&mut self, id: ConnId, user: &Name) {
-        let conversation =
-            |(room, label, last): (RoomId, &Label, u64)| (room, label.name_for(user).clone(), last);
-        let directs = self.router.directs(user).map(conversation).collect::<Vec<_>>();
-        for (room, with, last) in directs {
-            self.send(id, &DirectRoom { room, with: with.borrow(), last });
+        let mut directs = self.router.directs(user).map(|(room, ..)| room).collect::<Vec<_>>();
+        // Those that are over come first: a client that was away learns that it has one, before one with somebody else
+        // of the same name.
+        directs.sort_by_key(|room| !self.is_over(*room));
+        for room in directs {
+            self.tell_direct(id, user, room);
+        }
+    }
+
+    fn tell_direct(&mut self, id: ConnId, user: &Name, room: RoomId) {
+        let Some((label, _, last)) = self.router.info(room) else { return };
+        let (with, over) = (label.name_for(user).clone(), label.kind() == RoomKind::Former);
+        self.send(id, &DirectRoom { room, last, over, with: with.borrow() });
+    }
+
+    /// Whether this is what is left of a conversation with somebody whose account was removed.
+    pub(super) fn is_over(&self, room: RoomId) -> bool {
+        self.router.info(room).is_some_and(|(label, ..)| label.kind() == RoomKind::Former)
+    }
+
+    /// Ends the conversations of an account that is gone, and tells those they were with.
+    pub(super) fn retire_conversations(&mut self, gone: &Name) {
+        self.drop_lookups_of(gone);
+        for (room, keeper) in self.router.retire(gone) {
+            let conns = keeper.iter().flat_map(|keeper| self.conns_of(keeper)).collect::<Vec<_>>();
+            for id in conns {
+                if let Some(keeper) = &keeper {
+                    self.tell_direct(id, keeper, room);
+                }
+            }
+            self.events.push_back(super::Event::Retired { room, gone: gone.clone(), keeper });
         }
     }
 
     /// A conversation has its first message: whoever logged in between its making and now has not heard of it.
     pub(super) fn tell_begun(&mut self, room: RoomId) {
-        let Some((label, _, last)) = self.router.info(room) else { return };
+        let Some((label, ..)) = self.router.info(room) else { return };
         let label = label.clone();
         for user in label.pair().into_iter().collect::<BTreeSet<_>>() {
             let conns = self.people.get(&user).into_iter().flatten().copied().collect::<Vec<_>>();
             for id in conns {
                 if self.clients.get(&id).is_some_and(|client| !client.rooms.contains(&room)) {
-                    self.send(id, &DirectRoom { room, with: label.name_for(&user).borrow(), last });
+                    self.tell_direct(id, &user, room);
                 }
             }
         }
@@ -228,7 +261,7 @@ impl Hub {
         client.rooms.insert(room);
         let device = client.device;
         let topic = crate::wire::NoteRef::EMPTY;
-        let kind = crate::wire::RoomKind::Direct;
+        let kind = RoomKind::Direct;
         self.send(id, &Joined { request: RequestId(0), room, kind, name: other, topic, last: 0, cursor: 0 });
         self.router.join(room, id, user, device, 0);
         self.wake(id, room);

@@ -108,7 +108,10 @@ impl Router {
             self.directs.entry(person).or_default().insert(record.room);
         }
         self.groups += usize::from(matches!(record.label, Label::Group(_)));
-        self.labels.insert(record.label.clone(), record.room);
+        // What is left of a conversation has no name that leads to it.
+        if !matches!(record.label, Label::Former(..)) {
+            self.labels.insert(record.label.clone(), record.room);
+        }
         self.rooms.insert(record.room, Room::new(record));
     }
 
@@ -235,7 +238,9 @@ impl Router {
     /// Forgets a room that everybody has left. Its number is not given again.
     pub(super) fn remove(&mut self, room: RoomId) {
         let Some(gone) = self.rooms.remove(&room) else { return };
-        self.labels.remove(&gone.label);
+        if self.labels.get(&gone.label) == Some(&room) {
+            self.labels.remove(&gone.label);
+        }
         self.groups -= usize::from(matches!(gone.label, Label::Group(_)));
         for person in gone.label.pair() {
             if let Some(rooms) = self.directs.get_mut(&person) {
@@ -248,6 +253,33 @@ impl Router {
     /// No room that is made from now on has a number up to `room`: those were given, and their rooms are gone.
     pub fn skip_to(&mut self, room: RoomId) {
         self.next_room = self.next_room.max(room.0.saturating_add(1));
+    }
+
+    /// Ends the conversations of somebody whose account is gone and who is in no room any more. The other person keeps what was
+    /// said, under a label that no name leads to; what nobody is left to read is forgotten.
+    pub(super) fn retire(&mut self, user: &Name) -> Vec<(RoomId, Option<Name>)> {
+        let rooms = self.directs.get(user).cloned().unwrap_or_default();
+        let mut retired = Vec::new();
+        for id in rooms {
+            let Some(room) = self.rooms.get_mut(&id) else { continue };
+            let keeper = match &room.label {
+                Label::Direct(first, second) if first == second => None,
+                Label::Direct(first, second) if first == user => Some(second.clone()),
+                Label::Direct(first, _) => Some(first.clone()),
+                Label::Group(_) | Label::Former(..) => None,
+            };
+            match &keeper {
+                None => self.remove(id),
+                Some(keeper) => {
+                    let former = Label::Former(keeper.clone(), user.clone());
+                    let label = core::mem::replace(&mut room.label, former);
+                    self.labels.remove(&label);
+                }
+            }
+            retired.push((id, keeper));
+        }
+        self.directs.remove(user);
+        retired
     }
 
     /// Forgets what every room has noted about somebody whose account is gone.

@@ -90,6 +90,10 @@ impl Hub {
             let refusal = Refusal::new(ErrorCode::LockedDown, &note);
             return self.recall(id, room, user, device, say, refusal);
         }
+        if let Some(room) = room.filter(|room| self.is_over(*room)) {
+            let refusal = Refusal::new(ErrorCode::ConversationOver, "the account of this person was removed");
+            return self.recall(id, Some(room), user, device, say, refusal);
+        }
         match (say.target, room) {
             (Target::Id(_) | Target::Room(_), Some(room)) if client.rooms.contains(&room) => {
                 if let Err((code, left)) = self.may_speak(room, &user, device, say.counter) {
@@ -141,6 +145,10 @@ impl Hub {
             }
             Some(Query::Missed { .. } | Query::Page { .. } | Query::Audit { .. }) | None => return false,
         };
+        if !self.says.lookups.contains_key(&(from.clone(), to.clone())) {
+            // The asker's account is gone.
+            return true;
+        }
         let room = match self.find_room(&from, Target::User(to.borrow())) {
             None if is_known => Some(self.open_direct(&from, &to)),
             room => room,
@@ -151,6 +159,11 @@ impl Hub {
             self.end_lookup(&to, &from, room);
         }
         true
+    }
+
+    /// What somebody wrote first and is not stored yet ends with their account.
+    pub(super) fn drop_lookups_of(&mut self, gone: &Name) {
+        self.says.lookups.retain(|(from, _), _| from != gone);
     }
 
     /// Sends what waited for a lookup on its way, or back.

@@ -131,7 +131,7 @@ impl Session {
             offers.closed(OfferId(number), refusal, out)
         } else if let Some(request) = u32::try_from(number).ok().map(RequestId) {
             // A peer request that is not open any more was taken back before the refusal came.
-            rooms.refused(request, refusal.clone(), out)
+            rooms.refused(request, refusal.clone(), now, out)
                 || requests.refused(request, refusal, out)
                 || about == Some(FrameType::PeerRequest)
         } else {

@@ -127,6 +127,9 @@ impl Session {
             State::Offline | State::Connecting | State::Away | State::Stopped => {}
         }
         self.says.resume(now, &mut self.out);
+        if self.state == State::Ready {
+            self.rooms.resume(now, &mut self.out);
+        }
         self.offers.expire(now, &mut self.out);
         self.introductions.handle_timeout(now, &mut self.out);
         self.check_queue(now);

@@ -49,6 +49,9 @@ pub enum SayError {
     /// The session has ended for good.
     #[error("the session has ended")]
     Stopped,
+    /// The account of this person was removed: what is left of the conversation is for reading.
+    #[error("the account of this person was removed")]
+    Over,
     /// Too many says wait for their acknowledgement.
     #[error("{max} messages wait to be acknowledged already")]
     TooMany {

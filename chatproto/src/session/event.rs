@@ -142,6 +142,14 @@ pub enum Event {
         /// Why, if it was not asked for.
         code: Option<ErrorCode>,
     },
+    /// A conversation is over, because the other person's account was removed: it goes on, to be read, under another key.
+    /// Whoever has that name next is somebody else.
+    Retired {
+        /// Its key until now.
+        was: RoomKey,
+        /// Its key from now on.
+        room: RoomKey,
+    },
     /// A message: each exactly once, in the order of the room.
     Message {
         /// The message.
@@ -464,6 +472,15 @@ impl Refusal {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Code { code, .. } => Some(*code),
+            Self::ConnectionLost => None,
+        }
+    }
+
+    /// When to try again, if the server gave advice.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Code { retry_after, .. } => *retry_after,
             Self::ConnectionLost => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{Name, NameRef, RoomKind, Target};
+use crate::wire::{Name, NameRef, RoomId, RoomKind, Target};
 
 /// A group room by its name, or the conversation with one person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,9 @@ pub enum RoomKey {
     Room(Name),
     /// The conversation with this person.
     User(Name),
+    /// What is left of the conversation with somebody whose account was removed: their name, and the server's number, since
+    /// somebody else may have the name now.
+    Former(Name, RoomId),
 }
 
 impl RoomKey {
@@ -18,7 +21,7 @@ impl RoomKey {
     #[must_use]
     pub fn name(&self) -> &Name {
         match self {
-            Self::Room(name) | Self::User(name) => name,
+            Self::Room(name) | Self::User(name) | Self::Former(name, _) => name,
         }
     }
 
@@ -26,13 +29,15 @@ impl RoomKey {
         match self {
             Self::Room(name) => Target::Room(name.borrow()),
             Self::User(name) => Target::User(name.borrow()),
+            Self::Former(_, room) => Target::Id(*room),
         }
     }
 
-    pub(super) fn of(kind: RoomKind, name: NameRef<'_>) -> Self {
+    pub(super) fn of(kind: RoomKind, name: NameRef<'_>, room: RoomId) -> Self {
         match kind {
             RoomKind::Group => Self::Room(name.to_owned()),
             RoomKind::Direct => Self::User(name.to_owned()),
+            RoomKind::Former => Self::Former(name.to_owned(), room),
         }
     }
 }
@@ -43,6 +48,7 @@ impl fmt::Display for RoomKey {
         match self {
             Self::Room(name) => write!(f, "room {name:?}"),
             Self::User(name) => write!(f, "conversation with {name:?}"),
+            Self::Former(name, _) => write!(f, "former conversation with {name:?}"),
         }
     }
 }

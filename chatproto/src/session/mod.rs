@@ -179,7 +179,12 @@ impl Session {
             | State::Closing => Some(self.out.conn.deadlines.next(&self.config.limits)),
             State::Away | State::Stopped => None,
         };
-        let others = [self.says.paused_until(), self.offers.next_expiry(), self.introductions.next_timeout()];
+        let others = [
+            self.says.paused_until(),
+            self.rooms.put_off(),
+            self.offers.next_expiry(),
+            self.introductions.next_timeout(),
+        ];
         others.into_iter().flatten().chain(of_state).min()
     }
 

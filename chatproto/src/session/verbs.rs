@@ -73,6 +73,9 @@ impl Session {
         if self.state == State::Stopped {
             return Err(SayError::Stopped);
         }
+        if matches!(target, RoomKey::Former(..)) {
+            return Err(SayError::Over);
+        }
         let counter = self.says.say(target, text)?;
         if self.state == State::Ready {
             self.says.flush(&mut self.out);

@@ -76,6 +76,11 @@ enum Change {
         seconds: u32,
         note: Note,
     },
+    Retire {
+        room: RoomId,
+        gone: Name,
+        keeper: Option<Name>,
+    },
     Append {
         id: AppendId,
         record: Record,
@@ -162,6 +167,9 @@ impl MemoryLog {
             }
             Event::Govern { id, by, action, subject, seconds, note } => {
                 self.waiting.push_back(Change::Govern { id, by, action, subject, seconds, note });
+            }
+            Event::Retired { room, gone, keeper } => {
+                self.waiting.push_back(Change::Retire { room, gone, keeper });
             }
             Event::Audit { id, room, before, limit } => {
                 let lines = self.audit.iter().rev().filter(|(of, line)| {
@@ -357,7 +365,7 @@ impl MemoryLog {
         let text = |text: &str| NoteRef::truncated(text).to_owned();
         let named = room.and_then(|room| self.rooms.get(&room)).map(|room| match &room.label {
             Label::Group(name) => text(name.as_str()),
-            Label::Direct(..) => text(""),
+            Label::Direct(..) | Label::Former(..) => text(""),
         });
         let line = AuditLine {
             number: u64::try_from(self.audit.len()).unwrap_or(u64::MAX).saturating_add(1),
@@ -426,6 +434,12 @@ impl MemoryLog {
                     }
                     self.answers.push_back(Answer::Ordered(id, !self.fails));
                 }
+                Change::Retire { .. } if self.fails => {}
+                Change::Retire { room, gone, keeper } => match (self.rooms.get_mut(&room), keeper) {
+                    (Some(room), Some(keeper)) => room.label = Label::Former(keeper, gone),
+                    (Some(_), None) => drop(self.rooms.remove(&room)),
+                    (None, _) => {}
+                },
                 Change::Append { id, record } => {
                     self.appended = self.appended.saturating_add(1);
                     let stored = self.append(Record { time, ..record });

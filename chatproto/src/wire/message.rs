@@ -262,14 +262,16 @@ body! {
 }
 
 body! {
-    /// A conversation with one person exists; sent after login and when a new one begins.
+    /// A conversation with one person exists; sent after login, when a new one begins, and when one is over.
     frame DirectRoom DirectRoom<'a> {
         /// Its room.
         room: RoomId,
-        /// The other person.
-        with: NameRef<'a>,
         /// Number of its last message.
         last: u64,
+        /// Whether the other person's account was removed: nothing more is said, and whoever has the name now is somebody else.
+        over: bool,
+        /// The other person.
+        with: NameRef<'a>,
     }
 }
 

@@ -145,6 +145,7 @@ table! {
         44 LockedDown "locked_down" "The server is in lockdown."
         45 RoomFull "room_full" "The room holds as many people as it may."
         46 TooFast "too_fast" "A budget is used up; again after the given time."
+        47 ConversationOver "conversation_over" "The account of the other person was removed: nothing more is said here."
 
         50 Offline "offline" "The person is not logged in."
         51 Denied "denied" "The other side said no."
@@ -250,6 +251,7 @@ table! {
     pub enum RoomKind: u8 {
         1 Group "group" "A room that people join by name."
         2 Direct "direct" "The conversation of two people."
+        3 Former "former" "What one of two people keeps of their conversation: the other's account was removed."
     }
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::{Buf as _, Bytes};
 use chatproto::Instant;
 use chatproto::conn::FrameReader;
-use chatproto::hub::{Accept, Config, ConnId, Event, Hub, RoomRecord};
+use chatproto::hub::{Accept, Budgets, Config, ConnId, Event, Hub, RoomRecord};
 use chatproto::testing::{MemoryLog, Rng};
 use chatproto::wire::*;
 
@@ -34,6 +34,8 @@ impl Desk {
     pub fn over(log: MemoryLog, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(ServerId([7; 16]), note("test"), note("none other"), name("lobby"));
         config.capabilities = Capabilities::NONE.with(Capability::Search);
+        // Tests hurry; those about budgets say which.
+        config.budgets = Budgets::unlimited();
         change(&mut config);
         let rooms: Vec<RoomRecord> = log.rooms().collect();
         let mut hub = Hub::new(config, rooms, Rng::new(1));
@@ -74,11 +76,7 @@ impl Desk {
             while let Some(event) = self.hub.poll_event() {
                 self.events.extend(self.log.take(event, self.now));
             }
-            let is_due = self.hub.poll_timeout().is_some_and(|due| due <= self.now);
-            if is_due {
-                self.hub.handle_timeout(self.now);
-            }
-            if !self.log.answer(&mut self.hub, self.now) && !is_due {
+            if !self.log.answer(&mut self.hub, self.now) {
                 return;
             }
         }

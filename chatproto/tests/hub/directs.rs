@@ -59,7 +59,7 @@ fn who_logs_in_while_the_first_message_is_being_stored_hears_of_the_conversation
     desk.commit();
     let room = joined(&desk.frames(alice)).room;
     let alice_name = name("alice");
-    let begun = DirectRoom { room, with: alice_name.borrow(), last: 1 };
+    let begun = DirectRoom { room, with: alice_name.borrow(), last: 1, over: false };
     assert_eq!(desk.frames(bob), [ToClient::DirectRoom(begun)]);
     join_user(&mut desk, bob, "alice", Some(0));
     assert_eq!(messages(&desk.frames(bob)), [(1, "psst", true)]);

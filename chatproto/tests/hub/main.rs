@@ -17,6 +17,7 @@ mod house;
 
 mod account;
 mod bounds;
+mod budgets;
 mod catch_up;
 mod crowds_behind;
 mod directs;
@@ -26,6 +27,7 @@ mod operate;
 mod paging;
 mod presence;
 mod properties;
+mod removed;
 mod repeats;
 mod rooms;
 mod says;

@@ -22,7 +22,7 @@ fn conversation() -> Vec<u8> {
     Joined { request, room: LOBBY, kind: RoomKind::Group, name, topic, last: 3, cursor: 3 }
         .encode_frame(&mut out);
     CaughtUp { room: LOBBY, seq: 3 }.encode_frame(&mut out);
-    DirectRoom { room: RoomId(2), with: bob, last: 500 }.encode_frame(&mut out);
+    DirectRoom { room: RoomId(2), with: bob, last: 500, over: false }.encode_frame(&mut out);
     Ping { nonce: 1 }.encode_frame(&mut out);
     for seq in [4, 5, 5, 9, 6] {
         message(LOBBY, seq, BOB, "bob", &"long words ".repeat(30), false).encode_frame(&mut out);

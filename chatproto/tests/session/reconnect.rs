@@ -194,6 +194,7 @@ fn what_was_missed_comes_once_and_back_is_told_when_every_room_has_caught_up() {
         room: chatproto::wire::RoomId(2),
         with: NameRef::new("bob").unwrap(),
         last: 1,
+        over: false,
     });
     let direct = rig.joins();
     assert_eq!((direct[0].1.as_str(), direct[0].2), ("@bob", Some(0)));

@@ -1,7 +1,7 @@
 //! Rooms: entering, leaving, and the promise of every message exactly once, in order.
 
 use chatproto::session::{
-    Config, Event, JoinError, LeaveError, LostReason, Refusal, Restored, State, Violation,
+    Config, Event, JoinError, LeaveError, LostReason, Refusal, Restored, RoomKey, SayError, State, Violation,
 };
 use chatproto::wire::{
     CaughtUp, DirectRoom, Error, ErrorCode, FrameType, Gap, Joined, Left, NameRef, NoteRef, RequestId,
@@ -249,13 +249,13 @@ fn a_leave_that_the_connection_did_not_survive_still_counts() {
 fn a_conversation_that_exists_is_entered_with_its_last_hundred_messages() {
     let mut rig = Rig::in_lobby();
     let with = NameRef::new("bob").unwrap();
-    rig.receive(&DirectRoom { room: DEN, with, last: 250 });
-    rig.receive(&DirectRoom { room: DEN, with, last: 250 });
+    rig.receive(&DirectRoom { room: DEN, with, last: 250, over: false });
+    rig.receive(&DirectRoom { room: DEN, with, last: 250, over: false });
     let joins = rig.joins();
     assert_eq!(joins, [(joins[0].0, "@bob".to_owned(), Some(150))]);
     rig.receive(&direct(joins[0].0, "bob", 250, 150));
     assert!(matches!(rig.event(), Event::Joined { room: key, request: None, .. } if key == user("bob")));
-    rig.receive(&DirectRoom { room: DEN, with, last: 250 });
+    rig.receive(&DirectRoom { room: DEN, with, last: 250, over: false });
     assert_eq!(rig.joins(), []);
 }
 
@@ -267,7 +267,7 @@ fn a_conversation_seen_before_goes_on_where_it_was() {
     rig.connect();
     rig.log_in();
     assert_eq!(rig.joins().len(), 1);
-    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 250 });
+    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 250, over: false });
     assert_eq!(rig.joins()[0].2, Some(240));
 }
 
@@ -281,8 +281,10 @@ fn a_conversation_that_begins_is_entered_by_the_server() {
     assert_eq!(rig.texts(), ["first words"]);
     rig.session.handle_eof(rig.now);
     rig.reconnect();
-    let names = rig.joins().into_iter().map(|(_, name, cursor)| (name, cursor)).collect::<Vec<_>>();
-    assert_eq!(names, [("lobby".to_owned(), Some(0)), ("@bob".to_owned(), Some(1))]);
+    // Whose name this is now, the server says.
+    assert_eq!(names(&mut rig), [("lobby".to_owned(), Some(0))]);
+    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 1, over: false });
+    assert_eq!(names(&mut rig), [("@bob".to_owned(), Some(1))]);
 }
 
 #[test]
@@ -304,7 +306,7 @@ fn rooms_are_bounded_whoever_adds_them() {
     rig.frames();
     rig.events();
     assert_eq!(rig.session.join(room("hall")), Err(JoinError::TooMany { max: 2 }));
-    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 1 });
+    rig.receive(&DirectRoom { room: DEN, with: NameRef::new("bob").unwrap(), last: 1, over: false });
     assert!(matches!(rig.event(), Event::JoinRefused { room: key, request: None, .. } if key == user("bob")));
     rig.receive(&direct(RequestId(0), "eve", 0, 0));
     assert_eq!(rig.session.state(), State::Closing);
@@ -331,4 +333,74 @@ fn one_number_cannot_be_two_rooms() {
         rig.event(),
         Event::Lost { reason: LostReason::Violation(Violation::Content { .. }), .. }
     ));
+}
+
+/// Names and cursors of the joins that were sent.
+fn names(rig: &mut Rig) -> Vec<(String, Option<u64>)> {
+    rig.joins().into_iter().map(|(_, name, cursor)| (name, cursor)).collect()
+}
+
+#[test]
+fn a_conversation_that_is_over_keeps_its_place_and_a_new_one_begins_at_its_start() {
+    let bob = NameRef::new("bob").unwrap();
+    let former = |room| RoomKey::Former(name("bob"), room);
+    let restored =
+        Restored { server: Some(SERVER), cursors: vec![(user("bob"), 240)], ..Restored::default() };
+    let mut rig = Rig::with(config(), restored);
+    rig.connect();
+    rig.log_in();
+    rig.frames();
+    rig.events();
+    rig.receive(&DirectRoom { room: DEN, with: bob, last: 250, over: true });
+    assert_eq!(names(&mut rig), [(format!("#{DEN}"), Some(240))]);
+    assert_eq!(rig.event(), Event::Retired { was: user("bob"), room: former(DEN) });
+    let next = RoomId(9);
+    rig.receive(&DirectRoom { room: next, with: bob, last: 3, over: false });
+    let joins = rig.joins();
+    assert_eq!((joins[0].1.as_str(), joins[0].2), ("@bob", Some(0)), "not where the other one was");
+    rig.receive(&Joined { room: next, ..direct(joins[0].0, "bob", 3, 0) });
+    rig.events();
+    // It ends as well, while it is being read.
+    rig.receive(&crate::rig::message(next, 1, crate::rig::BOB, "bob", "one", true));
+    rig.receive(&DirectRoom { room: next, with: bob, last: 3, over: true });
+    rig.receive(&crate::rig::message(next, 2, crate::rig::BOB, "bob", "two", true));
+    let events = rig.events();
+    assert_eq!(events[1], Event::Retired { was: user("bob"), room: former(next) });
+    let Event::Message { message, .. } = &events[2] else { panic!("{events:?}") };
+    assert_eq!((&message.room, message.seq), (&former(next), 2));
+    assert_eq!(rig.session.say(former(next), &text("hello?")), Err(SayError::Over));
+    // Told again at each login, and nothing is new.
+    rig.session.handle_eof(rig.now);
+    rig.reconnect();
+    rig.frames();
+    rig.events();
+    rig.receive(&DirectRoom { room: next, with: bob, last: 3, over: true });
+    assert_eq!(names(&mut rig), [(format!("#{next}"), Some(2))]);
+    assert_eq!(rig.events(), []);
+}
+
+#[test]
+fn joins_of_its_own_that_come_too_fast_are_asked_for_again() {
+    let mut rig = Rig::new();
+    rig.connect();
+    rig.log_in();
+    rig.events();
+    let request = rig.joins()[0].0;
+    let (code, note) = (ErrorCode::TooFast, NoteRef::new("again in 2 s").unwrap());
+    let refused = |request: RequestId| Error {
+        code,
+        about: FrameType::Join.number(),
+        request: request.into(),
+        retry_after: 2_000,
+        note,
+    };
+    rig.receive(&refused(request));
+    assert_eq!((rig.events(), rig.joins()), (Vec::new(), Vec::new()), "nobody has to hear of it");
+    assert_eq!(rig.wait(), std::time::Duration::from_secs(2));
+    let again = rig.joins();
+    assert_eq!(again[0].1, "lobby");
+    // Somebody who asked is told, and decides.
+    let request = rig.session.join(room("den")).unwrap();
+    rig.receive(&refused(request));
+    assert!(matches!(rig.event(), Event::JoinRefused { request: Some(it), .. } if it == request));
 }

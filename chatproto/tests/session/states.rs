@@ -44,7 +44,7 @@ fn samples() -> Vec<ToClient<'static>> {
         ToClient::RoomList(RoomList { request, more: false, rooms: List::new(&[]) }),
         ToClient::Members(Members { request, room, more: false, members: List::new(&[]) }),
         ToClient::MessagePage(MessagePage { request, more: false, messages: List::new(&[]) }),
-        ToClient::DirectRoom(DirectRoom { room, with: name, last: 1 }),
+        ToClient::DirectRoom(DirectRoom { room, with: name, last: 1, over: false }),
         ToClient::CaughtUp(CaughtUp { room, seq: 0 }),
         ToClient::Gap(Gap { room, from: 1, to: 2 }),
         ToClient::Moderated(Moderated {

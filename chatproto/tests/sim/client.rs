@@ -91,6 +91,7 @@ impl Client {
         match room {
             RoomKey::Room(name) => Label::Group(name.clone()),
             RoomKey::User(other) => Label::direct(&self.user, other),
+            RoomKey::Former(other, _) => Label::Former(self.user.clone(), other.clone()),
         }
     }
 

@@ -54,7 +54,7 @@ FRAMES = """
 2c history         server  request:u32 target:target anchor:anchor seq:u64 limit:u16
 2d search          server  request:u32 target:target? limit:u16 words:text
 2e message_page    client  request:u32 more:bool messages:page_message*
-2f direct_room     client  room:u32 with:name last:u64
+2f direct_room     client  room:u32 last:u64 over:bool with:name
 30 caught_up       client  room:u32 seq:u64
 31 gap             client  room:u32 from:u64 to:u64
 33 invited         client  room:u32 name:name by:name?
@@ -117,7 +117,7 @@ TABLES = {
         24 registration_closed 25 name_taken 26 bad_invite 27 too_many_attempts 28 wrong_password 29 no_such_device
         30 no_such_room 31 no_such_user 32 not_member 33 too_many_rooms 34 not_stored 35 backlog 36 too_many_requests
         37 room_exists 38 forbidden 39 muted 40 slow_mode 41 banned 42 kicked
-        43 barred 44 locked_down 45 room_full 46 too_fast
+        43 barred 44 locked_down 45 room_full 46 too_fast 47 conversation_over
         50 offline 51 denied 52 expired 53 no_peer_port 54 withdrawn 55 answered_elsewhere 56 self_request
         57 no_announce 58 not_reachable 59 no_relay 60 bad_ticket 61 dial_refused 62 dial_timeout 63 no_route 64 wrong_key
         65 private_address 66 no_family 67 relay_busy 68 declined 69 link_broken 70 no_such_path 71 no_such_number 72 changed 73 not_a_file 74 unreadable
@@ -127,7 +127,7 @@ TABLES = {
     "purpose": (1, "1 files 2 direct"),
     "dial_role": (1, "1 dial 2 await"),
     "way": (1, "1 direct 2 reverse 3 family 4 punch 5 relay"),
-    "room_kind": (1, "1 group 2 direct"),
+    "room_kind": (1, "1 group 2 direct 3 former"),
     "change": (1, "1 entered 2 departed"),
     "anchor": (1, "1 before 2 after 3 around"),
     "action": (1, """1 topic 2 slow 3 invite 4 kick 5 mute 6 unmute 7 ban 8 unban 9 op 10 deop 11 private 12 public

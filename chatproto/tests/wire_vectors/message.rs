@@ -31,7 +31,7 @@ show! {
     History<'_> { request, target, anchor, seq, limit }
     Search<'_> { request, target, limit, words }
     MessagePage<'_> { request, more, messages }
-    DirectRoom<'_> { room, with, last }
+    DirectRoom<'_> { room, last, over, with }
     CaughtUp { room, seq }
     Gap { room, from, to }
     Invited<'_> { room, name, by }
@@ -279,8 +279,11 @@ fn people() -> Vec<Vector> {
             "two people, sent without a request",
             Members { request: RequestId(0), room: LOBBY, more: true, members: List::new(items(members)) },
         ),
-        vector("first", DirectRoom { room: RoomId(12), with: name("bob"), last: 1 }),
-        vector("largest", DirectRoom { room: RoomId(u32::MAX), with: name("bob"), last: u64::MAX }),
+        vector("first", DirectRoom { room: RoomId(12), last: 1, over: false, with: name("bob") }),
+        vector(
+            "over, largest",
+            DirectRoom { room: RoomId(u32::MAX), last: u64::MAX, over: true, with: name("bob") },
+        ),
     ]
 }
 

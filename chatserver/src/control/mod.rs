@@ -40,8 +40,8 @@ pub(crate) enum Order {
         seconds: u32,
         note: String,
     },
-    /// The account is gone: whoever is logged in with it, and all that is noted about it.
-    Forget { user: String },
+    /// An account is gone: the server is to look which.
+    Forget {},
 }
 
 /// What became of it; an error says why nothing did.
@@ -144,12 +144,12 @@ mod tests {
             Order::Room { room: "den".into(), action: Action::Mute, user, seconds: 60, note: "\"x\"".into() },
             Order::Create { room: "den".into(), owner: None, is_private: true },
             Order::Server { action: Action::Unlock, subject: None, seconds: 0, note: String::new() },
-            Order::Forget { user: "bob".into() },
+            Order::Forget {},
         ];
         for order in orders {
             assert_eq!(toml::from_str(&toml::to_string(&order).unwrap()), Ok(order));
         }
-        assert!(toml::from_str::<Order>("order = \"forget\"\nuser = \"a\"\nmore = 1").is_err());
+        assert!(toml::from_str::<Order>("order = \"forget\"\nmore = 1").is_err());
     }
 
     #[test]

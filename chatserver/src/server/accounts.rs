@@ -172,7 +172,8 @@ impl AccountWork {
             | Reply::Page { .. }
             | Reply::Found { .. }
             | Reply::Audit { .. }
-            | Reply::Removed { .. } => None,
+            | Reply::Removed { .. }
+            | Reply::Looked { .. } => None,
         };
         let record = old.as_deref().map(Record::from_bytes).and_then(Result::ok);
         let (Some(old), Some(record)) = (old, record) else {

@@ -100,12 +100,7 @@ pub(super) fn event(hub: &Hub, event: &Event) {
             }
         }
         Event::RoomCreated { room, label, .. } => {
-            let name = match label {
-                chatproto::hub::Label::Group(name) => format!("room {}", name.as_str()),
-                chatproto::hub::Label::Direct(a, b) => {
-                    format!("conversation {} / {}", a.as_str(), b.as_str())
-                }
-            };
+            let name = named(label);
             tracing::info!(%room, "new {name}");
         }
         Event::Moderate { room, by, action, user, seconds, .. } => {
@@ -157,6 +152,7 @@ pub(super) fn event(hub: &Hub, event: &Event) {
         | Event::History { .. }
         | Event::Search { .. }
         | Event::FindUser { .. }
+        | Event::Retired { .. }
         | Event::Audit { .. } => {
             tracing::debug!(?event, "asked of the log");
         }
@@ -180,6 +176,8 @@ fn room_name(hub: &Hub, room: RoomId) -> String {
 fn named(label: &Label) -> String {
     match label {
         Label::Group(name) => format!("room {}", name.as_str()),
-        Label::Direct(first, second) => format!("conversation {} / {}", first.as_str(), second.as_str()),
+        Label::Direct(first, second) | Label::Former(first, second) => {
+            format!("conversation {} / {}", first.as_str(), second.as_str())
+        }
     }
 }

@@ -142,7 +142,11 @@ impl Logins {
             Reply::Account { id, .. } | Reply::Ticket { id, .. } | Reply::Failed { id, .. } => {
                 (id & LOGIN_READ != 0).then_some(*id)
             }
-            Reply::Page { .. } | Reply::Found { .. } | Reply::Audit { .. } | Reply::Removed { .. } => None,
+            Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Audit { .. }
+            | Reply::Removed { .. }
+            | Reply::Looked { .. } => None,
         }
     }
 
@@ -336,6 +340,7 @@ impl Logins {
             | Reply::Found { .. }
             | Reply::Audit { .. }
             | Reply::Removed { .. }
+            | Reply::Looked { .. }
             | Reply::Failed { .. } => {
                 tracing::error!(user = user.as_str(), "the ticket could not be read");
                 hub.login_refuse(conn, ErrorCode::Internal, "the ticket could not be read");

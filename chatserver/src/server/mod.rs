@@ -36,7 +36,9 @@ use crate::invites;
 use crate::logging::{self, Logs};
 use crate::metrics::endpoint::{Endpoint, Question};
 use crate::settings::{Registration, Settings};
-use crate::store::{AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Store, unix_ms};
+use crate::store::{
+    AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Reply, Store, unix_ms,
+};
 use crate::users;
 
 use accounts::AccountWork;
@@ -245,9 +247,8 @@ impl Server {
             self.relays.tick(&mut self.net, &mut self.hub);
             self.removals.look(&self.desk);
             self.take_reloaded();
-            let now = self.now();
             for question in self.commands.drain() {
-                self.orders.take(&mut self.hub, question, now);
+                self.orders.take(&mut self.hub, &self.store, question);
             }
             self.run_hub();
             self.meter.turned(self.net.woken_at().elapsed());
@@ -420,6 +421,10 @@ impl Server {
             {
                 continue;
             }
+            if let Reply::Looked { id } = reply {
+                self.orders.looked(id);
+                continue;
+            }
             match Logins::lookup_of(&reply) {
                 Some(lookup) => self.logins.on_reply(&mut self.hub, lookup, reply, &self.links),
                 None => seam::on_reply(&mut self.hub, reply),
@@ -520,6 +525,7 @@ impl Server {
             asked @ (Event::RoomCreated { .. }
             | Event::Moderate { .. }
             | Event::Govern { .. }
+            | Event::Retired { .. }
             | Event::Audit { .. }
             | Event::Append { .. }
             | Event::Recall { .. }

@@ -14,28 +14,46 @@ use crate::control::listener::Question;
 use crate::control::{Answer, Order};
 use crate::exit::Failure;
 use crate::settings::Settings;
-use crate::store::{Outcome, ServerLock, Store, unix_ms};
+use crate::store::{Outcome, Read, ServerLock, Store, unix_ms};
 
 /// Orders whose answer waits for the log.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     waiting: HashMap<OrderId, Sender<Answer>>,
+    /// Those who want removed accounts to be looked for now.
+    looking: HashMap<u64, Sender<Answer>>,
+    looks: u64,
 }
 
 impl Orders {
     /// Begins what a caller asks for.
-    pub(super) fn take(&mut self, hub: &mut Hub, question: Question, now: chatproto::Instant) {
+    pub(super) fn take(&mut self, hub: &mut Hub, store: &Store, question: Question) {
         let Question { order, answer } = question;
-        let refused = match begin(hub, order, now) {
+        let refused = match begin(hub, order) {
             Ok(Some(id)) => {
                 self.waiting.insert(id, answer);
                 return;
             }
-            Ok(None) => None,
+            Ok(None) => {
+                self.looks += 1;
+                // With a full queue it is looked for soon anyway.
+                if store.reader.try_send(Read::Removals { id: self.looks }).is_ok() {
+                    self.looking.insert(self.looks, answer);
+                    return;
+                }
+                None
+            }
             Err(error) => Some(error),
         };
         // The caller may have given up.
         let _ = answer.send(Answer { error: refused });
+    }
+
+    /// Removed accounts were looked for, and told of before.
+    pub(super) fn looked(&mut self, id: u64) {
+        if let Some(answer) = self.looking.remove(&id) {
+            let _ = answer.send(Answer { error: None });
+        }
     }
 
     /// The log has answered.
@@ -46,8 +64,8 @@ impl Orders {
     }
 }
 
-/// Gives an order to the hub; `None` for one that is done at once.
-fn begin(hub: &mut Hub, order: Order, now: chatproto::Instant) -> Result<Option<OrderId>, String> {
+/// Gives an order to the hub; `None` for one that is not its business.
+fn begin(hub: &mut Hub, order: Order) -> Result<Option<OrderId>, String> {
     let refused = |(_, note): (ErrorCode, &'static str)| note.to_owned();
     match order {
         Order::Room { room, action, user, seconds, note } => {
@@ -64,10 +82,7 @@ fn begin(hub: &mut Hub, order: Order, now: chatproto::Instant) -> Result<Option<
             let subject = subject.map_err(|error| error.to_string())?;
             hub.govern_as_host(action, subject, seconds, reason(&note)?).map(Some).map_err(refused)
         }
-        Order::Forget { user } => {
-            hub.remove_user(&name(&user)?, now);
-            Ok(None)
-        }
+        Order::Forget {} => Ok(None),
     }
 }
 
@@ -85,7 +100,7 @@ fn reason(text: &str) -> Result<Note, String> {
 /// Says why it is not done.
 pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Result<(), Failure> {
     // What a removed account has left behind is gone from the tables already.
-    if matches!(order, Order::Forget { .. }) {
+    if matches!(order, Order::Forget {}) {
         return Ok(());
     }
     let (sender, outcomes) = crossbeam_channel::unbounded::<Vec<Outcome>>();
@@ -98,7 +113,7 @@ pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Re
     hub.skip_rooms(RoomId(store.last_room()));
 
     let mut seam = Seam::default();
-    let begun = begin(&mut hub, order, chatproto::Instant::default()).map_err(Failure::Said)?;
+    let begun = begin(&mut hub, order).map_err(Failure::Said)?;
     let deadline = Instant::now() + TIMEOUT;
     while let Some(id) = begun {
         while let Some(event) = hub.poll_event() {

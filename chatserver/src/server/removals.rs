@@ -8,7 +8,7 @@ use chatproto::Instant as HubInstant;
 use chatproto::hub::{ConnId, Hub};
 use chatproto::wire::{DeviceId, Name};
 
-use crate::store::{AccountDesk, Job, Reply, Standing};
+use crate::store::{AccountDesk, Job, Removal, Reply, Standing};
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -125,12 +125,17 @@ impl Removals {
         }
     }
 
-    /// Takes a reply of the store if it tells of removed accounts: they are disconnected at once.
+    /// Takes a reply of the store if it tells of removed accounts: they are disconnected at once. Nobody who has such a name
+    /// since is let in before this.
     pub(super) fn on_reply(hub: &mut Hub, reply: &Reply, now: HubInstant) -> bool {
-        let Reply::Removed { names } = reply else { return false };
+        let Reply::Removed { accounts } = reply else { return false };
         // Whoever has no legal name never logged in.
-        for name in names.iter().filter_map(|name| Name::new(name).ok()) {
-            hub.disconnect_user(&name, now);
+        for Removal { name, is_disabled } in accounts {
+            match Name::new(name) {
+                Ok(name) if *is_disabled => hub.disconnect_user(&name, now),
+                Ok(name) => hub.remove_user(&name, now),
+                Err(_) => {}
+            }
         }
         true
     }

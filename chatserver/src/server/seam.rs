@@ -27,6 +27,9 @@ pub(super) const ROOM_WRITE: u64 = 1 << 63;
 /// for tickets.
 const ORDER_WRITE: u64 = 1 << 61;
 
+/// The id of writes that end a conversation: nobody waits for them.
+const RETIRE_WRITE: u64 = 1 << 57;
+
 /// Set in the id of a write that reserves numbers of a room; the rest is the room's number.
 const NUMBER_WRITE: u64 = 1 << 58;
 
@@ -90,6 +93,8 @@ impl Seam {
             Event::RoomCreated { id: order, room, by, label, house } => {
                 let (kind, name) = match label {
                     Label::Group(name) => (RoomKind::Group, name.as_str().to_owned()),
+                    // Rooms become this, none begins as it.
+                    Label::Former(..) => return,
                     Label::Direct(first, second) => {
                         (RoomKind::Direct, format!("{}{PAIR_SEPARATOR}{}", first.as_str(), second.as_str()))
                     }
@@ -133,6 +138,16 @@ impl Seam {
                     subject: subject.as_ref().map(kept_subject),
                     seconds,
                     note: note.as_str().into(),
+                });
+            }
+            Event::Retired { room, gone, keeper } => {
+                // A room that the log has refused is not made again.
+                self.rooms.retain(|id, made| *id != ROOM_WRITE | u64::from(room.0) || !made.was_refused);
+                self.waiting.push_back(Write::Retire {
+                    id: RETIRE_WRITE,
+                    room: room.0,
+                    gone: gone.as_str().into(),
+                    keeper: keeper.map(|keeper| keeper.as_str().into()),
                 });
             }
             Event::Audit { id, room, before, limit } => {
@@ -271,6 +286,9 @@ impl Seam {
                     self.ring.iter_mut().for_each(|ring| ring.not_reserved(room, &error));
                     return Ok(None);
                 }
+                if id == RETIRE_WRITE {
+                    return Ok(None);
+                }
                 if id & ORDER_WRITE != 0 {
                     return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), false));
                 }
@@ -284,6 +302,7 @@ impl Seam {
                 let order = self.rooms.remove(&id).and_then(|made| made.order);
                 return Ok(ordered(hub, order, true));
             }
+            Outcome::Moderated { id: RETIRE_WRITE, .. } => return Ok(None),
             Outcome::Moderated { id, .. } => return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), true)),
             Outcome::TicketKept { .. } => return Ok(None),
         };
@@ -419,6 +438,7 @@ impl From<Reply> for Answer {
             | Reply::Audit { .. }
             | Reply::Ticket { .. }
             | Reply::Removed { .. }
+            | Reply::Looked { .. }
             | Reply::Failed { .. }) => Self::Reply(other),
         }
     }
@@ -443,7 +463,11 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
             hub.audited(QueryId(id), Some(&lines));
         }
         // Messages come as [`Answer::Records`], and only logins ask for tickets.
-        Reply::Page { .. } | Reply::Found { .. } | Reply::Ticket { .. } | Reply::Removed { .. } => {}
+        Reply::Page { .. }
+        | Reply::Found { .. }
+        | Reply::Ticket { .. }
+        | Reply::Removed { .. }
+        | Reply::Looked { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) && !hub.audited(QueryId(id), None) {
@@ -548,6 +572,14 @@ pub(super) fn room_records(rows: &[RoomRow], now_ms: u64) -> Result<Vec<RoomReco
             RoomKind::Direct => row.name.split_once(PAIR_SEPARATOR).and_then(|(first, second)| {
                 Some(Label::direct(&Name::new(first).ok()?, &Name::new(second).ok()?))
             }),
+            RoomKind::Former => {
+                let mut names = row.name.split(PAIR_SEPARATOR).map(|name| Name::new(name).ok());
+                names
+                    .next()
+                    .flatten()
+                    .zip(names.next().flatten())
+                    .map(|(keeper, gone)| Label::Former(keeper, gone))
+            }
         };
         let topic = Note::new(&row.topic).ok();
         let (Some(label), Some(topic)) = (label, topic) else {

@@ -31,7 +31,7 @@ use crate::server::RelayConfig;
 use crate::store::{Durability, MAX_TICKETS, StoreConfig};
 
 pub use accounts::{AccountPolicy, Registration};
-use sections::{Connection, Hub, Log, Network, Relay};
+use sections::{Connection, Hub, Log, Network, Relay, Requests};
 use values::{Endpoint, Time};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -90,6 +90,7 @@ pub struct Settings {
     announce_link: String,
     accounts: AccountPolicy,
     hub: Hub,
+    budgets: Requests,
     connection: Connection,
     relay: Relay,
     network: Network,
@@ -258,6 +259,7 @@ impl Settings {
     /// Sets the hub's limits.
     pub(crate) fn apply(&self, config: &mut hub::Config) {
         self.hub.apply(config);
+        self.budgets.apply(&mut config.budgets);
         self.connection.apply(&mut config.limits);
         config.max_relays = self.relay().max_relays;
     }
@@ -353,6 +355,7 @@ impl Default for Settings {
             announce_link: String::new(),
             accounts: AccountPolicy::default(),
             hub: Hub::default(),
+            budgets: Requests::default(),
             connection: Connection::default(),
             relay: Relay::default(),
             network: Network::default(),

@@ -2,11 +2,11 @@
 
 use chatnet::NetConfig;
 use chatproto::conn::Limits;
-use chatproto::hub::Config;
+use chatproto::hub::{Budgets, Config};
 use chatproto::wire::{MAX_FRAME, MIN_FRAME};
 use serde::{Deserialize, Serialize};
 
-use super::values::{Bound, Number, Period, Size, Time};
+use super::values::{Bound, Number, Pace, Period, Size, Time};
 use crate::server::RelayConfig;
 use crate::store::StoreConfig;
 
@@ -69,6 +69,20 @@ section! {
         catch_up_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
         page_bytes: Size<usize, { 16 * KIB }, { 128 * KIB }>,
         recent_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
+    }
+}
+
+section! {
+    /// What one account may ask for in a time.
+    Requests of Budgets = Budgets::default(); {
+        say: Pace,
+        join: Pace,
+        create: Pace,
+        read: Pace,
+        list: Pace,
+        moderate: Pace,
+        peer: Pace,
+        peer_pair: Pace,
     }
 }
 

@@ -23,6 +23,33 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn budgets_are_so_many_in_a_time() {
+    let read = |value: &str| {
+        let settings = toml::from_str::<Settings>(&format!("[budgets]\nsay = \"{value}\""));
+        settings.map(|settings| settings.budgets.say.0).map_err(|error| error.message().to_owned())
+    };
+    let rate = |times, seconds| Ok(hub::Rate { times, per: std::time::Duration::from_secs(seconds) });
+    assert_eq!(read("300 / 10 s"), rate(300, 10));
+    assert_eq!(read("1/24 h"), rate(1, 86_400));
+    assert_eq!(read("unlimited"), Ok(hub::Rate::UNLIMITED));
+    for wrong in [
+        "",
+        "300",
+        "0 / 10 s",
+        "-1 / 10 s",
+        "+5 / 10 s",
+        "5 / 10",
+        "5 / 1 ms",
+        "5 / 2 d",
+        "1000001 / 1 s",
+        "5 / 1 s / 1 s",
+    ] {
+        let error = read(wrong).unwrap_err();
+        assert!(error.contains("300 / 10 s"), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn the_example_has_every_key_with_its_default() {
     let keys = |text: &str| -> BTreeSet<String> {
         let table: toml::Table = text.parse().expect("TOML");

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chatproto::hub::Rate;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
@@ -27,6 +28,10 @@ pub(crate) struct Bound<const MIN: u64, const MAX: u64>(pub(super) Option<u64>);
 /// A [`Time`] that may be `"forever"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Period<const MIN: u64, const MAX: u64>(pub(super) Option<Duration>);
+
+/// So many in a time, such as `"300 / 10 s"`, or `"unlimited"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace(pub(super) Rate);
 
 /// A socket address, or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -115,6 +120,42 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Period<MIN, MAX> 
     }
 }
 
+impl From<Rate> for Pace {
+    fn from(value: Rate) -> Self {
+        Self(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let wanted = format!(
+            "\"{UNLIMITED}\", or a text such as \"300 / 10 s\": 1 to {MAX_TIMES} in a time (s, min or h) from 1 s to 24 h"
+        );
+        let text = String::deserialize(from)?;
+        if text == UNLIMITED {
+            return Ok(Self(Rate::UNLIMITED));
+        }
+        let wrong = || D::Error::custom(format_args!("expected {wanted}"));
+        let (times, per) = text.split_once('/').ok_or_else(wrong)?;
+        let times = times.trim_end();
+        let is_number = times.bytes().all(|byte| byte.is_ascii_digit());
+        let times = times.parse().ok().filter(|times| is_number && (1..=MAX_TIMES).contains(times));
+        let quantity = Quantity { wanted: &wanted, units: &TIMES, min: 1_000, max: 24 * 3_600_000 };
+        let per = Duration::from_millis(quantity.visit_str(per.trim_start())?);
+        Ok(Self(Rate { times: times.ok_or_else(wrong)?, per }))
+    }
+}
+
+impl Serialize for Pace {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.0.times == 0 {
+            return to.serialize_str(UNLIMITED);
+        }
+        let per = shown(u64::try_from(self.0.per.as_millis()).unwrap_or(u64::MAX), &TIMES);
+        to.serialize_str(&format!("{} / {per}", self.0.times))
+    }
+}
+
 impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
@@ -176,6 +217,9 @@ impl<const MIN: u64, const MAX: u64> Serialize for Time<MIN, MAX> {
         to.serialize_str(&shown(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &TIMES))
     }
 }
+
+/// The greatest number of times in a [`Pace`].
+const MAX_TIMES: u32 = 1_000_000;
 
 const UNLIMITED: &str = "unlimited";
 const FOREVER: &str = "forever";

@@ -13,6 +13,7 @@ use super::{
     error::{DbError, StoreError},
     house::{self, GateChange, GateRow, HouseChange, Line, RoleRow},
     origins::Origins,
+    removed::RemovedAccounts,
     retention::Retention,
     rows::{self, RoomKind, RoomRow},
     schema,
@@ -113,6 +114,18 @@ pub enum Write {
         /// The reason; may be empty.
         note: String,
     },
+    /// A conversation is over, because the account of one of the two was removed. The log knows that already, unless the
+    /// conversation began in that very moment.
+    Retire {
+        /// Comes back in the outcome.
+        id: u64,
+        /// Its room.
+        room: u32,
+        /// Whose account was removed.
+        gone: String,
+        /// Who keeps what was said; `None` for nobody.
+        keeper: Option<String>,
+    },
     /// A session ticket. It is kept only if the account may log in and has not changed since.
     KeepTicket {
         /// Comes back in the outcome.
@@ -137,6 +150,7 @@ impl Write {
             | Self::CreateRoom { id, .. }
             | Self::Moderate { id, .. }
             | Self::Govern { id, .. }
+            | Self::Retire { id, .. }
             | Self::KeepTicket { id, .. } => *id,
         }
     }
@@ -146,7 +160,7 @@ impl Write {
         match self {
             Self::Append { sender, text, .. } => sender.len() + text.len(),
             Self::Recall { sender, .. } => sender.len(),
-            Self::Number { .. } => 0,
+            Self::Number { .. } | Self::Retire { .. } => 0,
             Self::CreateRoom { name, .. } => name.len(),
             Self::Moderate { note, .. } | Self::Govern { note, .. } => note.len(),
             Self::KeepTicket { user, record, .. } => user.len() + record.len(),
@@ -304,6 +318,10 @@ impl Log {
         house::load_gate(&self.conn).map_err(StoreError::database(&self.file))
     }
 
+    pub(super) fn watch_removals(&self) -> Result<RemovedAccounts, StoreError> {
+        RemovedAccounts::watch(&self.conn).map_err(StoreError::database(&self.file))
+    }
+
     /// The greatest number that a room has had, also one that is gone.
     pub(super) fn last_room(&self) -> Result<u32, StoreError> {
         let last = self.conn.query_row("SELECT coalesce(max(id), 0) FROM rooms", [], |row| row.get(0));
@@ -430,6 +448,10 @@ impl Batch<'_> {
             Write::Govern { id, .. } => {
                 house::govern(self.tx, write, self.now_ms).map_err(DbError::from)?;
                 Ok(Outcome::Moderated { id: *id, room: 0 })
+            }
+            Write::Retire { id, room, gone, keeper } => {
+                house::retire(self.tx, *room, gone, keeper.as_deref()).map_err(DbError::from)?;
+                Ok(Outcome::Moderated { id: *id, room: *room })
             }
             Write::KeepTicket { id, user, record, ticket } => self.keep_ticket(*id, user, record, ticket),
         }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{append::Write, data_dir::DataDir, error::StoreError, rows};
+use super::{append::Write, data_dir::DataDir, error::StoreError, rows, rows::RoomKind};
 
 /// What somebody is in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +260,24 @@ fn change_room(
         }
     }
 }
+
+/// Ends a conversation as the trigger does when an account is removed.
+pub(super) fn retire(
+    conn: &Connection,
+    room: u32,
+    gone: &str,
+    keeper: Option<&str>,
+) -> Result<(), rusqlite::Error> {
+    const RETIRE: &str = "UPDATE rooms SET kind = ?2, name = ?3 WHERE id = ?1 AND kind IN (1, 3)";
+    let (kind, name) = match keeper {
+        Some(keeper) => (RoomKind::Former.number(), format!("{keeper}/{gone}/{room}")),
+        None => (REMOVED, format!("{gone}/{gone}/{room}")),
+    };
+    conn.prepare_cached(RETIRE)?.execute((room, kind, name)).map(drop)
+}
+
+/// The kind of a room that is gone.
+const REMOVED: u8 = 2;
 
 /// Writes a [`Write::Govern`] and its line.
 pub(super) fn govern(conn: &Connection, write: &Write, now_ms: u64) -> Result<(), rusqlite::Error> {

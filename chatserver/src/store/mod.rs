@@ -84,6 +84,7 @@ pub use self::{
     invites::{CODE_BYTES, InviteRow, code as invite_code},
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
+    removed::Removal,
     rows::{FoundMessage, Message, RoomKind, RoomRow, rooms},
     tickets::{NewTicket, TicketHash},
     writer::LogWriter,
@@ -187,11 +188,13 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let dir = lock.dir();
         let log = append::Log::open(dir, config)?;
+        // Before the rooms are read: who is removed in between is told of.
+        let removed = log.watch_removals()?;
         let (rooms, gate, last_room) = (log.load_rooms()?, log.load_gate()?, log.last_room()?);
         // Before the first append: a stale index is told from a good one by a cursor beyond the log's end.
         let searcher = search::Searcher::open(dir)?;
         let (committed, commits) = crossbeam_channel::bounded(1);
-        let reader = LogReader::start(dir, config, searcher, commits, on_read)?;
+        let reader = LogReader::start(dir, config, searcher, commits, removed, on_read)?;
         let writer = LogWriter::start(log, Checkpointer::start(dir)?, config, committed, on_write)?;
         Ok(Self { reader, writer, rooms, gate, last_room, _lock: lock })
     }

@@ -14,7 +14,7 @@ use super::{
     priority::{self, Priority},
     query::{self, Bounds},
     refused::{self, Refused},
-    removed::RemovedAccounts,
+    removed::{self, Removal, RemovedAccounts},
     rows::{FoundMessage, Message},
     search::Searcher,
     tickets::{self, TicketHash},
@@ -79,6 +79,11 @@ pub enum Read {
         id: u64,
         /// The account's name.
         name: String,
+    },
+    /// Which accounts were removed or disabled until now: told before the reply, as before any about an account.
+    Removals {
+        /// Comes back in the reply.
+        id: u64,
     },
     /// Whether a session ticket is good now.
     Ticket {
@@ -155,11 +160,16 @@ pub enum Reply {
         /// before it had seen the whole log.
         complete: bool,
     },
-    /// Accounts were removed or disabled beside the store: whoever is logged in with one is to go. Tells of each at least
-    /// once.
+    /// Accounts were removed or disabled beside the store: whoever is logged in with one is to go. Tells of each once, and
+    /// before any reply about an account that has such a name since.
     Removed {
-        /// Their names, at most 1,000.
-        names: Vec<String>,
+        /// Which, at most 1,000, in the order of their removal.
+        accounts: Vec<Removal>,
+    },
+    /// The answer to [`Read::Removals`].
+    Looked {
+        /// The read's id.
+        id: u64,
     },
     /// The database refused.
     Failed {
@@ -184,11 +194,11 @@ impl LogReader {
         config: &StoreConfig,
         searcher: Searcher,
         commits: Receiver<()>,
+        removed: RemovedAccounts,
         sink: ReadSink,
     ) -> Result<Self, StoreError> {
         let conn = dir.connect_read_only()?;
         conn.pragma_update(None, "cache_size", -CACHE_KIB).map_err(StoreError::database(dir.database()))?;
-        let removed = RemovedAccounts::watch(&conn).map_err(StoreError::database(dir.database()))?;
         let max_queued = config.max_queued_reads.max(1);
         let (reads, queue) = crossbeam_channel::bounded(max_queued);
         let (searches, search_queue) = crossbeam_channel::bounded(max_queued);
@@ -262,15 +272,46 @@ fn run(
 ) {
     loop {
         match queue.recv_deadline(removed.next_look()) {
+            Ok(read) if is_of_accounts(&read) => answer_of_accounts(conn, read, clock, &mut removed, sink),
             Ok(read) => sink(answer(conn, read, clock)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let names = removed.look(conn);
-        if !names.is_empty() {
-            sink(Reply::Removed { names });
+        tell(removed.look_if_due(conn), sink);
+    }
+}
+
+fn tell(accounts: Vec<Removal>, sink: &ReadSink) {
+    if !accounts.is_empty() {
+        sink(Reply::Removed { accounts });
+    }
+}
+
+fn is_of_accounts(read: &Read) -> bool {
+    matches!(read, Read::Account { .. } | Read::Removals { .. } | Read::Ticket { .. })
+}
+
+/// Whoever has the name of a removed account is not told of before the removal was: both come from one state of the tables.
+fn answer_of_accounts(
+    conn: &Connection,
+    read: Read,
+    clock: fn() -> u64,
+    removed: &mut RemovedAccounts,
+    sink: &ReadSink,
+) {
+    // Without the snapshot the database is in trouble, which the answer will say.
+    let snapshot = conn.unchecked_transaction();
+    loop {
+        let accounts = removed.look(conn);
+        let is_last = accounts.len() < removed::MAX_AT_ONCE as usize;
+        tell(accounts, sink);
+        if is_last {
+            break;
         }
     }
+    let reply = answer(conn, read, clock);
+    drop(snapshot);
+    sink(reply);
 }
 
 fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
@@ -297,6 +338,7 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
                 Err(error) => Reply::Failed { id, error: error.into() },
             };
         }
+        Read::Removals { id } => return Reply::Looked { id },
         Read::Ticket { id, hash, user, device } => {
             return match tickets::holder(conn, hash, &user, device, clock()) {
                 Ok(holder) => {

@@ -4,6 +4,15 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+/// An account that was removed or disabled beside the running store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Its name.
+    pub name: String,
+    /// It is still there, and may not log in. Otherwise whoever gets its name next is somebody else.
+    pub is_disabled: bool,
+}
+
 /// How far the list of removed accounts was seen.
 #[derive(Debug)]
 pub(super) struct RemovedAccounts {
@@ -26,20 +35,22 @@ impl RemovedAccounts {
         self.next_look
     }
 
-    /// The names that have come since the last look, if it is time for one.
-    pub(super) fn look(&mut self, conn: &Connection) -> Vec<String> {
+    /// What has come since the last look, if it is time for one.
+    pub(super) fn look_if_due(&mut self, conn: &Connection) -> Vec<Removal> {
+        if Instant::now() < self.next_look { Vec::new() } else { self.look(conn) }
+    }
+
+    /// What has come since the last look.
+    pub(super) fn look(&mut self, conn: &Connection) -> Vec<Removal> {
         let now = Instant::now();
-        if now < self.next_look {
-            return Vec::new();
-        }
         self.next_look = now + INTERVAL;
         match self.read(conn) {
-            Ok(names) => {
+            Ok(removals) => {
                 self.is_failing = false;
-                if names.len() == MAX_AT_ONCE as usize {
+                if removals.len() == MAX_AT_ONCE as usize {
                     self.next_look = now;
                 }
-                names
+                removals
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
@@ -50,13 +61,16 @@ impl RemovedAccounts {
         }
     }
 
-    fn read(&mut self, conn: &Connection) -> Result<Vec<String>, rusqlite::Error> {
-        let mut select =
-            conn.prepare_cached("SELECT id, name FROM removed_accounts WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let rows = select.query_map((self.seen, MAX_AT_ONCE), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let rows = rows.collect::<Result<Vec<(i64, String)>, _>>()?;
+    fn read(&mut self, conn: &Connection) -> Result<Vec<Removal>, rusqlite::Error> {
+        let mut select = conn.prepare_cached(
+            "SELECT id, name, disabled FROM removed_accounts WHERE id > ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let rows = select.query_map((self.seen, MAX_AT_ONCE), |row| {
+            Ok((row.get(0)?, Removal { name: row.get(1)?, is_disabled: row.get(2)? }))
+        })?;
+        let rows = rows.collect::<Result<Vec<(i64, Removal)>, _>>()?;
         self.seen = rows.last().map_or(self.seen, |(id, _)| *id);
-        Ok(rows.into_iter().map(|(_, name)| name).collect())
+        Ok(rows.into_iter().map(|(_, removal)| removal).collect())
     }
 }
 
@@ -64,4 +78,4 @@ impl RemovedAccounts {
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Names of one look; with more, the next look follows at once.
-const MAX_AT_ONCE: u32 = 1_000;
+pub(super) const MAX_AT_ONCE: u32 = 1_000;

@@ -15,6 +15,8 @@ pub enum RoomKind {
     Group,
     /// A conversation of two; its name is the caller's key for the pair.
     Direct,
+    /// What is left of one, with somebody whose account was removed: who keeps it, who it was with, and its number.
+    Former,
 }
 
 impl RoomKind {
@@ -22,6 +24,7 @@ impl RoomKind {
         match self {
             Self::Group => 0,
             Self::Direct => 1,
+            Self::Former => 3,
         }
     }
 }
@@ -111,6 +114,7 @@ pub(super) fn load_rooms(conn: &Connection) -> Result<Vec<RoomRow>, rusqlite::Er
                 kind: match row.get(1)? {
                     0_u8 => RoomKind::Group,
                     1 => RoomKind::Direct,
+                    3 => RoomKind::Former,
                     other => return Err(rusqlite::Error::IntegralValueOutOfRange(1, other.into())),
                 },
                 name: row.get(2)?,

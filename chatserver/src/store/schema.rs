@@ -67,21 +67,23 @@ const STEPS: [&str; 1] = ["
     END;
     CREATE TABLE removed_accounts(
         id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL
+        name TEXT NOT NULL,
+        disabled INTEGER NOT NULL CHECK(disabled IN (0, 1))
     );
     CREATE TRIGGER removals_are_told AFTER DELETE ON users BEGIN
-        INSERT INTO removed_accounts(name) VALUES (OLD.name);
+        INSERT INTO removed_accounts(name, disabled) VALUES (OLD.name, 0);
     END;
     CREATE TRIGGER disabling_is_told AFTER UPDATE OF disabled ON users WHEN NEW.disabled BEGIN
-        INSERT INTO removed_accounts(name) VALUES (NEW.name);
+        INSERT INTO removed_accounts(name, disabled) VALUES (NEW.name, 1);
     END;
     CREATE TRIGGER old_removals_are_forgotten AFTER INSERT ON removed_accounts BEGIN
         DELETE FROM removed_accounts WHERE id <= NEW.id - 10000;
     END;
     CREATE TABLE rooms(
         id INTEGER PRIMARY KEY,
-        -- 0 group, 1 conversation; 2 was removed, and is kept so that its number is not given again
-        kind INTEGER NOT NULL CHECK(kind IN (0, 1, 2)),
+        -- 0 group; 1 conversation, 'alice/bob'; 2 was removed, and is kept so that its number is not given again;
+        -- 3 what bob keeps of a conversation after alice's account was removed, 'bob/alice/' and its number
+        kind INTEGER NOT NULL CHECK(kind IN (0, 1, 2, 3)),
         name TEXT NOT NULL,
         topic TEXT NOT NULL DEFAULT '',
         created_ms INTEGER NOT NULL,
@@ -121,6 +123,14 @@ const STEPS: [&str; 1] = ["
         DELETE FROM room_roles WHERE user = OLD.name;
         DELETE FROM room_sanctions WHERE user = OLD.name;
         DELETE FROM server_bans WHERE subject = '@' || OLD.name;
+        -- Nobody is left who could read these: notes to oneself, and what the account kept of former conversations.
+        UPDATE rooms SET kind = 2, name = name || '/' || id WHERE kind = 1 AND name = OLD.name || '/' || OLD.name;
+        UPDATE rooms SET kind = 2
+            WHERE kind = 3 AND substr(name, 1, length(OLD.name) + 1) = OLD.name || '/';
+        UPDATE rooms SET kind = 3, name = name || '/' || id
+            WHERE kind = 1 AND substr(name, -length(OLD.name) - 1) = '/' || OLD.name;
+        UPDATE rooms SET kind = 3, name = substr(name, length(OLD.name) + 2) || '/' || OLD.name || '/' || id
+            WHERE kind = 1 AND substr(name, 1, length(OLD.name) + 1) = OLD.name || '/';
     END;
     -- room 0 is the whole server; nobody is the server's operator
     CREATE TABLE audit(

@@ -69,6 +69,10 @@ impl Text {
             }
             Notice::Message { message, missed } => self.message(message, *missed).into_iter().collect(),
             Notice::Posted { .. } => Vec::new(),
+            Notice::ConversationOver { with } => vec![format!(
+                "* the account {0} was removed; your conversation stays readable, and a new {0} is somebody else",
+                with.as_str()
+            )],
             Notice::Gap { place, from, to } => {
                 vec![format!("* {}: messages {from} to {to} are gone for good", conversation(place))]
             }
@@ -191,6 +195,7 @@ impl Text {
             Place::Room(room) => format!("[{}{time}]", room.as_str()),
             Place::To(user) if self.is_self(user) => format!("(direct{time})"),
             Place::To(user) => format!("(direct to {}{time})", user.as_str()),
+            Place::Former(user) => format!("(with {}, account removed{time})", user.as_str()),
         }
     }
 
@@ -217,6 +222,7 @@ fn conversation(place: &Place) -> String {
     match place {
         Place::Room(room) => room.as_str().to_owned(),
         Place::To(user) => format!("the conversation with {}", user.as_str()),
+        Place::Former(user) => format!("the former conversation with {}", user.as_str()),
     }
 }
 

@@ -5,6 +5,7 @@ mod room;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use self::room::Room;
 
@@ -12,10 +13,15 @@ use self::room::Room;
 pub(super) const ROOM_BYTES: usize = size_of::<Room>();
 use super::outbox::Outbox;
 use super::{Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
+use crate::Instant;
 use crate::wire::{DeviceId, DirectRoom, ErrorCode, FrameType, Join, Joined, Leave, Left, RequestId, RoomId};
 
 /// How much of a conversation that this device has never seen is fetched when it is entered, in messages.
 const DIRECT_BACKLOG: u64 = 100;
+
+/// Bounds of the time after which a join that the server put off is asked for again.
+const MIN_PUT_OFF: Duration = Duration::from_secs(1);
+const MAX_PUT_OFF: Duration = Duration::from_secs(600);
 
 /// The request of a room that the server entered on its own: a conversation that has just begun.
 const UNASKED: RequestId = RequestId(0);
@@ -33,6 +39,8 @@ pub(in crate::session) struct Rooms {
     return_trip: Option<Return>,
     /// Messages of others missed since the last time that everything had caught up.
     missed: u64,
+    /// The server put joins of ours off until then.
+    put_off: Option<Instant>,
 }
 
 /// Coming back after a lost connection.
@@ -52,6 +60,7 @@ impl Rooms {
             max,
             return_trip: None,
             missed: 0,
+            put_off: None,
         }
     }
 
@@ -140,8 +149,10 @@ impl Rooms {
     /// Logged in: enters every room that is wanted.
     pub(in crate::session) fn ready(&mut self, resumed: bool, out: &mut Outbox) {
         self.return_trip = resumed.then(Return::default);
-        let wanted: Vec<_> =
-            self.known.iter().filter(|(_, room)| room.wanted).map(|(key, _)| key.clone()).collect();
+        // The server is about to name every conversation that there is: until then a name may be somebody else's.
+        let is_sure = |key: &RoomKey, room: &Room| matches!(key, RoomKey::Room(_)) || room.asked;
+        let wanted = self.known.iter().filter(|(key, room)| room.wanted && is_sure(key, room));
+        let wanted: Vec<_> = wanted.map(|(key, _)| key.clone()).collect();
         for key in wanted {
             self.enter(&key, out);
         }
@@ -169,7 +180,14 @@ impl Rooms {
 
     /// A conversation exists: enters it unless that is under way.
     pub(in crate::session) fn direct_room(&mut self, frame: &DirectRoom<'_>, out: &mut Outbox) {
-        let key = RoomKey::User(frame.with.to_owned());
+        let with = frame.with.to_owned();
+        let key = if frame.over {
+            let key = RoomKey::Former(with.clone(), frame.room);
+            self.retire(RoomKey::User(with), &key, frame.room, out);
+            key
+        } else {
+            RoomKey::User(with)
+        };
         let full = self.known.len() >= self.max;
         let Some(room) = self.known.get_mut(&key) else {
             if full {
@@ -189,6 +207,24 @@ impl Rooms {
         self.enter(&key, out);
     }
 
+    /// A conversation is over: what is known of it goes with it, and not to whoever has the name next.
+    fn retire(&mut self, was: RoomKey, key: &RoomKey, id: RoomId, out: &mut Outbox) {
+        // A conversation under that name with another number has begun since.
+        let is_another = self.known.get(&was).is_none_or(|room| room.id.is_some_and(|other| other != id));
+        if self.known.contains_key(key) || is_another {
+            return;
+        }
+        let Some(room) = self.known.remove(&was) else { return };
+        if room.id.is_some() {
+            self.by_id.insert(id, key.clone());
+        }
+        if let Some(request) = room.join {
+            self.joins.insert(request, key.clone());
+        }
+        self.known.insert(key.clone(), room);
+        out.emit(Event::Retired { was, room: key.clone() });
+    }
+
     /// The server let this device into a room; `is_made` if the program asked for it to be made.
     pub(in crate::session) fn entered(
         &mut self,
@@ -197,7 +233,7 @@ impl Rooms {
         out: &mut Outbox,
     ) -> Result<(), Violation> {
         const FRAME: FrameType = FrameType::Joined;
-        let key = RoomKey::of(frame.kind, frame.name);
+        let key = RoomKey::of(frame.kind, frame.name, frame.room);
         if self.by_id.get(&frame.room).is_some_and(|other| *other != key) {
             return Err(Violation::Content { frame: FRAME, what: "the number belongs to another room" });
         }
@@ -262,6 +298,7 @@ impl Rooms {
         &mut self,
         request: RequestId,
         refusal: Refusal,
+        now: Instant,
         out: &mut Outbox,
     ) -> bool {
         let Some(key) = self.joins.remove(&request) else { return false };
@@ -270,6 +307,12 @@ impl Rooms {
         room.join.take_if(|join| *join == request);
         let asked = core::mem::take(&mut room.asked).then_some(request);
         let left = core::mem::take(&mut room.leaving);
+        // Nobody waits for the answer: what came too fast is asked for again at the time that the server names.
+        if asked.is_none() && !left && matches!(refusal.code(), Some(ErrorCode::TooFast | ErrorCode::Busy)) {
+            let after = refusal.retry_after().unwrap_or_default().max(MIN_PUT_OFF).min(MAX_PUT_OFF);
+            self.put_off = self.put_off.max(Some(now + after));
+            return true;
+        }
         if room.id.is_none() {
             room.wanted = false;
             if room.cursor.is_none() || left {
@@ -295,6 +338,23 @@ impl Rooms {
         }
         out.emit(Event::Left { room: key, code: frame.code });
         Ok(())
+    }
+
+    /// When joins that were put off are asked for again.
+    pub(in crate::session) fn put_off(&self) -> Option<Instant> {
+        self.put_off
+    }
+
+    /// Asks again for rooms whose joins were put off, when it is time.
+    pub(in crate::session) fn resume(&mut self, now: Instant, out: &mut Outbox) {
+        if self.put_off.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let is_left = |room: &Room| room.wanted && room.id.is_none() && room.join.is_none();
+        let left = self.known.iter().filter(|(_, room)| is_left(room)).map(|(key, _)| key.clone());
+        for key in left.collect::<Vec<_>>() {
+            self.enter(&key, out);
+        }
     }
 
     /// The room of a frame that only comes for rooms that were entered.
@@ -325,6 +385,7 @@ impl Rooms {
     pub(in crate::session) fn lost(&mut self, out: &mut Outbox) {
         self.by_id.clear();
         self.joins.clear();
+        self.put_off = None;
         self.return_trip = None;
         for (key, _) in self.known.extract_if(.., |_, room| room.leaving) {
             out.emit(Event::Left { room: key, code: None });
