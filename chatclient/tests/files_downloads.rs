@@ -183,6 +183,18 @@ fn many_files_that_race_for_one_name_all_survive() {
 }
 
 #[test]
+fn a_name_like_that_of_a_part_is_not_given() {
+    let (temp, downloads) = downloads();
+    for taken in [".film.mkv.12345678.part", ".film.mkv.12345678.held"] {
+        let partial = downloads.begin(ROOT, name(taken).borrow(), 1).unwrap();
+        partial.write_at(0, b"x").unwrap();
+        partial.finish(0).unwrap();
+    }
+    let given = [".film.mkv.12345678 (1).held", ".film.mkv.12345678 (1).part"];
+    assert_eq!(files(temp.path()), given.map(String::from).into());
+}
+
+#[test]
 fn an_absurd_time_does_not_cost_the_file() {
     let (_temp, downloads) = downloads();
     for mtime_ms in [1, u64::MAX] {

@@ -8,13 +8,12 @@ use bumpalo::Bump;
 use chatclient::downloads::GivenNames;
 use chatproto::Instant;
 use chatproto::peer::{Config, Event, Introduction, ListedEntry, Peer, State};
-use chatproto::wire::path::case_fold_key;
 use chatproto::wire::{
     Blob, Body, Capabilities, Capability, DeviceId, Entry, EntryKind, Error, ErrorCode, FrameType,
     Generation, LinkTicket, LinkWelcome, List, ListPage, MAX_FRAME, MAX_INLINE, Name, NameRef, NoteRef,
-    OfferId, Purpose, RequestId, SafeNameRef, SafeRelPath, SafeRelPathRef,
+    OfferId, Purpose, RequestId, SafeName, SafeNameRef, SafeRelPath, SafeRelPathRef,
 };
-use chatproto_fuzz::Value;
+use chatproto_fuzz::{Value, may_be_one};
 use libfuzzer_sys::fuzz_target;
 
 const MAX_LISTS: usize = 3;
@@ -43,7 +42,7 @@ struct World {
     now: Instant,
     asked: BTreeMap<RequestId, Asked>,
     /// Names of each generation that was seen, as they would be given on the disk.
-    given: BTreeMap<(SafeRelPath, Generation), (GivenNames, Vec<String>)>,
+    given: BTreeMap<(SafeRelPath, Generation), (GivenNames, Vec<SafeName>)>,
     closed: bool,
 }
 
@@ -86,9 +85,9 @@ impl World {
         }
         let mut total = 20;
         let mut entries = Vec::new();
-        let mut number = 0;
+        let mut number = 0_u32;
         for _ in 0..u.int_in_range(0..=MAX_ENTRIES)? {
-            number = if u.ratio(15, 16)? { number + 1 } else { Value::draw(u, &bump)? };
+            number = if u.ratio(15, 16)? { number.saturating_add(1) } else { Value::draw(u, &bump)? };
             entries.push(entry(u, &bump, number)?);
         }
         let mut pages = page.saturating_add(1);
@@ -150,12 +149,12 @@ impl World {
 
     /// Names of one folder, as a `/get` of all of it gives them to files.
     fn give_names(&mut self, path: SafeRelPath, generation: Generation, entries: &[ListedEntry]) {
-        let (given, keys) = self.given.entry((path, generation)).or_default();
+        let (given, others) = self.given.entry((path, generation)).or_default();
         for entry in entries {
             let Some(name) = given.give(&entry.name) else { continue };
-            let key = case_fold_key(name.borrow());
-            assert!(!keys.contains(&key), "two files would be {name:?}");
-            keys.push(key);
+            let twin = others.iter().find(|other| may_be_one(other.as_str(), name.as_str()));
+            assert_eq!(twin, None, "{name:?} may be the same file");
+            others.push(name);
         }
     }
 }

@@ -9,12 +9,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
-use chatclient::downloads::{DownloadError, Downloads, Finished, GivenNames, Incoming, Origin};
+use chatclient::downloads::{DownloadError, Downloads, Finished, GivenNames, Incoming, Origin, Search};
 use chatproto::verify::UnitLog2;
-use chatproto::wire::path::case_fold_key;
 use chatproto::wire::{Reader, SafeName, SafeNameRef, SafeRelPath, SafeRelPathRef, Wire};
-use chatproto_fuzz::folder;
+use chatproto_fuzz::{folder, may_be_one};
 use libfuzzer_sys::fuzz_target;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Files of one input.
 const MAX_FILES: usize = 6;
@@ -23,7 +23,7 @@ const MAX_FILES: usize = 6;
 const MAX_PATH: usize = 1024;
 const MAX_DEPTH: usize = 32;
 
-const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "com1", "lpt9"];
+const DEVICES: [&str; 9] = ["con", "prn", "aux", "nul", "com0", "com1", "com\u{b9}", "lpt9", "conin$"];
 
 /// What must not be seen where a name is shown.
 fn is_treacherous(found: char) -> bool {
@@ -40,6 +40,7 @@ fn check_name(text: &str) -> Option<SafeName> {
     assert!(!text.ends_with(['.', ' ']) && !text.starts_with(' '), "{text:?}");
     let stem = text.split('.').next().unwrap_or(text).trim_end().to_ascii_lowercase();
     assert!(!DEVICES.contains(&stem.as_str()), "{text:?}");
+    assert!(text.nfc().eq(text.chars()), "{text:?} may be written otherwise");
     let parts = Path::new(text).components().collect::<Vec<_>>();
     assert_eq!(parts, [Component::Normal(text.as_ref())], "one step down, and no other");
     let mut bytes = Vec::new();
@@ -74,12 +75,14 @@ fn receive(
     name: &SafeName,
     content: u8,
 ) -> Result<Finished, DownloadError> {
-    let unit = UnitLog2::MIN;
-    let origin = Origin { peer: "..".into(), path: "../x".into(), size: 1, mtime_ms: 7, unit, root: None };
-    let mut incoming = Incoming::begin(downloads, folder.borrow(), name.borrow(), &origin)?;
+    let mut incoming = Incoming::begin(downloads, folder.borrow(), name.borrow(), &origin())?;
     let root = *blake3::hash(&[content]).as_bytes();
     incoming.store(0, &[Bytes::copy_from_slice(&[content])], &root)?;
     incoming.finish(&root, 7)
+}
+
+fn origin() -> Origin {
+    Origin { peer: "..".into(), path: "../x".into(), size: 1, mtime_ms: 7, unit: UnitLog2::MIN, root: None }
 }
 
 /// Whether `found` is `name`, or what it is called beside another of that name.
@@ -110,13 +113,13 @@ fuzz_target!(|data: &[u8]| {
 
     // As many as asked for in one folder: no two that a file system may take for one.
     let mut given = GivenNames::default();
-    let mut keys = Vec::new();
+    let mut others = Vec::<SafeName>::new();
     for (_, name) in &wanted {
         let Some(given) = given.give(name) else { continue };
         assert!(is_variant(given.as_str(), name.as_str()));
-        let key = case_fold_key(given.borrow());
-        assert!(!keys.contains(&key), "{given:?} is given twice");
-        keys.push(key);
+        let twin = others.iter().find(|other| may_be_one(other.as_str(), given.as_str()));
+        assert_eq!(twin, None, "{given:?} may be the same file");
+        others.push(given);
     }
 
     let outer = folder();
@@ -136,6 +139,14 @@ fuzz_target!(|data: &[u8]| {
         assert!(is_variant(found, name.as_str()), "{found:?} for {name:?}");
         assert!(fs::symlink_metadata(&finished.path).expect("it is there").is_file());
         assert_eq!(placed.insert(finished.path, number), None, "nothing is replaced");
+    }
+    for (folder, name) in &wanted {
+        // No link and no file is looked through; and what came is nobody's part, whatever it is called.
+        match downloads.look_for(folder.borrow(), name.borrow(), &origin()) {
+            Ok(Search::Nothing { damaged }) => assert!(damaged.is_empty(), "{damaged:?}"),
+            Ok(found) => panic!("a part out of nothing: {found:?}"),
+            Err(_) => {}
+        }
     }
     for (path, content) in &placed {
         assert_eq!(fs::read(path).expect("it is still there"), [*content]);

@@ -2,6 +2,7 @@
 //! bytes on the disk bear it out, and no wrong byte gets the final name.
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ const NAME: &str = "film.mkv";
 
 /// Things that happen to the files between two runs.
 const MAX_DAMAGE: usize = 8;
+
+/// Lines after the first of a record that is made here.
+const MAX_LINES: usize = 8;
 
 fn content() -> Vec<u8> {
     (0..SIZE).map(|at| (at / 7 % 251) as u8).collect()
@@ -67,6 +71,45 @@ fn read_anything(bytes: &[u8]) {
         let units = record.origin.layout().units();
         assert!(record.held.len() <= MAX_RECORDED_UNITS && record.held.keys().all(|unit| *unit < units));
     }
+}
+
+/// A record of whole lines, one of which is changed by a byte: it and what is past it is not believed.
+fn read_damaged(u: &mut Unstructured<'_>) -> Result<()> {
+    let file = format!(
+        r#"{{"file":{{"version":1,"peer":"bob","path":"{NAME}","size":{SIZE},"mtime":7,"unit":10}}}}"#
+    );
+    let mut bytes = line(file.as_bytes());
+    let mut ends = vec![bytes.len()];
+    let mut states = vec![BTreeMap::new()];
+    let mut held = BTreeMap::new();
+    for _ in 0..u.int_in_range(1..=MAX_LINES)? {
+        let (unit, value) = (u.int_in_range(0..=UNITS - 1)?, u.arbitrary::<UnitValue>()?);
+        if u.ratio(1, 4)? {
+            held.remove(&unit);
+            bytes.extend(line(format!(r#"{{"lost":{{"unit":{unit}}}}}"#).as_bytes()));
+        } else {
+            held.insert(unit, value);
+            bytes.extend(line(held_line(unit, value).as_bytes()));
+        }
+        ends.push(bytes.len());
+        states.push(held.clone());
+    }
+    assert_eq!(Record::read(&bytes[..]).expect("it is whole").held, held);
+
+    let at = u.int_in_range(0..=bytes.len() - 1)?;
+    bytes[at] ^= u.int_in_range(1..=255)?;
+    let whole = ends.iter().filter(|end| **end <= at).count();
+    match (Record::read(&bytes[..]), whole.checked_sub(1)) {
+        (Ok(record), Some(last)) => assert_eq!(record.held, states[last], "byte {at} was changed"),
+        (Err(_), None) => {}
+        (read, _) => panic!("{whole} whole lines, and {read:?}"),
+    }
+    Ok(())
+}
+
+fn held_line(unit: u64, value: UnitValue) -> String {
+    let digits = value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!(r#"{{"held":{{"from":{unit},"values":"{digits}"}}}}"#)
 }
 
 fn read_wanted(bytes: &[u8]) {
@@ -183,16 +226,14 @@ fn damage(u: &mut Unstructured<'_>, place: &Path, truth: &[u8]) -> Result<()> {
         2 => bytes.extend_from_slice(u.arbitrary()?),
         3 => {
             let unit: u64 = u.int_in_range(0..=UNITS)?;
-            let hex = |value: UnitValue| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let lies = of_unit(&bytes, unit).filter(|_| ending == ".part").map(|bytes| value(unit, bytes));
-            let values = match of_unit(truth, unit).map(|bytes| value(unit, bytes)) {
+            let claimed = match of_unit(truth, unit).map(|bytes| value(unit, bytes)) {
                 Some(value) if u.arbitrary()? => value,
                 Some(_) | None => lies.unwrap_or([7; 32]),
             };
-            let json = format!("{{\"held\":{{\"from\":{unit},\"values\":\"{}\"}}}}", hex(values));
             if let Some(record) = the_file(place, ".held") {
                 let mut record_bytes = fs::read(&record).expect("it is there");
-                record_bytes.extend(line(json.as_bytes()));
+                record_bytes.extend(line(held_line(unit, claimed).as_bytes()));
                 fs::write(record, record_bytes).expect("it is written");
             }
             return Ok(());
@@ -207,10 +248,11 @@ fn damage(u: &mut Unstructured<'_>, place: &Path, truth: &[u8]) -> Result<()> {
 
 fuzz_target!(|data: &[u8]| {
     let mut u = Unstructured::new(data);
-    match u.int_in_range(0..=3) {
+    match u.int_in_range(0..=4) {
         Ok(0) => read_anything(u.take_rest()),
         Ok(1) => lines(&mut u).iter().for_each(|lines| read_anything(lines)),
         Ok(2) => lines(&mut u).iter().for_each(|lines| read_wanted(lines)),
+        Ok(3) => _ = read_damaged(&mut u),
         _ => _ = live(&mut u),
     }
 });

@@ -1,11 +1,14 @@
-//! What the fuzz targets share: legal values out of any bytes, a reader for what a machine sends, and folders to work in.
+//! What the fuzz targets share: legal values out of any bytes, a reader for what a machine sends, folders to work in, and how
+//! file systems compare names.
 
 mod folder;
+mod names;
 mod sent;
 mod told;
 mod values;
 
 pub use folder::folder;
+pub use names::may_be_one;
 pub use sent::Sent;
 pub use told::Told;
 pub use values::{Value, frames};

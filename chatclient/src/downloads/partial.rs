@@ -304,7 +304,9 @@ impl Partial {
 
     /// Gives the file its name, or the first free variant of it; not durable before its folder is flushed.
     pub(super) fn place(&self) -> Result<PathBuf, DownloadError> {
-        for number in 0..=MAX_COPIES {
+        // A name of the form of a temporary one would later be taken for a part, or for what is known of one.
+        let first = u32::from(names::is_temporary(self.name.as_str()));
+        for number in first..=MAX_COPIES {
             let name = names::variant(self.name.as_str(), number);
             match rename_without_replacing(&self.dir, &self.temporary, &name) {
                 Ok(()) => return Ok(self.folder.join(&*name)),

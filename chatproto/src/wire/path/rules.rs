@@ -86,15 +86,19 @@ pub(super) fn check(name: &str) -> Result<(), FileNameError> {
     Ok(())
 }
 
-/// The same for all names that a file system may take for one and the same: whichever case they are in, and with
-/// accents however encoded.
+/// The same for all names that a file system may take for one and the same: whichever case they are in, with accents
+/// however encoded, and with or without variation selectors.
 ///
 /// Names with equal keys must not be created side by side in one folder. Coarser than any single file system (`ß`
 /// equals `ss`), so at worst a file is renamed that could have kept its name.
 #[must_use]
 pub fn case_fold_key(name: SafeNameRef<'_>) -> String {
-    // Upper case first: it is where the final sigma, the long s and the dotless i meet their relatives.
-    name.as_str().nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+    let visible = name.as_str().nfd().filter(|c| !matches!(c, '\u{fe00}'..='\u{fe0f}'));
+    // Upper case is where the final sigma, the long s and the dotless i meet their relatives; lower case before that,
+    // since the capital sharp s has none in upper case.
+    let folded =
+        visible.flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    folded.nfc().collect()
 }
 
 /// Windows looks only at what precedes the first dot, and drops spaces before that.
