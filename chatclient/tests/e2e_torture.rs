@@ -26,7 +26,7 @@ use chatproto::testing::Rng;
 use harness::{Client, MIB, Options, Scratch, Server, download, ended, film};
 use serde_json::Value;
 
-/// Rounds when nothing else is asked for, one of each kind: half a minute without optimisation.
+/// Rounds when nothing else is asked for, one of each kind: a quarter of a minute without optimisation.
 const DEFAULT_ROUNDS: u64 = 8;
 
 /// The file, in MiB; and the disk that it comes to.

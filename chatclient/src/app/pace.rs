@@ -24,6 +24,9 @@ const MIN_PLACES_INTERVAL: Duration = Duration::from_millis(250);
 /// unit for no gain; more would make a slow link wait for what is under way.
 const SEND_BURST: u64 = 64 * 1024;
 
+/// Or so much of a second's worth, if that is more: a program that wakes a little late still keeps a high rate.
+const BURSTS_PER_SECOND: u64 = 32;
+
 /// The queue and the rates.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -42,7 +45,7 @@ impl Pace {
         let down = settings.download_rate;
         Self {
             slots: Slots::new(settings.upload_slots, settings.upload_slots_per_peer),
-            up: settings.upload_rate.map(|rate| Bucket::new(rate, SEND_BURST, now)),
+            up: settings.upload_rate.map(|rate| Bucket::new(rate, send_burst(rate), now)),
             // A peer keeps to the rate by itself; a second's worth is the patience with one that does not.
             down: down.map(|rate| Bucket::new(rate, rate.max(SEND_BURST), now)),
             down_rate: down,
@@ -56,6 +59,10 @@ impl Pace {
         let interval = if self.is_stale { MIN_PLACES_INTERVAL } else { PLACES_INTERVAL };
         self.slots.is_crowded().then(|| self.told_at + interval)
     }
+}
+
+fn send_burst(bytes_per_second: u64) -> u64 {
+    SEND_BURST.max(bytes_per_second / BURSTS_PER_SECOND)
 }
 
 impl App {
@@ -123,7 +130,7 @@ impl App {
     /// The peer says how fast files may come.
     pub(super) fn on_rate_wanted(&mut self, id: LinkId, bytes_per_second: u64) {
         if let Some(link) = self.links.get_mut(id) {
-            let bucket = |rate| Bucket::new(rate, SEND_BURST, Instant::now());
+            let bucket = |rate| Bucket::new(rate, send_burst(rate), Instant::now());
             link.rate = (bytes_per_second > 0).then(|| bucket(bytes_per_second));
         }
     }
