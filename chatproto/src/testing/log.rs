@@ -9,7 +9,7 @@ use crate::Instant;
 use crate::hub::{
     AppendId, AuditLine, Event, Gate, House, Hub, Label, OrderId, QueryId, Record, RoomRecord, Ruling, Stored,
 };
-use crate::wire::{Action, Anchor, DeviceId, Name, Note, NoteRef, RoomId, Subject};
+use crate::wire::{Action, Anchor, DeviceId, Name, Network, Note, NoteRef, RoomId, Subject};
 
 /// What virtual time 0 is in the times of messages: 2026-01-01 UTC, in milliseconds since 1970-01-01 UTC.
 pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
@@ -43,6 +43,7 @@ pub struct MemoryLog {
 struct Room {
     label: Label,
     house: House,
+    first_house: House,
     topic: Note,
     last: u64,
     /// Up to here the records are only remembered, not kept.
@@ -67,6 +68,7 @@ enum Change {
         seconds: u32,
         note: Note,
         admits: Vec<Name>,
+        networks: Vec<Network>,
     },
     Govern {
         id: OrderId,
@@ -153,7 +155,7 @@ impl MemoryLog {
             Event::RoomCreated { id, room, label, house, .. } => {
                 self.waiting.push_back(Change::Room { id, room, label, house });
             }
-            Event::Moderate { id, room, by, action, user, seconds, note, admits } => {
+            Event::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                 self.waiting.push_back(Change::Moderate {
                     id,
                     room,
@@ -163,6 +165,7 @@ impl MemoryLog {
                     seconds,
                     note,
                     admits,
+                    networks,
                 });
             }
             Event::Govern { id, by, action, subject, seconds, note } => {
@@ -296,6 +299,18 @@ impl MemoryLog {
         &self.gate
     }
 
+    /// What was done, with the room that it was done to; `None` for the whole server.
+    #[must_use]
+    pub fn audit(&self) -> &[(Option<RoomId>, AuditLine)] {
+        &self.audit
+    }
+
+    /// Who might do what in a room when it was made.
+    #[must_use]
+    pub fn first_house(&self, room: RoomId) -> Option<&House> {
+        self.rooms.get(&room).map(|room| &room.first_house)
+    }
+
     /// The greatest number that a room has had, for a hub that starts.
     #[must_use]
     pub fn last_room(&self) -> RoomId {
@@ -397,6 +412,7 @@ impl MemoryLog {
                     if !self.fails {
                         self.rooms.entry(room).or_insert(Room {
                             label,
+                            first_house: house.clone(),
                             house,
                             topic,
                             last: 0,
@@ -407,16 +423,20 @@ impl MemoryLog {
                     }
                     self.answers.extend(id.map(|id| Answer::Ordered(id, !self.fails)));
                 }
-                Change::Moderate { id, room, by, action, user, seconds, note, admits } => {
+                Change::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                     let is_there = !self.fails && self.rooms.contains_key(&room);
                     self.answers.push_back(Answer::Ordered(id, is_there));
                     if !is_there {
                         continue;
                     }
-                    let subject = user.as_ref().map_or("", |user| user.as_str());
+                    let network =
+                        networks.first().filter(|_| user.is_none()).map(|it| alloc::format!("{it}"));
+                    let subject =
+                        user.as_ref().map(|user| user.as_str()).or(network.as_deref()).unwrap_or("");
                     self.note(Some(room), by.as_ref(), action, subject, seconds, &note, time);
                     let (user, reason, admits) = (user.as_ref(), &note, &admits[..]);
-                    let ruling = Ruling { action, user, seconds, reason, admits };
+                    let networks = &networks[..];
+                    let ruling = Ruling { action, user, seconds, reason, admits, networks };
                     if action == Action::Remove {
                         self.rooms.remove(&room);
                     } else if let Some(room) = self.rooms.get_mut(&room) {

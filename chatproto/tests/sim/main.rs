@@ -16,6 +16,7 @@
 
 mod client;
 mod link;
+mod order;
 mod share;
 mod world;
 
