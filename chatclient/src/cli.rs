@@ -316,6 +316,8 @@ const MAX_RATE: u64 = 1 << 40;
 const LOWEST_PEER_PORT: u16 = 1024;
 
 const AFTER_HELP: &str = "\
+`chatclient discover` lists the servers that announce themselves on the local network; it has a --help of its own.
+
 Exit status:
   0 done, 1 failure, 2 usage, 3 no connection or an unknown server, 4 login refused, 5 not found,
   6 refused by the peer or by policy, 7 verification failed, 8 timeout, 130 interrupted.

@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod command;
 mod comparison;
+pub mod discover;
 pub mod downloads;
 pub mod exit;
 mod handle;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use chatclient::app;
 use chatclient::cli::Args;
+use chatclient::discover;
 use chatclient::exit::ExitStatus;
 use chatclient::notice::{Code, Notice};
 use chatclient::ui::Ui;
@@ -12,6 +13,9 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == discover::WORD) {
+        return discover::run(&discover::Args::parse_from(std::env::args_os().skip(1))).into();
+    }
     let args = Args::parse();
     let mut ui = Ui::new(args.format());
     let status = match start_log(&args.log) {

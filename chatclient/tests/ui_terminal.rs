@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chatclient::command::Command;
 use chatclient::notice::{Code, Notice};
@@ -23,6 +24,12 @@ const ROLE: &str = "CHATCLIENT_TEST_OTHER_END";
 
 /// Longer than any answer takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A file that appears when the other end is to change its prompt, as if somebody had done something.
+const MOVE: &str = "CHATCLIENT_TEST_MOVE";
+
+/// The other end looks for that file so often.
+const LOOK: Duration = Duration::from_millis(10);
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
@@ -63,6 +70,28 @@ fn a_changed_room_shows_in_the_next_prompt() {
     terminal.sees("lobby> ");
     terminal.types("/join games\r");
     terminal.sees("games> ");
+    terminal.types("/quit\r");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn a_line_whose_prompt_changes_is_not_sent_before_it_was_seen() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("for the lob");
+    terminal.sees("for the lob");
+    terminal.moves();
+    terminal.sees("moved");
+    terminal.types("b");
+    terminal.sees("elsewhere> for the lobb");
+    terminal.types("y");
+    terminal.moves();
+    terminal.sees("moved");
+    // The key that would have sent it only shows where it would have gone.
+    terminal.types("\r");
+    terminal.sees("elsewhere, too> for the lobby");
+    terminal.types("\r");
+    terminal.sees("got Say { text: \"for the lobby\" }");
     terminal.types("/quit\r");
     terminal.ends_as_it_was();
 }
@@ -118,9 +147,15 @@ fn the_other_end() {
     ui.set_prompt("lobby> ");
     let mut mailbox = ui.listen(net.waker()).unwrap();
     let mut events = Vec::new();
+    let wish_to_move = PathBuf::from(std::env::var_os(MOVE).unwrap());
+    let mut places = ["elsewhere> ", "elsewhere, too> "].into_iter();
     loop {
-        net.turn(None, &mut events).unwrap();
+        net.turn(Some(Instant::now() + LOOK), &mut events).unwrap();
         events.clear();
+        if std::fs::remove_file(&wish_to_move).is_ok() {
+            ui.set_prompt(places.next().unwrap());
+            ui.show(&Notice::Info("moved".to_owned()), None);
+        }
         for input in mailbox.drain() {
             match input {
                 Input::Request(request) => {
@@ -168,6 +203,7 @@ struct Terminal {
     line: OwnedFd,
     before: LocalModes,
     child: Child,
+    folder: tempfile::TempDir,
 }
 
 impl Terminal {
@@ -184,10 +220,12 @@ impl Terminal {
         tcsetwinsize(&line, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let before = tcgetattr(&line).unwrap().local_modes;
         assert!(before.contains(LocalModes::ECHO | LocalModes::ICANON));
+        let folder = tempfile::tempdir().unwrap();
         let child = Process::new(std::env::current_exe().unwrap())
             .args(["--exact", "the_other_end", "--nocapture"])
             .env(ROLE, "1")
             .env("TERM", kind)
+            .env(MOVE, folder.path().join("move"))
             .stdin(Stdio::from(line.try_clone().unwrap()))
             .stdout(Stdio::from(line.try_clone().unwrap()))
             .stderr(Stdio::null())
@@ -204,11 +242,16 @@ impl Terminal {
                 }
             }
         });
-        Self { keyboard, screen, unread: String::new(), line, before, child }
+        Self { keyboard, screen, unread: String::new(), line, before, child, folder }
     }
 
     fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Lets the other end change its prompt.
+    fn moves(&self) {
+        std::fs::write(self.folder.path().join("move"), []).unwrap();
     }
 
     /// Waits until this is on the screen, after what was seen before.

@@ -247,6 +247,23 @@ fn pings_are_answered_in_every_state() {
 }
 
 #[test]
+fn a_frame_that_has_begun_is_finished_before_the_last_one() {
+    let mut peer = peer_in(State::Open);
+    let said = Text::new("said").unwrap();
+    peer.say(&said).unwrap();
+    let begun = take(&mut peer, HEADER_LEN + 2);
+    feed(&mut peer, &Bye { reason: CloseReason::Done, retry_after: 0, note: NoteRef::EMPTY });
+    assert_eq!(peer.state(), State::Closed);
+    let sent = [begun, take(&mut peer, usize::MAX)].concat();
+    let frames = frames(&sent);
+    assert!(
+        matches!(&frames[..], [ToPeer::LinkSay(say), ToPeer::Bye(_)] if say.text.as_str() == said.as_str()),
+        "{frames:?}"
+    );
+    assert!(peer.is_finished());
+}
+
+#[test]
 fn unknown_frames_are_skipped_only_with_the_ignorable_bit() {
     let mut peer = peer_in(State::Open);
     peer.handle_input(&[0, 0, 0, 3, 0x9a, 1, 2], START);
@@ -278,7 +295,10 @@ fn hellos_are_negotiated() {
         (LinkHello { magic: *b"chap", ..hello() }, Violation::Magic),
         (LinkHello { version_min: 2, ..hello() }, Violation::Version { min: 2, max: 3 }),
         (LinkHello { version_min: 0, version_max: 0, ..hello() }, Violation::Version { min: 0, max: 0 }),
-        (LinkHello { max_frame: 16_383, ..hello() }, Violation::FrameLimit { max: 16_383 }),
+        (
+            LinkHello { max_frame: 16_383, ..hello() },
+            Violation::FrameLimit { frame: FrameType::LinkHello, max: 16_383 },
+        ),
     ];
     for (hello, expected) in cases {
         let mut peer = peer_in(State::AwaitHello);
@@ -286,8 +306,11 @@ fn hellos_are_negotiated() {
         assert_eq!(broken(&mut peer), Some(expected));
     }
     for (welcome, expected) in [
-        (LinkWelcome { version: 2, ..welcome() }, Violation::Version { min: 2, max: 2 }),
-        (LinkWelcome { max_frame: 0, ..welcome() }, Violation::FrameLimit { max: 0 }),
+        (LinkWelcome { version: 2, ..welcome() }, Violation::Chosen { version: 2 }),
+        (
+            LinkWelcome { max_frame: 0, ..welcome() },
+            Violation::FrameLimit { frame: FrameType::LinkWelcome, max: 0 },
+        ),
     ] {
         let mut peer = peer_in(State::AwaitWelcome);
         feed(&mut peer, &welcome);
@@ -311,7 +334,7 @@ fn numbers_of_what_is_said_have_no_gap() {
         let mut peer = peer_in(State::Open);
         peer.say(&Text::new("hi").unwrap()).unwrap();
         feed(&mut peer, &LinkSaid { counter });
-        let expected = Violation::Counter { frame: FrameType::LinkSaid, expected: 1, found: counter };
+        let expected = Violation::Acknowledgement { found: counter, before: 0, last: 1 };
         assert_eq!(broken(&mut peer), Some(expected));
     }
 }

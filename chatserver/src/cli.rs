@@ -190,6 +190,9 @@ pub struct RunArgs {
     /// Together with --metrics: yes, also on addresses that others can reach.
     #[arg(long)]
     pub metrics_anywhere: bool,
+    /// Tell the local network that this server is here, by multicast DNS, with its name, address and fingerprint.
+    #[arg(long)]
+    pub announce_lan: bool,
     /// How logs are written to standard error [default: text]
     #[arg(long, value_enum, env = "CHATSERVER_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,

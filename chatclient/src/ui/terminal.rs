@@ -5,6 +5,7 @@ mod completion;
 mod printer;
 mod prompt;
 mod reader;
+mod renewal;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;

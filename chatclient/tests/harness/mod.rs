@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test uses its own part")]
 
 mod client;
+mod net;
 mod proxy;
 mod server;
 
@@ -13,6 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use client::{Client, Options, download};
+pub use net::{Line, Net, ip, nft, run};
 pub use proxy::Proxy;
 pub use server::Server;
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{ConnId, Event, Hub, State};
+use crate::ticket;
 use crate::wire::{
     AccountReply, Blob, Capability, CloseReason, DeviceEntry, DeviceList, Devices, ErrorCode, FrameType,
     List, MAX_LISTED_DEVICES, NoteRef, PasswordFinish, PasswordStart, RegisterFinish, RegisterStart,
@@ -154,8 +155,8 @@ impl Hub {
     pub(super) fn on_register_start(&mut self, id: ConnId, start: &RegisterStart<'_>) {
         let refusal = if !self.config.capabilities.has(Capability::Register) {
             Some((ErrorCode::RegistrationClosed, "accounts are made by the operator here"))
-        } else if !self.offers_mechanism(start.mechanism) {
-            Some((ErrorCode::UnknownMechanism, "this login mechanism is not offered"))
+        } else if !self.registers_by(start.mechanism) {
+            Some((ErrorCode::UnknownMechanism, "accounts are not made by this mechanism"))
         } else {
             None
         };
@@ -181,8 +182,8 @@ impl Hub {
     }
 
     pub(super) fn on_password_start(&mut self, id: ConnId, start: &PasswordStart<'_>) {
-        if !self.offers_mechanism(start.mechanism) {
-            let note = "this login mechanism is not offered";
+        if !self.registers_by(start.mechanism) {
+            let note = "accounts are not made by this mechanism";
             return self.send_error(
                 id,
                 ErrorCode::UnknownMechanism,
@@ -240,6 +241,11 @@ impl Hub {
         };
         self.send_error(id, code, &about, request.into(), note);
         false
+    }
+
+    /// A ticket stands for a password, and cannot take its place.
+    fn registers_by(&self, mechanism: NoteRef<'_>) -> bool {
+        mechanism.as_str() != ticket::MECHANISM && self.offers_mechanism(mechanism)
     }
 
     pub(super) fn offers_mechanism(&self, mechanism: NoteRef<'_>) -> bool {

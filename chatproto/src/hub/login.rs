@@ -100,7 +100,7 @@ impl Hub {
         if client.conn.closing().is_some() {
             return false;
         }
-        client.conn.send_error(code, about.number(), 0, note);
+        self.send_error_until(id, code, &about, 0, retry_after, note);
         self.close_for(id, CloseReason::LoginRefused, retry_after, note);
         true
     }

@@ -211,6 +211,12 @@ impl Hub {
             return;
         }
         client.conn.deadlines.heard(now);
+        // After a ping the next look was to be for the end of a long silence.
+        let is_late = client.conn.deadlines.next(&self.config.limits) < client.due;
+        if is_late {
+            self.schedule(id);
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
         // The reader is taken out, so that a frame can borrow from it while the hub works on the frame.
         let placeholder = FrameReader::new(0);
         let mut reader = core::mem::replace(&mut client.conn.reader, placeholder);

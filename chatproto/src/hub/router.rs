@@ -175,7 +175,7 @@ impl Router {
     }
 
     /// Whether `user` may speak in slow mode, and notes that they did. What they said last may be said again: it is
-    /// the same message.
+    /// the same message, and the time goes on from when it was new.
     pub(super) fn slow_down(
         &mut self,
         room: RoomId,
@@ -185,11 +185,13 @@ impl Router {
     ) -> Result<(), Left> {
         let Some(room) = self.rooms.get_mut(&room) else { return Ok(()) };
         let slow = room.house.slow;
-        if let Some((spoken, last)) = room.spoken.get(user)
-            && *last != message
-            && now < *spoken + slow
-        {
-            return Err(Left::For((*spoken + slow).since(now)));
+        if let Some((spoken, last)) = room.spoken.get(user) {
+            if *last == message {
+                return Ok(());
+            }
+            if now < *spoken + slow {
+                return Err(Left::For((*spoken + slow).since(now)));
+            }
         }
         if room.spoken.len() >= MAX_SPOKEN {
             room.spoken.retain(|_, (spoken, _)| now < *spoken + slow);

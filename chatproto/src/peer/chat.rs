@@ -41,9 +41,9 @@ impl Peer {
     }
 
     pub(super) fn on_said(&mut self, said: LinkSaid) -> Result<(), Violation> {
-        if said.counter <= self.chat.acknowledged || said.counter > self.chat.said {
-            let (expected, found) = (self.chat.said, said.counter);
-            return Err(Violation::Counter { frame: FrameType::LinkSaid, expected, found });
+        let (found, before, last) = (said.counter, self.chat.acknowledged, self.chat.said);
+        if found <= before || found > last {
+            return Err(Violation::Acknowledgement { found, before, last });
         }
         self.chat.acknowledged = said.counter;
         self.events.push_back(Event::SayReceived { counter: said.counter });

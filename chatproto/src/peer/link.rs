@@ -92,7 +92,7 @@ impl Peer {
         if !(hello.version_min..=hello.version_max).contains(&VERSION) {
             return Err(Violation::Version { min: hello.version_min, max: hello.version_max });
         }
-        self.agree_on_frames(hello.max_frame)?;
+        self.agree_on_frames(FrameType::LinkHello, hello.max_frame)?;
         let LinkHello { offer, ticket, device, purpose, capabilities, .. } = *hello;
         let (user, agent) = (hello.user.to_owned(), hello.agent.to_owned());
         let claim = Claim { user: user.clone(), device, purpose, agent: agent.clone(), capabilities };
@@ -104,9 +104,9 @@ impl Peer {
 
     pub(super) fn on_welcome(&mut self, welcome: &LinkWelcome<'_>, now: Instant) -> Result<(), Violation> {
         if welcome.version != VERSION {
-            return Err(Violation::Version { min: welcome.version, max: welcome.version });
+            return Err(Violation::Chosen { version: welcome.version });
         }
-        self.agree_on_frames(welcome.max_frame)?;
+        self.agree_on_frames(FrameType::LinkWelcome, welcome.max_frame)?;
         let purpose = self.introduced(welcome.user, welcome.device).ok_or(Violation::WrongPeer)?;
         let LinkWelcome { user, device, agent, capabilities, .. } = *welcome;
         let claim = claim(user, device, purpose, agent, capabilities);
@@ -126,9 +126,9 @@ impl Peer {
         }
     }
 
-    fn agree_on_frames(&mut self, max: u32) -> Result<(), Violation> {
+    fn agree_on_frames(&mut self, frame: FrameType, max: u32) -> Result<(), Violation> {
         if max < MIN_FRAME {
-            return Err(Violation::FrameLimit { max });
+            return Err(Violation::FrameLimit { frame, max });
         }
         self.max_frame_out = usize::try_from(max.min(MAX_FRAME)).unwrap_or(usize::MAX);
         Ok(())

@@ -339,8 +339,7 @@ impl Peer {
     fn on_bye(&mut self, bye: &Bye<'_>, now: Instant) {
         let (code, explained) = self.last_error.take().unzip();
         let note = explained.filter(|_| bye.note.as_str().is_empty()).unwrap_or_else(|| bye.note.to_owned());
-        // Whoever said bye reads nothing but the end.
-        self.conn.queue.clear();
+        // A frame that has begun is finished, or the bye would be read as the rest of it.
         self.conn.close(CloseReason::Done, "");
         self.end(Closed::Bye { reason: bye.reason, code, note }, now);
     }

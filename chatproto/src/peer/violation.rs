@@ -33,9 +33,17 @@ pub enum Violation {
         /// Highest version of the other end.
         max: u8,
     },
+    /// The other end chose a version that was not offered.
+    #[error("version {version} was chosen, but this side speaks {VERSION}")]
+    Chosen {
+        /// The version chosen.
+        version: u8,
+    },
     /// The other end accepts too little.
     #[error("frames of at most {max} bytes are accepted, but {MIN_FRAME} are needed")]
     FrameLimit {
+        /// The frame.
+        frame: FrameType,
         /// Its limit in bytes.
         max: u32,
     },
@@ -59,10 +67,20 @@ pub enum Violation {
     Counter {
         /// The frame.
         frame: FrameType,
-        /// The number expected; for an acknowledgement, the highest that is possible.
+        /// The number expected.
         expected: u64,
         /// The number found.
         found: u64,
+    },
+    /// An acknowledgement of what was acknowledged before, or was never said.
+    #[error("`link_said` names {found}: up to {before} was named before, and {last} was said last")]
+    Acknowledgement {
+        /// The number found.
+        found: u64,
+        /// The highest that was acknowledged before.
+        before: u64,
+        /// The highest that was said.
+        last: u64,
     },
     /// A list frame that does not fit its request.
     #[error("`{frame}` for request {request}: {fault}")]
@@ -214,8 +232,10 @@ impl Violation {
         match self {
             Self::Frame(error) => error.code(),
             Self::WrongState { .. } => ErrorCode::WrongState,
-            Self::Magic | Self::FrameLimit { .. } | Self::Counter { .. } => ErrorCode::Malformed,
-            Self::Version { .. } => ErrorCode::Version,
+            Self::Magic | Self::FrameLimit { .. } | Self::Counter { .. } | Self::Acknowledgement { .. } => {
+                ErrorCode::Malformed
+            }
+            Self::Version { .. } | Self::Chosen { .. } => ErrorCode::Version,
             Self::WrongPeer => ErrorCode::BadTicket,
             Self::Flood { .. } | Self::TooSlow { .. } => ErrorCode::Flood,
             Self::List { fault, .. } => match fault {
@@ -232,11 +252,13 @@ impl Violation {
         match self {
             Self::Frame(error) => error.about(),
             Self::WrongState { frame, .. }
+            | Self::FrameLimit { frame, .. }
             | Self::Counter { frame, .. }
             | Self::List { frame, .. }
             | Self::Transfer { frame, .. } => frame.number(),
-            Self::Magic | Self::Version { .. } | Self::FrameLimit { .. } => FrameType::LinkHello.number(),
-            Self::WrongPeer => FrameType::LinkWelcome.number(),
+            Self::Magic | Self::Version { .. } => FrameType::LinkHello.number(),
+            Self::Acknowledgement { .. } => FrameType::LinkSaid.number(),
+            Self::Chosen { .. } | Self::WrongPeer => FrameType::LinkWelcome.number(),
             Self::Flood { .. } | Self::TooSlow { .. } => 0,
         }
     }
@@ -250,10 +272,12 @@ impl Violation {
             | Self::WrongState { .. }
             | Self::Magic
             | Self::Version { .. }
+            | Self::Chosen { .. }
             | Self::FrameLimit { .. }
             | Self::WrongPeer
             | Self::Flood { .. }
             | Self::Counter { .. }
+            | Self::Acknowledgement { .. }
             | Self::List { .. }
             | Self::Transfer { .. } => CloseReason::Violation,
         }

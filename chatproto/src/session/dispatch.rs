@@ -5,7 +5,6 @@ use core::time::Duration;
 use super::driver::Retry;
 use super::event::SecretBytes;
 use super::introductions::Terms;
-use super::requests::Ask;
 use super::{
     ChatMessage, Event, Introduction, LineInfo, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session,
     State, Violation,
@@ -158,22 +157,11 @@ impl Session {
         let &Moderated { request, room, action, device, seconds, .. } = moderated;
         let request = (request.0 != 0).then_some(request);
         let room = match request {
-            Some(request) => match self.requests.answered(request, FRAME, false)? {
-                Ask::Moderate(asked) => self.rooms.key(room).cloned().unwrap_or(asked),
-                Ask::Rooms
-                | Ask::Who(_)
-                | Ask::History(_)
-                | Ask::Search
-                | Ask::Peer(_)
-                | Ask::Create(_)
-                | Ask::Govern
-                | Ask::Inquire
-                | Ask::Password { .. }
-                | Ask::Devices
-                | Ask::Reach => {
-                    return Err(Violation::NoSuchRequest { frame: FRAME, request });
-                }
-            },
+            Some(request) => {
+                let ask = self.requests.answered(request, FRAME, false)?;
+                let room = self.rooms.key(room).or(ask.room());
+                room.cloned().ok_or(Violation::NoSuchRequest { frame: FRAME, request })?
+            }
             None => self.rooms.entered_key(room, FRAME)?.clone(),
         };
         if request.is_none() && moderated.by.is_some() && device == self.config.device {
@@ -206,22 +194,11 @@ impl Session {
         let request = (request.0 != 0).then_some(request);
         let room = match request {
             None => self.rooms.entered_key(frame.room, FRAME)?.clone(),
-            Some(request) => match self.requests.answered(request, FRAME, more)? {
-                Ask::Who(room) => self.rooms.key(frame.room).cloned().unwrap_or(room),
-                Ask::Rooms
-                | Ask::History(_)
-                | Ask::Search
-                | Ask::Peer(_)
-                | Ask::Create(_)
-                | Ask::Moderate(_)
-                | Ask::Govern
-                | Ask::Inquire
-                | Ask::Password { .. }
-                | Ask::Devices
-                | Ask::Reach => {
-                    return Err(Violation::NoSuchRequest { frame: FRAME, request });
-                }
-            },
+            Some(request) => {
+                let ask = self.requests.answered(request, FRAME, more)?;
+                let room = self.rooms.key(frame.room).or(ask.room());
+                room.cloned().ok_or(Violation::NoSuchRequest { frame: FRAME, request })?
+            }
         };
         let members = frame.members.iter();
         let members = members.map(|member| MemberInfo {
@@ -261,23 +238,10 @@ impl Session {
 
     fn turned_page(&mut self, page: &MessagePage<'_>) -> Result<(), Violation> {
         let &MessagePage { request, more, .. } = page;
-        let asked = match self.requests.answered(request, FrameType::MessagePage, more)? {
-            Ask::History(room) => Some(room),
-            Ask::Rooms
-            | Ask::Who(_)
-            | Ask::Search
-            | Ask::Peer(_)
-            | Ask::Create(_)
-            | Ask::Moderate(_)
-            | Ask::Govern
-            | Ask::Inquire
-            | Ask::Password { .. }
-            | Ask::Devices
-            | Ask::Reach => None,
-        };
+        let asked = self.requests.answered(request, FrameType::MessagePage, more)?;
         // A search may still find what was said in a room that was left since; that is not shown.
         let messages = page.messages.iter().filter_map(|message| {
-            let room = self.rooms.key(message.room).or(asked.as_ref())?.clone();
+            let room = self.rooms.key(message.room).or(asked.room())?.clone();
             Some(chat_message(&message, room))
         });
         let messages = messages.collect();

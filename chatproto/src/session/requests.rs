@@ -43,6 +43,21 @@ impl Ask {
             Self::Devices => FrameType::DeviceList,
         }
     }
+
+    /// The room that it is about. The answer may name it by a number that is not known any more.
+    pub(super) fn room(&self) -> Option<&RoomKey> {
+        match self {
+            Self::Who(room) | Self::History(room) | Self::Create(room) | Self::Moderate(room) => Some(room),
+            Self::Rooms
+            | Self::Search
+            | Self::Peer(_)
+            | Self::Reach
+            | Self::Govern
+            | Self::Inquire
+            | Self::Password { .. }
+            | Self::Devices => None,
+        }
+    }
 }
 
 /// The open requests of the present connection.

@@ -247,7 +247,12 @@ fn slow_mode_holds_back_members_and_not_operators() {
     for counter in 1..=3 {
         desk.say(alice, counter, "garden", "I may");
     }
-    desk.pass(5_000);
+    desk.pass(4_000);
+    desk.say(bob, 1, "garden", "one");
+    desk.commit();
+    assert!(codes(&desk.frames(bob)).is_empty());
+    // Five seconds after it was new, not after it was repeated.
+    desk.pass(1_000);
     desk.say(bob, 3, "garden", "three");
     desk.commit();
     assert_eq!(messages(&desk.frames(alice)).last().unwrap().1, "three");

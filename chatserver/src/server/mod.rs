@@ -4,6 +4,7 @@
 mod accounts;
 mod attempts;
 mod console;
+mod lan;
 mod links;
 mod logins;
 mod metering;
@@ -42,6 +43,7 @@ use crate::users;
 
 use accounts::AccountWork;
 use attempts::Attempts;
+use lan::Lan;
 use links::Links;
 use logins::{Begun, Logins};
 use metering::Meter;
@@ -125,6 +127,8 @@ struct Server {
     stop_at: Option<Instant>,
     /// The log and the hub disagree, or a thread died: nothing more can be promised.
     fatal: Option<Failure>,
+    /// Tells the local network; takes it back when it is dropped.
+    lan: Option<Lan>,
     /// Dropped last: what ends the server is logged too.
     logs: Logs,
 }
@@ -184,6 +188,7 @@ impl Server {
         announce(addr, fingerprint, endpoint.as_ref().map(Endpoint::addr))?;
         draw_link(&settings, fingerprint)?;
         console::listening(addr, fingerprint, &settings.data);
+        let lan = settings.announce_lan.then(|| Lan::announce(addr, server, fingerprint)).transpose()?;
         if let Some(endpoint) = endpoint {
             endpoint.start(ask)?;
         }
@@ -220,6 +225,7 @@ impl Server {
             is_unfinished: false,
             stop_at: None,
             fatal: None,
+            lan,
             logs,
         })
     }
@@ -354,6 +360,9 @@ impl Server {
             tls.next.into_iter().for_each(console::next_certificate);
             tls.fingerprint
         });
+        if let (Some(lan), Some(_)) = (&self.lan, fingerprint) {
+            lan.tell(fingerprint);
+        }
         console::reloaded(fingerprint, &self.reload.note(fresh.settings));
     }
 
@@ -363,6 +372,7 @@ impl Server {
         console::stopping(signal);
         self.net.close_listener(self.listener);
         self.hub.shut_down(self.now());
+        self.lan = None;
         self.stop_at = Some(Instant::now() + grace);
     }
 

@@ -43,7 +43,7 @@ const DEFAULT_ROOM: &str = "lobby";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
 /// What can be changed only by starting the server again: keys, and whole sections.
-const AT_START_ONLY: [&str; 21] = [
+const AT_START_ONLY: [&str; 22] = [
     "listen",
     "data",
     "durability",
@@ -53,6 +53,7 @@ const AT_START_ONLY: [&str; 21] = [
     "ticket_lifetime",
     "metrics",
     "metrics_anywhere",
+    "announce_lan",
     "log_format",
     "certificate",
     "certificate_key",
@@ -81,6 +82,7 @@ pub struct Settings {
     ticket_lifetime: Time<0, { 365 * DAY }>,
     metrics: Endpoint,
     metrics_anywhere: bool,
+    pub(crate) announce_lan: bool,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     certificate: PathBuf,
@@ -137,6 +139,7 @@ impl Settings {
         self.insecure_plaintext_anywhere |= args.insecure_plaintext_anywhere;
         self.plaintext_tickets |= args.plaintext_tickets;
         self.metrics_anywhere |= args.metrics_anywhere;
+        self.announce_lan |= args.announce_lan;
         if let Some(lifetime) = args.ticket_lifetime {
             self.ticket_lifetime = lifetime.into();
         }
@@ -173,6 +176,13 @@ impl Settings {
             return wrong(format!(
                 "--plaintext-tickets on {}: others on the network could log in with what they read. Only for 127.0.0.1 \
                  or ::1",
+                self.listen
+            ));
+        }
+        if self.announce_lan && self.listen.ip().is_loopback() {
+            return wrong(format!(
+                "--announce-lan on {}: nobody else could connect to it. Listen on 0.0.0.0, or on an address of the local \
+                 network",
                 self.listen
             ));
         }
@@ -337,6 +347,7 @@ impl Default for Settings {
             ticket_lifetime: Duration::from_millis(7 * DAY).into(),
             metrics: Endpoint(None),
             metrics_anywhere: false,
+            announce_lan: false,
             log: "info".into(),
             log_format: LogFormat::Text,
             certificate: PathBuf::new(),

@@ -31,6 +31,11 @@ impl Prompt {
         (state.text.clone(), state.changes)
     }
 
+    /// Whether it is `text`.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).text == text
+    }
+
     /// Waits until it was set more often than `seen` times, for at most `max`.
     pub(super) fn wait(&self, seen: u64, max: Duration) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

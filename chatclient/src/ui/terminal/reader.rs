@@ -13,6 +13,7 @@ use rustyline::{Config, Editor};
 
 use super::completion::Commands;
 use super::prompt::Prompt;
+use super::renewal::Renewal;
 use crate::command::{Command, Request};
 use crate::ui::Format;
 use crate::ui::input::{Input, InputError, MAX_LINE_BYTES, malformed, read};
@@ -23,8 +24,8 @@ pub(super) type LineEditor = Editor<Commands, MemHistory>;
 /// So many lines can be called back with the arrow keys.
 const MAX_HISTORY_LINES: usize = 500;
 
-/// A command that may change the prompt delays the next line by so much at most: a prompt cannot be changed while a
-/// line is being edited.
+/// A command that may change the prompt delays the next line by so much at most: a line that was begun under the old
+/// one has to be begun again.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// The first line waits so long for the first prompt, which comes with the login.
@@ -51,17 +52,23 @@ pub(super) fn start(
     (editing, lines_begun): (Arc<AtomicBool>, Arc<AtomicU64>),
     sender: MailSender<Input>,
 ) -> io::Result<()> {
+    let renewal = Renewal::watch(&mut editor, &prompt);
     let read_all = move || {
-        let mut line_number = 0;
+        let mut line_number = 1;
         prompt.wait(0, MAX_FIRST_WAIT);
         loop {
             let (text, seen) = prompt.now();
-            line_number += 1;
+            let begun = renewal.begin(&text);
             editing.store(true, Ordering::SeqCst);
-            let line = editor.readline(&text);
+            let line = editor.readline_with_initial(&text, (&begun.left, &begun.right));
             lines_begun.fetch_add(1, Ordering::SeqCst);
             editing.store(false, Ordering::SeqCst);
-            for input in inputs(line, line_number) {
+            if renewal.is_due() {
+                continue;
+            }
+            let entered = inputs(line, line_number);
+            line_number += 1;
+            for input in entered {
                 let (last, wait) = (is_last(&input), may_change_prompt(&input));
                 // After the last line the terminal is as it was, and must stay so.
                 if sender.send(input).is_err() || last {
