@@ -26,7 +26,7 @@ use chatproto::testing::CrashPoint;
 use world::{SAID_IN_PEACE, Totals, World};
 
 /// Seeds that are lived when nothing else is asked for: a few seconds without optimisation.
-const DEFAULT_SEEDS: u64 = 80;
+const DEFAULT_SEEDS: u64 = 120;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
