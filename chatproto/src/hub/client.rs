@@ -56,6 +56,8 @@ pub(super) struct Client {
     pub(super) is_ended: bool,
     pub(super) is_writable: bool,
     pub(super) is_touched: bool,
+    /// Behind, and waiting for its turn.
+    pub(super) is_in_line: bool,
 }
 
 impl Client {
@@ -83,6 +85,7 @@ impl Client {
             is_ended: false,
             is_writable: false,
             is_touched: false,
+            is_in_line: false,
         }
     }
 

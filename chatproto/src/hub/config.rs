@@ -75,6 +75,14 @@ pub struct Config {
     /// Messages asked from the log at once for a connection that catches up. Default 256. One page is under way for each
     /// connection, however many rooms it is behind in.
     pub page_messages: u16,
+    /// Pages that the log is asked for at once, for all connections that catch up together; at least 1. Default 2: the
+    /// log reads one while another is on its way. Answers a crowd that comes back at once: logins and history are read from
+    /// the same log. Who misses the same shares a page.
+    pub catch_up_reads: usize,
+    /// Bytes of missed messages that are given out in one turn (from one [`handle_timeout`](super::Hub::handle_timeout) to
+    /// the next), to all connections together; the last page may exceed it. Default 256 KiB. Bounds how long a turn is busy
+    /// with those who are behind, and so what they cost the others in latency.
+    pub catch_up_bytes: usize,
     /// Bytes of messages that one page holds when it is sent (catching up, history, search), and that a room collects in
     /// one turn before they are given out. Default 64 KiB. A queue is past its bound by no more than this.
     pub page_bytes: usize,
@@ -114,6 +122,8 @@ impl Config {
             reach_tests: 6,
             reach_interval: Duration::from_secs(600),
             page_messages: 256,
+            catch_up_reads: 2,
+            catch_up_bytes: 256 * 1024,
             page_bytes: 64 * 1024,
             recent_bytes: 64 * 1024,
         }

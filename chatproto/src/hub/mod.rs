@@ -53,6 +53,7 @@ mod login;
 mod moderate;
 mod operate;
 mod orders;
+mod pages;
 mod query;
 mod rooms;
 mod router;
@@ -81,6 +82,7 @@ use budgets::Tallies;
 use client::Client;
 use introduce::Introductions;
 use orders::Orders;
+use pages::Pages;
 use query::Query;
 use says::Says;
 use strangers::Strangers;
@@ -112,8 +114,11 @@ pub struct Hub {
     strangers: Strangers,
     events: VecDeque<Event>,
     writable: VecDeque<ConnId>,
+    /// Those that got nothing but missed messages: the others go first.
+    writable_late: VecDeque<ConnId>,
     /// Connections that are behind and whose queue the driver looked at.
     touched: VecDeque<ConnId>,
+    pages: Pages,
     /// When to look at a connection's deadlines; never later than they are.
     deadlines: BTreeSet<(Instant, ConnId)>,
     targets: Vec<ConnId>,
@@ -143,6 +148,8 @@ impl Hub {
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
         let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
+        let mut pages = Pages::default();
+        pages.renew(config.catch_up_bytes);
         let mut events = VecDeque::new();
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
@@ -167,7 +174,9 @@ impl Hub {
             strangers: Strangers::default(),
             events,
             writable: VecDeque::new(),
+            writable_late: VecDeque::new(),
             touched: VecDeque::new(),
+            pages,
             deadlines: BTreeSet::new(),
             targets: Vec::new(),
             server_key: None,
@@ -307,9 +316,10 @@ impl Hub {
         }
     }
 
-    /// Does what is due: deadlines of connections and of offers.
+    /// Does what is due: deadlines of connections and of offers, and the next of those who wait for their turn to catch up.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        self.begin_turn();
         self.expire_offers();
         self.expire_meetings();
         while let Some(&(due, id)) = self.deadlines.first() {
@@ -363,14 +373,15 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conn = self.deadlines.first().map(|(due, _)| *due);
         let offer = self.introductions.next_expiry();
-        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).min()
+        let turn = self.pages.wants_turn().then_some(self.now);
+        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).chain(turn).min()
     }
 
     /// A connection that has something new to send, or is [finished](Self::is_finished). Each is named once until more
     /// is queued for it; the driver remembers those whose socket is full.
     pub fn poll_writable(&mut self) -> Option<ConnId> {
         self.settle();
-        let id = self.writable.pop_front()?;
+        let id = self.writable.pop_front().or_else(|| self.writable_late.pop_front())?;
         if let Some(client) = self.clients.get_mut(&id) {
             client.is_writable = false;
         }

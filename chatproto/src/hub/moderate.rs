@@ -433,6 +433,7 @@ impl Hub {
             self.take_out(id, room, Some(ErrorCode::NoSuchRoom));
         }
         self.router.remove(room);
+        self.pages.forget(room);
     }
 
     pub(super) fn conns_of(&self, user: &Name) -> Vec<ConnId> {

@@ -82,6 +82,7 @@ impl Hub {
     fn end_create(&mut self, asker: Option<Asker>, room: RoomId, is_stored: bool) {
         if !is_stored && self.router.conns(room).is_empty() {
             self.router.remove(room);
+            self.pages.forget(room);
         }
         let Some(Asker { conn, request, name, .. }) = asker else { return };
         if is_stored {

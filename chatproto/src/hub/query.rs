@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::govern::Decree;
 use super::moderate::Order;
+use super::pages::Askers;
 use super::rooms::pages;
 use super::router::message;
 use super::{ConnId, Event, Hub, QueryId, Record};
@@ -15,8 +16,8 @@ use crate::wire::{
 /// What is being asked, and for whom.
 #[derive(Debug)]
 pub(super) enum Query {
-    /// The next page for somebody who is behind.
-    Missed { conn: ConnId, room: RoomId, after: u64 },
+    /// The next page for some who are behind.
+    Missed { conns: Askers, room: RoomId, after: u64 },
     /// A page of history or search; if not all fits, what is nearest to the anchor goes first. Once there were messages
     /// to be had for it, if `is_due`.
     Page { conn: ConnId, about: FrameType, request: RequestId, anchor: Anchor, seq: u64, is_due: bool },
@@ -134,7 +135,7 @@ impl Hub {
     /// for good.
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
         match self.take_query(id, |query| matches!(query, Query::Missed { .. } | Query::Page { .. })) {
-            Some(Query::Missed { conn, room, after }) => self.on_missed(conn, room, after, records),
+            Some(Query::Missed { conns, room, after }) => self.on_missed(conns, room, after, records),
             Some(Query::Page { conn, about, request, anchor: _, seq: _, is_due: true })
                 if records.is_some_and(<[Record]>::is_empty) =>
             {

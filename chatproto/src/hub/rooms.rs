@@ -3,8 +3,6 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::budgets::Verb;
 use super::house::sentence;
 use super::moderate::Power;
@@ -272,14 +270,6 @@ impl Hub {
         self.send(id, &Joined { request: RequestId(0), room, kind, name: other, topic, last: 0, cursor: 0 });
         self.router.join(room, id, user, device, 0);
         self.wake(id, room);
-    }
-
-    /// Queues frames that answer one connection only.
-    pub(super) fn send_bytes(&mut self, id: ConnId, frames: Bytes) {
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.conn.send_shared(frames);
-            self.mark_writable(id);
-        }
     }
 }
 

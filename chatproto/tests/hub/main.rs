@@ -20,6 +20,7 @@ mod addresses;
 mod bounds;
 mod budgets;
 mod catch_up;
+mod crowds_behind;
 mod directs;
 mod introductions;
 mod login;

@@ -1,6 +1,7 @@
 //! Which socket is which connection of the hub.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use chatnet::ConnToken;
 use chatproto::hub::ConnId;
@@ -8,8 +9,8 @@ use chatproto::hub::ConnId;
 /// Both directions of the mapping, and what else is known of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    conns: HashMap<ConnToken, ConnId>,
-    tokens: HashMap<ConnId, Link>,
+    conns: HashMap<ConnToken, ConnId, BuildHasherDefault<OwnKeys>>,
+    tokens: HashMap<ConnId, Link, BuildHasherDefault<OwnKeys>>,
     /// Connections that are not read for now.
     paused: BTreeSet<ConnId>,
 }
@@ -64,5 +65,34 @@ impl Links {
             self.paused.remove(conn);
         }
         ready.into_iter().filter_map(|conn| self.token(conn)).collect()
+    }
+}
+
+/// Hashes keys that this server has given out itself: nobody can choose them to collide, and both maps are asked for every
+/// write to every socket.
+#[derive(Debug, Default)]
+struct OwnKeys(u64);
+
+impl OwnKeys {
+    /// The odd number next to 2^64 divided by the golden ratio: it spreads consecutive keys over all bits.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+}
+
+impl Hasher for OwnKeys {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, key: u32) {
+        self.write_u64(u64::from(key));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = (self.0.rotate_left(5) ^ key).wrapping_mul(Self::SPREAD);
+    }
+
+    fn finish(&self) -> u64 {
+        // A table takes the low bits for the place and the high ones for the tag.
+        self.0 ^ (self.0 >> 32)
     }
 }

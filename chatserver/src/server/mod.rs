@@ -36,9 +36,7 @@ use crate::invites;
 use crate::logging::{self, Logs};
 use crate::metrics::endpoint::{Endpoint, Question};
 use crate::settings::{Registration, Settings};
-use crate::store::{
-    AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Reply, Store, unix_ms,
-};
+use crate::store::{AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Store, unix_ms};
 use crate::users;
 
 use accounts::AccountWork;
@@ -55,7 +53,7 @@ use relays::Relays;
 use reload::Reload;
 use removals::Removals;
 use ring::Ring;
-use seam::Seam;
+use seam::{Answer, Seam};
 
 /// Commits, and replies, that may wait for the loop; the store's threads wait when it is full.
 const MAX_WAITING_ANSWERS: usize = 1024;
@@ -114,7 +112,7 @@ struct Server {
     commands: Mailbox<control::listener::Question>,
     orders: Orders,
     outcomes: Mailbox<Vec<Outcome>>,
-    replies: Mailbox<Reply>,
+    replies: Mailbox<Answer>,
     done: Mailbox<DeskReply>,
     listener: chatnet::ListenerId,
     /// Logins come with TLS; what comes without may be a probe or a relay.
@@ -166,7 +164,7 @@ impl Server {
         let (did, done) = Mailbox::new(net.waker(), MAX_WAITING_ANSWERS);
         // The loop is gone only when the process ends: there is nobody left to tell then.
         let on_write = Box::new(move |outcomes| drop(written.send(outcomes)));
-        let on_read = std::sync::Arc::new(move |reply| drop(read.send(reply)));
+        let on_read = std::sync::Arc::new(move |reply| drop(read.send(Answer::from(reply))));
         let log = settings.store();
         let desk = AccountDesk::start(lock.dir(), log.durability, log.max_queued_reads, move |reply| {
             drop(did.send(reply));
@@ -406,7 +404,14 @@ impl Server {
         }
         let replies = self.replies.drain().collect::<Vec<_>>();
         let now = self.now();
-        for reply in replies {
+        for answer in replies {
+            let reply = match answer {
+                Answer::Records(id, records) => {
+                    seam::on_records(&mut self.hub, id, records.as_deref());
+                    continue;
+                }
+                Answer::Reply(reply) => reply,
+            };
             if Removals::on_reply(&mut self.hub, &reply, now)
                 || self.accounts.on_reply(&mut self.hub, &reply, &self.links)
             {

@@ -427,18 +427,48 @@ fn read_or_fail(hub: &mut Hub, store: &Store, id: QueryId, read: Read) {
     }
 }
 
-/// Brings what the store has read to the hub.
+/// A reply of the store on its way to the loop.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Messages; `None` if one of them is not what this server would have written.
+    Records(QueryId, Option<Vec<Record>>),
+    /// Anything else.
+    Reply(Reply),
+}
+
+/// Checks messages on the thread that has read them: for a page that takes longer than to send it, and the loop has others to
+/// serve.
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Page { id, room, messages, .. } => {
+                let records = messages.into_iter().map(|message| record(room, message));
+                Self::Records(QueryId(id), records.collect())
+            }
+            Reply::Found { id, messages, .. } => {
+                let found = |FoundMessage { room, message }| record(room, message);
+                Self::Records(QueryId(id), messages.into_iter().map(found).collect())
+            }
+            other @ (Reply::Account { .. }
+            | Reply::Audit { .. }
+            | Reply::Ticket { .. }
+            | Reply::Removed { .. }
+            | Reply::Failed { .. }) => Self::Reply(other),
+        }
+    }
+}
+
+/// Brings messages that the store has read to the hub.
+pub(super) fn on_records(hub: &mut Hub, id: QueryId, records: Option<&[Record]>) {
+    if records.is_none() {
+        tracing::error!("the log holds a message that this server would not have written");
+    }
+    hub.records(id, records);
+}
+
+/// Brings what else the store has read to the hub.
 pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
     match reply {
-        Reply::Page { id, room, messages, .. } => {
-            let records =
-                messages.into_iter().map(|message| record(room, message)).collect::<Option<Vec<_>>>();
-            answer(hub, id, records);
-        }
-        Reply::Found { id, messages, .. } => {
-            let found = |FoundMessage { room, message }| record(room, message);
-            answer(hub, id, messages.into_iter().map(found).collect());
-        }
         Reply::Account { id, account } => {
             hub.user_known(QueryId(id), account.is_some());
         }
@@ -446,8 +476,12 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
             let lines = lines.into_iter().filter_map(audit_line).collect::<Vec<_>>();
             hub.audited(QueryId(id), Some(&lines));
         }
-        // Only logins ask for tickets.
-        Reply::Ticket { .. } | Reply::Removed { .. } | Reply::Looked { .. } => {}
+        // Messages come as [`Answer::Records`], and only logins ask for tickets.
+        Reply::Page { .. }
+        | Reply::Found { .. }
+        | Reply::Ticket { .. }
+        | Reply::Removed { .. }
+        | Reply::Looked { .. } => {}
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) && !hub.audited(QueryId(id), None) {
@@ -470,13 +504,6 @@ fn audit_line(row: AuditRow) -> Option<AuditLine> {
         seconds: row.seconds,
         note: note(&row.note)?,
     })
-}
-
-fn answer(hub: &mut Hub, id: u64, records: Option<Vec<Record>>) {
-    if records.is_none() {
-        tracing::error!("the log holds a message that this server would not have written");
-    }
-    hub.records(QueryId(id), records.as_deref());
 }
 
 /// A message as the hub knows it; `None` for one that breaks the rules, which only another program can have written.

@@ -64,6 +64,8 @@ section! {
         reach_tests: Number<u32, 0, 1_000>,
         reach_interval: Time<SECOND, { 24 * HOUR }>,
         page_messages: Number<u16, 1, 1_000>,
+        catch_up_reads: Number<usize, 1, 64>,
+        catch_up_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
         page_bytes: Size<usize, { 16 * KIB }, { 128 * KIB }>,
         recent_bytes: Size<usize, { 16 * KIB }, { 64 * MIB }>,
     }

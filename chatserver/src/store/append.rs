@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::{
-    StoreConfig,
+    StoreConfig, checkpoint,
     data_dir::DataDir,
     error::{DbError, StoreError},
     house::{self, GateChange, GateRow, HouseChange, Line, RoleRow},
@@ -361,11 +361,7 @@ impl Log {
 
     /// Writes what is committed back from the write-ahead log into the file, as far as readers let it.
     pub(super) fn checkpoint(&self) {
-        let checkpointed = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = checkpointed {
-            // Harmless: what is committed is in the write-ahead log, and the next checkpoint tries again.
-            tracing::warn!(%error, "checkpoint of the message log failed");
-        }
+        checkpoint::write_back(&self.conn);
     }
 
     fn try_commit(
@@ -621,9 +617,9 @@ const EARLIER: &str = "SELECT room, seq, time_ms FROM messages WHERE origin = ?1
 const CREATE_ROOM: &str = "INSERT INTO rooms(id, kind, name, private, created_ms)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
-/// The write-ahead log is written back in the middle of traffic only when it has grown to this many pages
-/// (32 MiB): before that, the first quiet moment does it.
-const CHECKPOINT_PAGES: u32 = 8_192;
+/// The writer finishes what the [checkpointer](super::checkpoint) has begun when the write-ahead log has grown to this many
+/// pages (8 MiB), and begins it anew.
+const CHECKPOINT_PAGES: u32 = 2_048;
 
 /// The writer's page cache: the ends of three trees for some thousand devices.
 const CACHE_KIB: i32 = 8_192;

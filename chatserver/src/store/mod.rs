@@ -7,7 +7,7 @@
 //!   server.lock     held by the running server, contains its process id
 //! ```
 //!
-//! Four threads, so that nothing on the event loop ever waits for the disk:
+//! Five threads, so that nothing on the event loop ever waits for the disk:
 //!
 //! | thread | owns | does |
 //! |---|---|---|
@@ -15,9 +15,11 @@
 //! | reader | a read-only connection | pages of history, account records and tickets for logins, removed accounts |
 //! | search | a read-only connection and `search.db` | fills the index behind the log, answers searches |
 //! | accounts | a connection | registers, changes passwords, remembers devices |
+//! | tidy | a connection | writes the log back into the file, beside the writer |
 //!
 //! Requests go in through bounded channels that give the request back when they are full; answers come out
 //! through callbacks that run on these threads and must only hand the answer over (a mailbox and a waker).
+//! Where the system has priorities for threads, reader, search and tidy give way to the loop and the writer (`priority`).
 //! A search costs what its words cost, so it has a thread of its own: no login and no catch-up waits for it.
 //!
 //! # What the log promises
@@ -37,6 +39,7 @@
 
 mod accounts;
 mod append;
+mod checkpoint;
 pub(crate) mod copy;
 pub(crate) mod counters;
 mod data_dir;
@@ -48,6 +51,7 @@ mod index;
 mod invites;
 mod lookalikes;
 mod origins;
+mod priority;
 mod query;
 mod reader;
 mod refused;
@@ -65,6 +69,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use self::checkpoint::Checkpointer;
 pub use self::{
     accounts::{Account, AccountError, Accounts, NewAccount},
     append::{Outcome, Write, WriteError},
@@ -159,7 +164,7 @@ impl Default for StoreConfig {
     }
 }
 
-/// The running store: its three threads and the lock that keeps a second server out.
+/// The running store: its threads and the lock that keeps a second server out.
 #[derive(Debug)]
 pub struct Store {
     // In this order: only the writer, closed last, can leave `chat.db` whole without its side files.
@@ -194,7 +199,7 @@ impl Store {
         let searcher = search::Searcher::open(dir)?;
         let (committed, commits) = crossbeam_channel::bounded(1);
         let reader = LogReader::start(dir, config, searcher, commits, removed, on_read)?;
-        let writer = LogWriter::start(log, config, committed, on_write)?;
+        let writer = LogWriter::start(log, Checkpointer::start(dir)?, config, committed, on_write)?;
         Ok(Self { reader, writer, rooms, gate, last_room, _lock: lock })
     }
 

@@ -11,6 +11,7 @@ use super::{
     data_dir::DataDir,
     error::{DbError, StoreError},
     house::{self, AuditFilter, AuditRow},
+    priority::{self, Priority},
     query::{self, Bounds},
     refused::{self, Refused},
     removed::{self, Removal, RemovedAccounts},
@@ -197,6 +198,7 @@ impl LogReader {
         sink: ReadSink,
     ) -> Result<Self, StoreError> {
         let conn = dir.connect_read_only()?;
+        conn.pragma_update(None, "cache_size", -CACHE_KIB).map_err(StoreError::database(dir.database()))?;
         let max_queued = config.max_queued_reads.max(1);
         let (reads, queue) = crossbeam_channel::bounded(max_queued);
         let (searches, search_queue) = crossbeam_channel::bounded(max_queued);
@@ -204,12 +206,18 @@ impl LogReader {
         let clock = config.clock;
         let reader = thread::Builder::new()
             .name("log-reader".into())
-            .spawn(move || run(&conn, &queue, clock, removed, &read_sink))
+            .spawn(move || {
+                priority::give_way(Priority::Patient);
+                run(&conn, &queue, clock, removed, &read_sink);
+            })
             .map_err(StoreError::io("start a thread for", "reading the log"))?;
         let mut this = Self { reads: Some(reads), searches: Some(searches), threads: vec![reader] };
         let search = thread::Builder::new()
             .name("log-search".into())
-            .spawn(move || searcher.run(&search_queue, commits, &sink))
+            .spawn(move || {
+                priority::give_way(Priority::Background);
+                searcher.run(&search_queue, commits, &sink);
+            })
             .map_err(StoreError::io("start a thread for", "searching the log"))?;
         this.threads.push(search);
         Ok(this)
@@ -346,6 +354,10 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
         Err(error) => Reply::Failed { id, error: error.into() },
     }
 }
+
+/// The reader's page cache. Who catches up reads each page once, and the system has the file in memory anyway: more would
+/// only be what a reader that is behind costs the server.
+const CACHE_KIB: i32 = 256;
 
 /// Lines of the audit log in one reply, whatever was asked for.
 const MAX_AUDIT_LINES: u32 = 1_000;

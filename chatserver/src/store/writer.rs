@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::{
     StoreConfig, WriteSink,
     append::{Log, Write},
+    checkpoint::Checkpointer,
     error::StoreError,
     refused::{self, Refused},
     retention::MAX_REMOVED,
@@ -34,6 +35,7 @@ pub struct LogWriter {
 impl LogWriter {
     pub(super) fn start(
         log: Log,
+        checkpointer: Checkpointer,
         config: &StoreConfig,
         committed: Sender<()>,
         sink: WriteSink,
@@ -48,6 +50,7 @@ impl LogWriter {
         let count = removed.clone();
         let sweep_at = log.retention.is_on().then(Instant::now);
         let writer = move || Writer {
+            checkpointer,
             log,
             queue,
             handover: gate,
@@ -57,7 +60,7 @@ impl LogWriter {
             times,
             removed: count,
             sweep_at,
-            checkpointed: true,
+            unwritten: 0,
         };
         let thread = thread::Builder::new()
             .name("log-writer".into())
@@ -127,6 +130,8 @@ impl Drop for LogWriter {
 }
 
 struct Writer {
+    // Before the log's own connection, which is to be the last.
+    checkpointer: Checkpointer,
     log: Log,
     queue: Receiver<Write>,
     /// Locked while writes that belong together are being queued.
@@ -139,8 +144,8 @@ struct Writer {
     removed: Arc<AtomicU64>,
     /// When to look for messages that need not be kept; never without retention.
     sweep_at: Option<Instant>,
-    /// Whether all that is committed was written back into the file, as far as readers let it.
-    checkpointed: bool,
+    /// About so many bytes were committed since the checkpointer was asked to write them back into the file.
+    unwritten: usize,
 }
 
 impl Writer {
@@ -151,22 +156,35 @@ impl Writer {
             let begun = Instant::now();
             let outcomes = self.log.commit(&batch, (self.clock)());
             self.times.record(begun.elapsed());
-            let added = batch.len();
-            batch.clear();
-            self.checkpointed = false;
             (self.sink)(outcomes);
             self.tell_search();
+            let added = batch.len();
+            self.note_written(batch.drain(..).map(|write| write.bytes()).sum::<usize>());
             if self.sweep_at.is_some_and(|at| at <= Instant::now()) {
                 self.sweep(added);
             }
         }
+        drop(self.checkpointer);
         self.log.checkpoint();
+    }
+
+    /// Has what was committed written back, each time that there is much of it.
+    fn note_written(&mut self, bytes: usize) {
+        self.unwritten += bytes + COMMIT_BYTES;
+        if self.unwritten >= WRITE_BACK_BYTES {
+            self.write_back();
+        }
+    }
+
+    fn write_back(&mut self) {
+        self.checkpointer.ask();
+        self.unwritten = 0;
     }
 
     /// The next write, or `None` when the store closes. A quiet moment is used to write the log back.
     fn next(&mut self) -> Option<Write> {
         loop {
-            let quiet_at = (!self.checkpointed).then(|| Instant::now() + QUIET);
+            let quiet_at = (self.unwritten > 0).then(|| Instant::now() + QUIET);
             let Some(until) = quiet_at.into_iter().chain(self.sweep_at).min() else {
                 return self.queue.recv().ok();
             };
@@ -174,10 +192,7 @@ impl Writer {
                 Ok(write) => return Some(write),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.sweep_at == Some(until) => self.sweep(0),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.log.checkpoint();
-                    self.checkpointed = true;
-                }
+                Err(RecvTimeoutError::Timeout) => self.write_back(),
             }
         }
     }
@@ -191,7 +206,7 @@ impl Writer {
                 Ok(step) => {
                     if step.messages > 0 {
                         self.removed.fetch_add(step.messages, Ordering::Relaxed);
-                        self.checkpointed = false;
+                        self.unwritten += COMMIT_BYTES;
                         self.tell_search();
                     }
                     if !step.more {
@@ -233,6 +248,13 @@ const MAX_BATCH: usize = 4_096;
 
 /// Bytes of text in one commit, give or take its last write: the same bound for long messages.
 const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// What a commit takes in the write-ahead log beside texts: the last pages of the table, its two indexes, and the rooms.
+const COMMIT_BYTES: usize = 4 * 4_096;
+
+/// After so many bytes the checkpointer is asked to write them back: often, so that the writer finds little left to do when the
+/// write-ahead log is as long as it may become.
+const WRITE_BACK_BYTES: usize = 2 << 20;
 
 /// So long without a write, and the write-ahead log is written back into the file.
 const QUIET: Duration = Duration::from_millis(500);
