@@ -36,7 +36,9 @@ use crate::invites;
 use crate::logging::{self, Logs};
 use crate::metrics::endpoint::{Endpoint, Question};
 use crate::settings::{Registration, Settings};
-use crate::store::{AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Store, unix_ms};
+use crate::store::{
+    AccountDesk, Accounts, DataDir, DeskReply, Durability, Job, Outcome, Reply, Store, unix_ms,
+};
 use crate::users;
 
 use accounts::AccountWork;

@@ -453,6 +453,7 @@ impl From<Reply> for Answer {
             | Reply::Audit { .. }
             | Reply::Ticket { .. }
             | Reply::Removed { .. }
+            | Reply::Looked { .. }
             | Reply::Failed { .. }) => Self::Reply(other),
         }
     }
