@@ -25,6 +25,10 @@ pub enum Command {
     /// A member stops reading while messages pass: what it costs the server and the others, and whether it gets
     /// everything when it reads again.
     Stalled(StalledArgs),
+    /// Attackers connect, or guess passwords, as fast as they can: what those inside and those who come meanwhile notice.
+    Storm(StormArgs),
+    /// Attackers connect and say nothing, or a byte a second: what that costs, and when it ends.
+    Silent(SilentArgs),
     /// Many people enter one room at once and leave it again: how long it takes, and whether everybody knows who is there.
     Join(JoinArgs),
     /// Connections that only are there: what each costs in memory, and all of them in CPU time.
@@ -68,6 +72,60 @@ pub struct StalledArgs {
     /// The server.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// Settings of `storm`.
+#[derive(Debug, Args)]
+pub struct StormArgs {
+    /// Who talks meanwhile.
+    #[command(flatten)]
+    pub talk: TalkArgs,
+    /// Logins with a wrong password each second.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub logins: u32,
+    /// Addresses of the many.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=16_000))]
+    pub addresses: u16,
+    /// Seconds of each storm, and of the quiet before it.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Settings of `silent`.
+#[derive(Debug, Args)]
+pub struct SilentArgs {
+    /// Who talks meanwhile.
+    #[command(flatten)]
+    pub talk: TalkArgs,
+    /// Connections of each kind.
+    #[arg(long, default_value_t = 5000, value_parser = count)]
+    pub connections: usize,
+    /// Addresses that they come from.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=16_000))]
+    pub addresses: u16,
+    /// Seconds of quiet before.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The members who talk while somebody attacks.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TalkArgs {
+    /// Members of the room.
+    #[arg(long, default_value_t = 20, value_parser = count)]
+    pub members: usize,
+    /// Milliseconds between two messages.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// What the server's acknowledged messages survive.
+    #[arg(long, default_value = "full")]
+    pub durability: Durability,
 }
 
 /// Settings of `join`.

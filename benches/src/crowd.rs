@@ -271,6 +271,31 @@ impl Crowd {
         Ok(())
     }
 
+    /// Says something every so often until `end`, one of the first `senders` after the other, and sleeps in between: the
+    /// processor is somebody else's then. A message is due when it is said.
+    ///
+    /// # Errors
+    /// When the subject ends a connection or breaks the order.
+    pub fn chat_until(
+        &mut self,
+        end: Instant,
+        every: Duration,
+        senders: u8,
+        text_len: usize,
+    ) -> Result<(), Failure> {
+        let mut due = Instant::now();
+        let mut sender = 0;
+        while Instant::now() < end {
+            if Instant::now() >= due {
+                due = Instant::now() + every;
+                self.say(Stamp { due: self.nanos(Instant::now()), sender }, text_len)?;
+                sender = (sender + 1) % senders.max(1);
+            }
+            self.turn(due.min(end))?;
+        }
+        Ok(())
+    }
+
     /// Goes on with a load until `end`.
     ///
     /// # Errors

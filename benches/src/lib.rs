@@ -6,6 +6,9 @@
 //! | [`plan`] | what one run is asked to do |
 //! | [`campaign`] | fan-out and latency: the floor and the server, side by side |
 //! | [`stalled`] | a member that stops reading |
+//! | [`storm`] | floods of callers and of wrong passwords, while members talk |
+//! | [`silent`] | callers that say nothing, or next to nothing |
+//! | [`attack`] | who does that |
 //! | [`join`] | many people who come and go at once |
 //! | [`transfer`] | a file from peer to peer |
 //! | [`idle`] | connections that only are there |
@@ -25,6 +28,7 @@
 
 use std::{fmt, io};
 
+pub mod attack;
 pub mod campaign;
 pub mod cli;
 pub mod crowd;
@@ -40,7 +44,9 @@ pub mod plan;
 pub mod process;
 pub mod report;
 pub mod roster;
+pub mod silent;
 pub mod stalled;
+pub mod storm;
 pub mod subject;
 pub mod transfer;
 

@@ -38,6 +38,10 @@ pub struct Setup {
     pub dir: PathBuf,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// Whether its limits of senders and crowds are its own, and not wide open.
+    pub keeps_limits: bool,
+    /// The processor that it has to stay on.
+    pub processor: Option<usize>,
 }
 
 impl Setup {
@@ -54,7 +58,15 @@ impl Setup {
             return Err(Failure::new(format!("find the server {}", program.display()), why));
         }
         let dir = args.dir.clone().unwrap_or(beside);
-        Ok(Self { program, set: args.set.clone(), args: args.server_arg.clone(), dir, tls: args.tls })
+        Ok(Self {
+            program,
+            set: args.set.clone(),
+            args: args.server_arg.clone(),
+            dir,
+            tls: args.tls,
+            keeps_limits: false,
+            processor: None,
+        })
     }
 }
 
@@ -200,16 +212,34 @@ impl Running {
     /// # Errors
     /// When the server does not tell.
     pub fn queued_bytes(&self) -> Result<u64, Failure> {
-        let Some(addr) = self.metrics else { return Ok(0) };
+        if self.metrics.is_none() {
+            return Ok(0);
+        }
+        Self::metric(&self.metrics_page()?, "chatserver_queue_bytes")
+    }
+
+    /// A number of a page of metrics, by its name and labels.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn metric(page: &str, name: &str) -> Result<u64, Failure> {
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.ok_or_else(|| Failure::new("read the server's metrics", format!("it does not tell {name}")))
+    }
+
+    /// Everything that the server counts; nothing for the floor.
+    ///
+    /// # Errors
+    /// When the server does not tell.
+    pub fn metrics_page(&self) -> Result<String, Failure> {
+        let Some(addr) = self.metrics else { return Ok(String::new()) };
         let what = "ask the server for its metrics";
         let mut stream = TcpStream::connect_timeout(&addr, METRICS_TIMEOUT).map_err(Failure::io(what))?;
         stream.set_read_timeout(Some(METRICS_TIMEOUT)).map_err(Failure::io(what))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: load\r\n\r\n").map_err(Failure::io(what))?;
         let mut page = String::new();
         stream.take(MAX_METRICS).read_to_string(&mut page).map_err(Failure::io(what))?;
-        let value =
-            page.lines().find_map(|line| line.strip_prefix("chatserver_queue_bytes ")?.trim().parse().ok());
-        value.ok_or_else(|| Failure::new(what, "it does not tell chatserver_queue_bytes"))
+        Ok(page)
     }
 
     /// Ends it; what the server wrote comes back.
@@ -243,8 +273,9 @@ fn start_server(setup: &Setup, durability: Durability, guests: Guests) -> Result
     };
     let accounts = import(&setup.program, data.path(), accounts, with_tickets)?;
     let config = data.path().join("load.toml");
-    fs::write(&config, settings(&setup.set)).map_err(Failure::io("write the settings"))?;
-    let mut command = Command::new(&setup.program);
+    fs::write(&config, settings(&setup.set, setup.keeps_limits))
+        .map_err(Failure::io("write the settings"))?;
+    let mut command = on_processor(setup.processor, &setup.program);
     command.args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--log", "error"]);
     command.args(["--durability", durability.name(), "--max-devices", &devices.to_string()]);
     if !setup.tls {
@@ -269,11 +300,19 @@ fn start_server(setup: &Setup, durability: Durability, guests: Guests) -> Result
     })
 }
 
+/// A program that runs on one processor only, if one is named.
+fn on_processor(processor: Option<usize>, program: &Path) -> Command {
+    let Some(processor) = processor else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(processor.to_string()).arg(program);
+    command
+}
+
 /// The server's settings file. How it answers floods and backlogs is not what is measured here: senders may say what they
 /// can, and an open loop does not slow down when the server does.
-fn settings(lines: &[String]) -> String {
+fn settings(lines: &[String], keeps_limits: bool) -> String {
     let is_chosen = |key: &str| lines.iter().any(|line| line.starts_with(key));
-    let ours = OPEN_LIMITS.iter().filter(|(key, _)| !is_chosen(key));
+    let ours = OPEN_LIMITS.iter().filter(|(key, _)| !keeps_limits && !is_chosen(key));
     let ours = ours.map(|(key, value)| format!("{key} = {value}\n"));
     ours.chain(lines.iter().map(|line| format!("{line}\n"))).collect()
 }

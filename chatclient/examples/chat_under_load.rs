@@ -3,7 +3,11 @@
 //!
 //! `cargo run --release -p chatclient --example chat_under_load` measures on loopback. With `netns` as its argument, and
 //! as root, it makes two network namespaces whose wire carries 100 Mbit/s with a buffer of 20 ms, puts the receiver and
-//! the server on one side and the sender on the other, and removes them at the end.
+//! the server on one side and the sender on the other, and removes them at the end. With `far` the wire has a round trip
+//! of 20 ms as well; `delayed_wire.py` beside this carries its packets, for kernels without netem, and needs python3.
+//!
+//! The goals: over a shaped wire, busy at most 30 ms above idle over the link, and at most twice the idle time through the
+//! server, both at the 95th percentile.
 
 #![allow(
     clippy::expect_used,
@@ -15,7 +19,8 @@
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::{Client, Options, Scratch, Server};
@@ -30,7 +35,11 @@ const PAUSE: Duration = Duration::from_millis(10);
 const FILE_SIZE: u64 = 8 << 30;
 
 fn main() {
-    let wire = (std::env::args().nth(1).as_deref() == Some("netns")).then(Wire::new);
+    let wire = match std::env::args().nth(1).as_deref() {
+        Some("netns") => Some(Wire::new(false)),
+        Some("far") => Some(Wire::new(true)),
+        _ => None,
+    };
     let scratch = Scratch::new();
     let (here, there) = wire.as_ref().map_or((None, None), |wire| (Some(&*wire.here), Some(&*wire.there)));
     let listen = if wire.is_some() { "10.66.7.1:0" } else { "127.0.0.1:0" };
@@ -70,6 +79,13 @@ fn main() {
                 percentile(times, 100)
             );
         }
+    }
+    if wire.is_some() {
+        let p95 = |times: &[Vec<f64>; 2], at: usize| percentile(&times[at], 95);
+        let (above, times) = (p95(&busy, 0) - p95(&idle, 0), p95(&busy, 1) / p95(&idle, 1));
+        let kept = |is_kept: bool| if is_kept { "kept" } else { "MISSED" };
+        println!("over the link {above:.1} ms above idle (goal: 30): {}", kept(above <= 30.0));
+        println!("through the server {times:.2} times idle (goal: 2): {}", kept(times <= 2.0));
     }
     [alice, bob].into_iter().for_each(Client::quit);
     server.stop();
@@ -111,20 +127,31 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 struct Wire {
     here: String,
     there: String,
+    /// Carries the packets, where the kernel does not.
+    carrier: Option<Child>,
 }
 
 impl Wire {
-    fn new() -> Self {
+    fn new(is_far: bool) -> Self {
         let id = std::process::id();
-        let wire = Self { here: format!("chat-a-{id}"), there: format!("chat-b-{id}") };
+        let mut wire = Self { here: format!("chat-a-{id}"), there: format!("chat-b-{id}"), carrier: None };
         let (here, there) = (&wire.here, &wire.there);
         ip(&["netns", "add", here]);
         ip(&["netns", "add", there]);
-        ip(&["link", "add", "wire", "netns", here, "type", "veth", "peer", "name", "wire", "netns", there]);
+        if is_far {
+            wire.carrier = Some(carry(here, there));
+        } else {
+            ip(&[
+                "link", "add", "wire", "netns", here, "type", "veth", "peer", "name", "wire", "netns", there,
+            ]);
+        }
         for (netns, address) in [(here, "10.66.7.1/24"), (there, "10.66.7.2/24")] {
             ip(&["-n", netns, "address", "add", address, "dev", "wire"]);
             ip(&["-n", netns, "link", "set", "lo", "up"]);
             ip(&["-n", netns, "link", "set", "wire", "up"]);
+            if is_far {
+                continue;
+            }
             let shape = ["qdisc", "add", "dev", "wire", "root", "tbf", "rate", "100mbit", "burst", "32kb"];
             let shaped =
                 Command::new("tc").args(["-n", netns]).args(shape).args(["latency", "20ms"]).status();
@@ -134,8 +161,25 @@ impl Wire {
     }
 }
 
+/// Starts what carries packets slowly, and waits until the interfaces are there.
+fn carry(here: &str, there: &str) -> Child {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/delayed_wire.py");
+    let mut command = Command::new("python3");
+    command.args([script, here, there]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut carrier = command.spawn().expect("python3 runs");
+    let mut line = String::new();
+    BufReader::new(carrier.stdout.as_mut().expect("piped")).read_line(&mut line).expect("it says something");
+    assert_eq!(line, "ready\n", "the wire cannot be made");
+    carrier
+}
+
 impl Drop for Wire {
     fn drop(&mut self) {
+        if let Some(mut carrier) = self.carrier.take() {
+            // It may have ended by itself.
+            let _ = carrier.kill();
+            let _ = carrier.wait();
+        }
         for netns in [&self.here, &self.there] {
             // What cannot be removed was not made.
             let _ = Command::new("ip").args(["netns", "delete", netns]).status();

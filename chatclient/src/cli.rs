@@ -19,6 +19,7 @@ use chatproto::opaque::{Password, PasswordError};
 use chatproto::wire::{Name, Note, NoteRef, WireError};
 use clap::Parser;
 
+use crate::portmap::Gateway;
 use crate::settings::{AcceptPolicy, PaceSettings, Plaintext, RelayPolicy, Settings};
 use crate::state::{self, StateError};
 use crate::ui::Format;
@@ -74,6 +75,11 @@ pub struct Args {
     /// Where peers may connect to this client: an address with a port (0 lets the system choose), or none.
     #[arg(long, value_name = "ADDR|none", default_value = "0.0.0.0:0")]
     pub peer_listen: PeerListen,
+
+    /// Have the router map a port to this client, by PCP, NAT-PMP or UPnP, and announce that one. Only the gateway of the
+    /// default route is asked, or the one named here. It is taken back at the end.
+    #[arg(long, value_name = "GATEWAY", num_args = 0..=1, value_parser = gateway, default_missing_value = "default")]
+    pub map_port: Option<Gateway>,
 
     /// What happens when a peer asks for files, or to talk directly.
     #[arg(long, value_enum, default_value_t = AcceptPolicy::Ask)]
@@ -157,6 +163,9 @@ pub enum ArgsError {
     /// The authorities cannot be read.
     #[error("--ca: {0}")]
     Authorities(#[from] AuthoritiesError),
+    /// A port is to be mapped, and there is none.
+    #[error("--map-port: no peer can connect to this client, because of --peer-listen none or --relay only")]
+    NothingToMap,
     /// Two codes that differ.
     #[error("--invite and the link carry different codes")]
     Invites,
@@ -208,6 +217,10 @@ impl Args {
             (Some(argument), Some(link)) if argument != link => return Err(ArgsError::Invites),
             (argument, link) => argument.or(link).unwrap_or_else(|| NoteRef::EMPTY.to_owned()),
         };
+        let no_peers = self.peer_listen == PeerListen::None || self.relay == RelayPolicy::Only;
+        if self.map_port.is_some() && no_peers {
+            return Err(ArgsError::NothingToMap);
+        }
         let new_password = self.new_password_file.as_deref().map(password::new_from_file).transpose()?;
         let authority = match self.ca.as_deref() {
             None => None,
@@ -245,6 +258,7 @@ impl Args {
                 PeerListen::At(addr) => Some(addr).filter(|_| self.relay != RelayPolicy::Only),
                 PeerListen::None => None,
             },
+            map_port: self.map_port,
             relay: self.relay,
             accept: self.accept,
             pace: PaceSettings {
@@ -282,6 +296,14 @@ const SYSTEM: &str = "system";
 
 fn name(text: &str) -> Result<Name, WireError> {
     Name::new(text)
+}
+
+fn gateway(text: &str) -> Result<Gateway, String> {
+    match text.parse() {
+        Ok(address) => Ok(Gateway::At(address)),
+        Err(_) if text == "default" => Ok(Gateway::Default),
+        Err(_) => Err("write the router's IPv4 address, or nothing for that of the default route".to_owned()),
+    }
 }
 
 fn slots(text: &str) -> Result<usize, String> {

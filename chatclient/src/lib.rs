@@ -9,6 +9,7 @@ pub mod downloads;
 pub mod exit;
 mod handle;
 pub mod notice;
+pub mod portmap;
 pub mod settings;
 pub mod share;
 pub mod state;

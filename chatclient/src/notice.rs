@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, Rank, SafeName, SafeRelPath, Text};
 use serde::Serialize;
 
+use crate::portmap::Protocol;
 use crate::state::ConsentRule;
 
 /// One thing that happened, or one answer.
@@ -223,6 +224,19 @@ pub enum Notice {
         #[serde(skip_serializing_if = "Option::is_none")]
         verdict: Option<Code>,
         /// The same, for people.
+        message: String,
+    },
+    /// What became of a port of the router, with `--map-port`.
+    PortMapping {
+        /// Whether one leads to this client.
+        mapped: bool,
+        /// Which, as the router says it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<SocketAddr>,
+        /// How it was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        protocol: Option<Protocol>,
+        /// The same, for people, or why there is none.
         message: String,
     },
     /// A direct link has ended.

@@ -8,6 +8,8 @@ use chatnet::{Authorities, Fingerprint};
 use chatproto::opaque::Password;
 use chatproto::wire::{Name, Note};
 
+use crate::portmap::Gateway;
+
 /// Everything that the command line decides.
 #[derive(Debug)]
 pub struct Settings {
@@ -41,6 +43,8 @@ pub struct Settings {
     pub peer_listen: Option<SocketAddr>,
     /// What happens when a peer asks.
     pub accept: AcceptPolicy,
+    /// Whose port is to be mapped to this client, if any.
+    pub map_port: Option<Gateway>,
     /// What links through the server's relay are wanted for.
     pub relay: RelayPolicy,
     /// How many files move at once, and how fast.

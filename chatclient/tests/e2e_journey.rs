@@ -110,6 +110,43 @@ fn a_download_replaces_nothing_and_a_wrong_number_is_named() {
 }
 
 #[test]
+fn direct_mode_uses_the_link_that_stands() {
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.path("server"));
+    server.add_users(&["alice", "bob"]);
+    std::fs::write(scratch.folder("bob-share").join("notes.txt"), b"bring cake\n").expect("a file to share");
+    let mut alice = Client::ready(Options::new("alice", &server, &scratch));
+    let mut bob = Client::ready(Options::new("bob", &server, &scratch));
+    let accept = |bob: &mut Client, purpose: &str| {
+        let request = bob.expect("peer_request", |event| event["purpose"] == purpose);
+        bob.type_line(&format!("/accept {}", request["id"].as_str().expect("an id")));
+    };
+    alice.type_line("[FILE] bob");
+    accept(&mut bob, "files");
+    alice.expect("file_list", |_| true);
+    for client in [&mut alice, &mut bob] {
+        client.expect("peer_connected", |_| true);
+    }
+    // Who shares files has not agreed to leave the server.
+    alice.type_line("/direct bob");
+    accept(&mut bob, "direct");
+    alice.expect("direct", |event| event["peer"] == "bob");
+    bob.expect("direct", |event| event["peer"] == "alice");
+    server.kill();
+    alice.type_line("just us");
+    bob.expect("peer_message", |event| event["text"] == "just us");
+    bob.type_line("indeed");
+    alice.expect("peer_message", |event| event["text"] == "indeed");
+    for client in [&mut alice, &mut bob] {
+        let second = client.others().iter().any(|event| event["event"] == "peer_connected");
+        assert!(!second, "one link is enough");
+        client.type_line("/peers");
+        let peers = client.expect("peers", |_| true);
+        assert_eq!(peers["peers"].as_array().map(Vec::len), Some(1), "{peers}");
+    }
+}
+
+#[test]
 fn direct_mode_outlives_the_server_and_comes_back() {
     let scratch = Scratch::new();
     let data = scratch.path("server");

@@ -16,7 +16,7 @@ mod harness;
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Line, Net, Options, Scratch, Server, download, nft, noise, read};
+use harness::{Client, Line, Net, Options, Scratch, Server, download, ip, nft, noise, read};
 use serde_json::Value;
 
 /// Longest time from the question to a link or a verdict: all ways with all their deadlines.
@@ -32,20 +32,25 @@ struct World {
     net: Net,
 }
 
-fn start_server(net: &Net, scratch: &Scratch) -> Server {
+fn start_server(net: &Net, scratch: &Scratch, flags: &[&str]) -> Server {
     let config = scratch.path("settings.toml");
-    let args = ["--config", config.to_str().expect("a plain path")];
+    let args = [&["--config", config.to_str().expect("a plain path")], flags].concat();
     Server::start_in(Some(&net.name("srv")), &scratch.path("data"), &Net::server(4848), &args)
 }
 
 /// Alice and Bob, logged in from behind their lines.
 fn world(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2]) -> World {
+    world_at(alice, bob, settings, flags, &[])
+}
+
+/// The same, with a server that has these flags.
+fn world_at(alice: Line, bob: Line, settings: &str, flags: [&[&str]; 2], of_server: &[&str]) -> World {
     let scratch = Scratch::new();
     let mut net = Net::new();
     let [alice_ns, bob_ns] = [net.person("alice", 21, alice), net.person("bob", 22, bob)];
     let config = scratch.path("settings.toml");
     std::fs::write(&config, settings).expect("the settings are written");
-    let server = start_server(&net, &scratch);
+    let server = start_server(&net, &scratch, of_server);
     server.add_users(&["alice", "bob"]);
     let start = |user: &str, namespace: &str, flags: &[&str]| {
         let options = Options::new(user, &server, &scratch).in_netns(Some(namespace)).peers_at("0.0.0.0:0");
@@ -139,7 +144,8 @@ fn both_are_behind_firewalls_that_let_answers_in() {
 #[test]
 #[ignore = "needs root, ip and nft"]
 fn both_are_behind_translations_that_cannot_be_foretold_and_nobody_relays() {
-    let words = ["your port is not reachable", "simultaneous open: no answer", "relays no links"];
+    let words =
+        ["your port is not reachable", "simultaneous open: no answer", "relays no links", "--map-port"];
     world(Line::RandomNat, Line::RandomNat, "", [&[], &[]]).fails("dial_timeout", &words);
 }
 
@@ -164,6 +170,59 @@ fn the_relay_gets_through_such_a_firewall() {
     world(Line::Prison, Line::Prison, RELAY, [&[], &[]]).fetches("relay");
 }
 
+/// Two threads for the server's sockets.
+const IO_THREADS: [&str; 2] = ["--io-threads", "2"];
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn the_relay_passes_through_a_server_with_threads_for_its_sockets() {
+    let mut world = world_at(Line::Prison, Line::Prison, RELAY, [&[], &[]], &IO_THREADS);
+    world.fetches("relay");
+    world.server.as_ref().expect("it runs").expect_log("is relayed");
+    world.alice.type_line("/hangup bob");
+    world.bob.expect("peer_closed", |_| true);
+    world.server.as_ref().expect("it runs").expect_log("no longer relayed");
+}
+
+/// Over IPv6, nobody but the server.
+const PRISON_6: &str = "table ip6 firewall {
+  chain in { type filter hook input priority 0; policy drop;
+    iifname \"lo\" accept
+    meta l4proto ipv6-icmp accept
+    ct state established,related accept
+  }
+  chain out { type filter hook output priority 0; policy drop;
+    oifname \"lo\" accept
+    meta l4proto ipv6-icmp accept
+    ip6 daddr 2001:db8::10 accept
+  }
+}";
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn the_other_address_family_is_found_by_a_server_with_threads_for_its_sockets() {
+    let scratch = Scratch::new();
+    let mut net = Net::new();
+    let people = [net.person("alice", 21, Line::Open), net.person("bob", 22, Line::Open)];
+    for (namespace, number) in [(&net.name("srv"), 10), (&people[0], 21), (&people[1], 22)] {
+        ip(namespace, &format!("address add 2001:db8::{number}/64 dev wan nodad"));
+    }
+    people.iter().for_each(|person| nft(person, PRISON_6));
+    let server = Server::start_in(Some(&net.name("srv")), &scratch.path("data"), "[::]:4848", &IO_THREADS);
+    server.add_users(&["alice", "bob"]);
+    let hosts = scratch.path("hosts");
+    std::fs::write(&hosts, "2001:db8::10 chat.test\n203.0.114.10 chat.test\n").expect("names");
+    std::fs::write(scratch.folder("bob-share").join("notes.txt"), noise(300_000, 7))
+        .expect("a file to share");
+    let start = |user: &str, namespace: &str| {
+        let options = Options::new(user, &server, &scratch).server("chat.test:4848").peers_at("[::]:0");
+        Client::ready(options.in_netns(Some(namespace)).hosts(hosts.clone()))
+    };
+    let (alice, bob) = (start("alice", &people[0]), start("bob", &people[1]));
+    let mut world = World { alice, bob, scratch, server: Some(server), net };
+    world.fetches("punched");
+}
+
 #[test]
 #[ignore = "needs root, ip and nft"]
 fn who_insists_on_the_relay_gets_it_although_all_is_open() {
@@ -184,7 +243,7 @@ fn the_self_test_tells_who_can_be_reached() {
     world.alice.type_line("/reach");
     let alice = world.alice.expect("reach", |_| true);
     assert_eq!(alice["reachable"], true, "{alice}");
-    assert!(alice["address"].as_str().expect("an address").starts_with("203.0.113.21:"), "{alice}");
+    assert!(alice["address"].as_str().expect("an address").starts_with("203.0.114.21:"), "{alice}");
     world.bob.type_line("/reach");
     let bob = world.bob.expect("reach", |_| true);
     assert_eq!(
@@ -192,12 +251,15 @@ fn the_self_test_tells_who_can_be_reached() {
         (Some(false), Some("dial_timeout")),
         "{bob}"
     );
+    let port =
+        format!("TCP port {}", bob["address"].as_str().and_then(|at| at.rsplit_once(':')).expect("a port").1);
+    assert!(bob["message"].as_str().expect("a message").contains(&port), "{bob}");
 }
 
 /// Resets what goes from here to the other person, and lets nothing new begin.
 const CUT: &str = "table ip cut {
   chain out { type filter hook output priority 0
-    oifname \"wan\" ip daddr 203.0.113.20-203.0.113.29 meta l4proto tcp reject with tcp reset
+    oifname \"wan\" ip daddr 203.0.114.20-203.0.114.29 meta l4proto tcp reject with tcp reset
   }
 }";
 
@@ -236,6 +298,6 @@ fn who_is_left_alone_in_direct_mode_goes_back_to_the_server() {
     people.iter().for_each(|person| nft(person, CUT));
     world.alice.type_line("/peer bob into the void");
     world.alice.expect("peer_closed", |_| true);
-    world.server = Some(start_server(&world.net, &world.scratch));
+    world.server = Some(start_server(&world.net, &world.scratch, &[]));
     world.alice.expect("server_back", |_| true);
 }

@@ -57,15 +57,15 @@ impl Lan {
 #[test]
 #[ignore = "needs root, ip and nft"]
 fn a_server_that_announces_itself_is_listed_with_its_fingerprint() {
-    for listen in ["0.0.0.0:4848", "203.0.113.10:4848"] {
+    for listen in ["0.0.0.0:4848", "203.0.114.10:4848"] {
         let lan = lan(listen, &["--announce-lan"]);
         let print = lan.server.fingerprint.clone().expect("TLS");
         let (found, code) = lan.discover();
         assert_eq!((found.len(), code), (1, Some(0)), "{found:?}");
-        assert_eq!(found[0]["address"], "203.0.113.10", "{found:?}");
+        assert_eq!(found[0]["address"], "203.0.114.10", "{found:?}");
         assert_eq!(found[0]["port"], 4848);
         assert_eq!(found[0]["fingerprint"], *print);
-        assert_eq!(found[0]["uri"], format!("chat://203.0.113.10:4848/?fp={print}"));
+        assert_eq!(found[0]["uri"], format!("chat://203.0.114.10:4848/?fp={print}"));
     }
 }
 
@@ -186,7 +186,7 @@ fn avahi_finds_our_server_and_we_find_what_avahi_announces() {
     let heard = avahi.browse(&other, &print);
     let line = heard.lines().find(|line| line.starts_with('=') && line.contains(&print));
     let line = line.unwrap_or_else(|| panic!("Avahi heard only: {heard}"));
-    assert!(line.contains(";203.0.113.10;4848;"), "{line}");
+    assert!(line.contains(";203.0.114.10;4848;"), "{line}");
     // From the server's own namespace: what Avahi tells of its neighbourhood.
     let output = command_in(Some(&lan.net.name("srv")), "chatclient")
         .args(["discover", "--json", "--seconds", "6"])
@@ -195,6 +195,6 @@ fn avahi_finds_our_server_and_we_find_what_avahi_announces() {
     let found = String::from_utf8_lossy(&output.stdout);
     let by_hand = found.lines().find(|line| line.contains("\"name\":\"lab\""));
     let by_hand: Value = serde_json::from_str(by_hand.unwrap_or_else(|| panic!("{found}"))).expect("JSON");
-    assert_eq!((&by_hand["address"], &by_hand["port"]), (&"203.0.113.21".into(), &4900.into()));
+    assert_eq!((&by_hand["address"], &by_hand["port"]), (&"203.0.114.21".into(), &4900.into()));
     assert_eq!(by_hand.get("fingerprint"), None, "nobody said one");
 }

@@ -3,7 +3,12 @@
 //! A machine without I/O: time comes in as a value. What it costs is bounded by the budgets' tables and by
 //! [`NetConfig::max_handshakes`](crate::NetConfig::max_handshakes), however many addresses an attacker has.
 
-use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    net::IpAddr,
+    time::Instant,
+};
 
 use crate::{Budget, NetConfig, budget::origin};
 
@@ -24,19 +29,26 @@ pub(crate) struct Admission<K> {
     here: Budget<IpAddr>,
     anywhere: Budget<()>,
     max_handshakes: usize,
-    handshakes: HashMap<K, IpAddr>,
+    taken_in: u64,
+    handshakes: HashMap<K, (IpAddr, u64)>,
+    /// The same in the order in which they began, and when.
+    order: BTreeMap<u64, (K, Instant)>,
+    begun: u64,
     /// How many of them each address has; never zero.
     origins: HashMap<IpAddr, usize>,
     turned_away: TurnedAway,
 }
 
-impl<K: Hash + Eq> Admission<K> {
+impl<K: Hash + Eq + Copy> Admission<K> {
     pub(crate) fn new(config: &NetConfig, now: Instant) -> Self {
         Self {
             here: Budget::new(config.accepts_per_address, config.accept_refill_per_address, now),
             anywhere: Budget::new(config.accepts, config.accept_refill, now),
             max_handshakes: config.max_handshakes_per_address,
+            taken_in: 0,
             handshakes: HashMap::new(),
+            order: BTreeMap::new(),
+            begun: 0,
             origins: HashMap::new(),
             turned_away: TurnedAway::default(),
         }
@@ -59,6 +71,7 @@ impl<K: Hash + Eq> Admission<K> {
         } else if self.anywhere.spend((), now).is_err() {
             &mut self.turned_away.too_many
         } else {
+            self.taken_in += 1;
             return true;
         };
         *counter += 1;
@@ -66,21 +79,34 @@ impl<K: Hash + Eq> Admission<K> {
     }
 
     /// A caller that was taken in begins its TLS handshake.
-    pub(crate) fn begins(&mut self, conn: K, ip: IpAddr) {
+    pub(crate) fn begins(&mut self, conn: K, ip: IpAddr, now: Instant) {
         let origin = origin(ip);
         *self.origins.entry(origin).or_default() += 1;
-        self.handshakes.insert(conn, origin);
+        self.begun += 1;
+        self.handshakes.insert(conn, (origin, self.begun));
+        self.order.insert(self.begun, (conn, now));
+    }
+
+    /// The handshake that began first, and when.
+    pub(crate) fn oldest(&self) -> Option<(K, Instant)> {
+        self.order.first_key_value().map(|(_, oldest)| *oldest)
     }
 
     /// A connection is through its handshake, or gone.
     pub(crate) fn ends(&mut self, conn: &K) {
-        let Some(origin) = self.handshakes.remove(conn) else { return };
+        let Some((origin, number)) = self.handshakes.remove(conn) else { return };
+        self.order.remove(&number);
         if let Some(count) = self.origins.get_mut(&origin) {
             *count -= 1;
             if *count == 0 {
                 self.origins.remove(&origin);
             }
         }
+    }
+
+    /// Callers that were taken in, since the start.
+    pub(crate) fn taken_in(&self) -> u64 {
+        self.taken_in
     }
 
     pub(crate) fn turned_away(&self) -> TurnedAway {
@@ -147,19 +173,22 @@ mod tests {
         });
         for conn in 0..2 {
             assert!(admission.admits(ip("192.0.2.1"), start));
-            admission.begins(conn, ip("192.0.2.1"));
+            admission.begins(conn, ip("192.0.2.1"), start);
         }
         assert!(!admission.admits(ip("192.0.2.1"), start));
         assert_eq!(admission.turned_away().half_open, 1);
         assert!(admission.admits(ip("192.0.2.2"), start));
-        admission.begins(2, ip("192.0.2.2"));
+        admission.begins(2, ip("192.0.2.2"), start + SECOND);
+        assert_eq!(admission.oldest(), Some((0, start)));
         admission.ends(&0);
+        assert_eq!(admission.oldest(), Some((1, start)));
         assert!(admission.admits(ip("192.0.2.1"), start));
         // A second end is none, and what has ended is forgotten.
         for conn in [0, 0, 1, 2] {
             admission.ends(&conn);
         }
         assert!(admission.handshakes.is_empty() && admission.origins.is_empty());
+        assert_eq!(admission.oldest(), None);
     }
 
     #[test]

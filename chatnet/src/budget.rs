@@ -23,6 +23,12 @@ pub struct Budget<K> {
     turned: Instant,
 }
 
+impl<K> Budget<K> {
+    /// The most that one costs in memory, in bytes, keys that own more not counted: two tables, which grow by doubling and
+    /// are filled to seven eighths at most.
+    pub const WORST_CASE_BYTES: usize = 2 * 2 * MAX_KEYS * 8 / 7 * (size_of::<(K, Instant)>() + 1);
+}
+
 impl<K: Hash + Eq + Clone> Budget<K> {
     /// A budget that nobody has touched. A `burst` of 0 counts as 1.
     #[must_use]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Budget;
+
 /// Bounds of one poll loop. Start from [`NetConfig::default`] and change what differs.
 ///
 /// Bytes that a program queues for a connection are its own and are not counted here: a [`Net`](crate::Net)
@@ -30,14 +32,19 @@ pub struct NetConfig {
     /// TLS handshakes that may be under way at once.
     ///
     /// Default 256. Bounds the memory of half-open sessions (up to 64 KiB of handshake each). Answers callers that
-    /// open many connections and then stay silent: beyond it nothing is accepted until one of them finishes or
-    /// times out.
+    /// open many connections and then stay silent: beyond it nothing is accepted until one of them finishes or times out, or
+    /// has had its [`handshake_grace`](Self::handshake_grace).
     pub max_handshakes: usize,
     /// Those of them that callers from one address (of IPv6, from one /64) may have under way.
     ///
     /// Default 192 of 256. Answers one silent caller that would keep everybody else out for as long as handshakes may take: past
     /// it, the address's next connection is closed unanswered.
     pub max_handshakes_per_address: usize,
+    /// Time for which a handshake is left alone when [`max_handshakes`](Self::max_handshakes) are under way.
+    ///
+    /// Default 1 s: past it the oldest one gives way to the next caller. Answers many addresses that connect and stay silent:
+    /// who wants to log in waits for a second, and not for [`handshake_timeout`](Self::handshake_timeout).
+    pub handshake_grace: Duration,
     /// Connections that are accepted from one address (of IPv6, from one /64) at once, before
     /// [`accept_refill_per_address`](Self::accept_refill_per_address) counts. Past it they are closed unanswered.
     ///
@@ -106,6 +113,40 @@ pub struct NetConfig {
     pub max_poll_events: usize,
 }
 
+impl NetConfig {
+    /// The most that callers may cost in memory before a program knows anything of them, in bytes: TLS handshakes, and the
+    /// tables of addresses. What comes after a handshake is [`worst_case_connections`](Self::worst_case_connections).
+    #[must_use]
+    pub fn worst_case_strangers(&self) -> usize {
+        let handshakes = self.max_handshakes.saturating_mul(HANDSHAKE_BYTES);
+        handshakes.saturating_add(2 * Budget::<std::net::IpAddr>::WORST_CASE_BYTES)
+    }
+
+    /// The most that `connections` past their handshake may cost in memory, in bytes, when none of them reads: what a
+    /// program queues for them comes on top, and is its own.
+    #[must_use]
+    pub fn worst_case_connections(&self, connections: usize) -> usize {
+        let each = CONNECTION_BYTES.saturating_add(self.tls_send_buffer.max(MIN_SEND_BUFFER) + RECORD_BYTES);
+        let crew = if self.io_threads > 1 { 2 * (self.max_in_transit + READ_BYTES) } else { 0 };
+        connections.saturating_mul(each.saturating_add(crew))
+    }
+}
+
+/// A TLS handshake that is as long as a client can make it.
+const HANDSHAKE_BYTES: usize = 64 * 1024;
+
+/// A connection with its TLS session and nothing under way.
+const CONNECTION_BYTES: usize = 12 * 1024;
+
+/// A TLS record that is being received, and one that is being made.
+const RECORD_BYTES: usize = 2 * 17 * 1024;
+
+/// What one read may bring.
+const READ_BYTES: usize = 80 * 1024;
+
+/// The least that may wait in a TLS session: one record, or nothing could be sent.
+pub(crate) const MIN_SEND_BUFFER: usize = 16 * 1024;
+
 impl Default for NetConfig {
     fn default() -> Self {
         Self {
@@ -114,6 +155,7 @@ impl Default for NetConfig {
             max_connections: 10_000,
             max_handshakes: 256,
             max_handshakes_per_address: 192,
+            handshake_grace: Duration::from_secs(1),
             accepts_per_address: 4000,
             accept_refill_per_address: Duration::from_millis(5),
             accepts: 16_000,

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use chatproto::conn::FrameReader;
 use chatproto::wire::{
-    Body, Capabilities, ClientHello, CloseReason, ErrorCode, FrameType, MAGIC, MAX_FRAME, NoteRef, Ping,
-    ToClient, VERSION,
+    Blob, Body, Capabilities, ClientHello, CloseReason, DeviceId, ErrorCode, FrameType, HEADER_LEN,
+    LoginStart, MAGIC, MAX_FRAME, NameRef, NoteRef, Ping, ToClient, VERSION,
 };
 use socket2::{Domain, Socket, Type};
 use support::{Server, add_user, read_to_end};
@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More than the sockets of both ways hold, and far less than a server could be made to keep.
 const MOST_UNREAD: usize = 128 << 20;
+
+/// Calls after which somebody who is told to come back gives up.
+const MOST_CALLS: usize = 10_000;
 
 const ATTACKER: [u8; 4] = [127, 0, 0, 66];
 const NEIGHBOUR: [u8; 4] = [127, 0, 0, 1];
@@ -226,4 +229,85 @@ fn who_never_reads_is_not_waited_for() {
     };
     assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     serves_others(&server);
+}
+
+#[test]
+fn crowds_that_say_nothing_give_way_to_who_does() {
+    // No deadline but the grace ends anybody here.
+    let settings = "[hub]\nmax_strangers = 4\nstranger_grace = \"100 ms\"\n\
+                    [connection]\nhandshake_timeout = \"1 h\"\n\
+                    [network]\naccepts_per_address = 1000000\nmax_handshakes = 4\nhandshake_grace = \"100 ms\"\nhandshake_timeout = \"1 h\"\n";
+    for args in [&["--insecure-plaintext"][..], &[]] {
+        let (_data, server) = server(settings, args);
+        let is_plain = !args.is_empty();
+        // Each from an address of its own: nothing but the whole is full. Half of them drip.
+        let mut crowd: Vec<_> = (0..48).map(|number| call(&server, [127, 0, 1, number + 1])).collect();
+        for drip in crowd.iter_mut().step_by(2) {
+            // It may have been told to go already.
+            let _ = drip.write_all(if is_plain { &[0] } else { &[0x16] });
+        }
+        // What is no TLS hears so; before it is taken in, it waits for those who give way.
+        let (words, answer) =
+            if is_plain { (hello(), FrameType::ServerHello.number()) } else { (b"GET / ".to_vec(), 0x02) };
+        // In plaintext, who comes while all the others have just come is told to come back, and does.
+        let is_served = (0..MOST_CALLS).any(|_| {
+            let mut neighbour = call(&server, NEIGHBOUR);
+            let mut header = [0; 5];
+            let is_heard = neighbour.write_all(&words).and_then(|()| neighbour.read_exact(&mut header));
+            // The type of the frame, or the length of a TLS alert.
+            is_heard.is_ok() && header[4] == answer
+        });
+        assert!(is_served, "{args:?}");
+    }
+}
+
+#[test]
+fn versions_and_mechanisms_cannot_be_talked_down() {
+    let (_data, server) = server("", &["--insecure-plaintext"]);
+    for (min, max) in [(0, 0), (0, VERSION - 1), (VERSION + 1, u8::MAX), (VERSION + 1, VERSION)] {
+        let mut caller = call(&server, ATTACKER);
+        let mut hello = hello();
+        // Behind the header and the magic.
+        let at = HEADER_LEN + MAGIC.len();
+        hello[at..at + 2].copy_from_slice(&[min, max]);
+        caller.write_all(&hello).expect("it reads");
+        let (error, bye) = verdict(&mut caller);
+        assert_eq!(error, Some(ErrorCode::Version), "{min} to {max}");
+        assert_eq!(bye.map(|(reason, _)| reason), Some(CloseReason::Violation));
+    }
+    for mechanism in ["plain", "none", "", "OPAQUE-RISTRETTO255-ARGON2ID"] {
+        let mut caller = call(&server, ATTACKER);
+        let start = LoginStart {
+            user: NameRef::new("alice").expect("a name"),
+            device: DeviceId([1; 16]),
+            mechanism: NoteRef::new(mechanism).expect("a note"),
+            data: Blob::new(support::PASSWORD.as_bytes()).expect("short"),
+        };
+        caller.write_all(&[hello(), start.to_bytes().to_vec()].concat()).expect("it reads");
+        caller.shutdown(std::net::Shutdown::Write).expect("it has said everything");
+        let (error, _) = verdict(&mut caller);
+        assert!(error.is_some(), "`{mechanism}` is no way in");
+    }
+    serves_others(&server);
+}
+
+#[test]
+fn frames_in_pieces_of_a_byte_are_frames_and_cost_no_more() {
+    let (_data, server) = server("", &["--insecure-plaintext"]);
+    let mut caller = call(&server, ATTACKER);
+    caller.set_nodelay(true).expect("small packets");
+    let script = [hello(), Ping { nonce: 7 }.to_bytes().to_vec().repeat(50)].concat();
+    for byte in script {
+        caller.write_all(&[byte]).expect("it reads");
+    }
+    let mut frame = || {
+        let mut header = [0; HEADER_LEN];
+        caller.read_exact(&mut header).expect("it answers");
+        let [length @ .., kind] = header;
+        let mut body = vec![0; u32::from_be_bytes(length) as usize - 1];
+        caller.read_exact(&mut body).expect("all of it");
+        kind
+    };
+    assert_eq!(frame(), FrameType::ServerHello.number());
+    (0..50).for_each(|_| assert_eq!(frame(), FrameType::Pong.number()));
 }

@@ -15,7 +15,7 @@ use chatproto::wire::{
     LoginStart, MAGIC, MAX_FRAME, Name, NameRef, NoteRef, OfferId, PeerAnswer, PeerRequest, Purpose,
     RequestId, Say, ServerId, Target, ToClient, ToServer,
 };
-use chatproto_fuzz::{Sent, Value};
+use chatproto_fuzz::{Sent, Told, Value};
 use libfuzzer_sys::fuzz_target;
 
 /// Connections alive at once.
@@ -42,13 +42,16 @@ fn config() -> Config {
     config
 }
 
+/// Rounds in which everybody hears everything; a log that fails may keep somebody waiting for good.
+const MAX_ROUNDS: usize = 64;
+
 /// What a queue may hold past its hard bound: the frame that went over it, a page of missed messages, the bye.
 const SLACK: usize = 128 * 1024;
 
 struct World {
     hub: Hub,
     log: MemoryLog,
-    conns: BTreeMap<ConnId, Sent>,
+    conns: BTreeMap<ConnId, (Sent, Told)>,
     now: Instant,
 }
 
@@ -62,7 +65,8 @@ impl World {
         if self.conns.len() < MAX_CONNS {
             let ip = [10, 0, 0, u.int_in_range(1..=3)?];
             let id = self.hub.accept((ip, u.arbitrary()?).into(), self.now);
-            self.conns.insert(id, Sent::new(|raw| ToClient::decode(raw).map(|frame| frame.is_some())));
+            let sent = Sent::new(|raw| ToClient::decode(raw).map(|frame| frame.is_some()));
+            self.conns.insert(id, (sent, Told::default()));
         }
         Ok(())
     }
@@ -167,8 +171,8 @@ impl World {
     }
 
     fn drain(&mut self, id: ConnId, count: usize) {
-        if let (Some(sent), Some(queue)) = (self.conns.get_mut(&id), self.hub.outgoing(id)) {
-            sent.take(queue, count);
+        if let (Some((sent, told)), Some(queue)) = (self.conns.get_mut(&id), self.hub.outgoing(id)) {
+            sent.take_each(queue, count, |raw| told.hear(raw));
         }
         if self.hub.is_finished(id) {
             self.hang_up(id);
@@ -191,6 +195,21 @@ impl World {
         let (all, logged_in) = self.hub.connections();
         assert_eq!(all, self.conns.len());
         assert!(logged_in <= all);
+        assert!(self.hub.strangers() <= config().max_strangers);
+    }
+
+    /// Everybody hears everything; then what they know is what is.
+    fn compare(&mut self, u: &mut Unstructured<'_>) {
+        for _ in 0..MAX_ROUNDS {
+            let _ = self.answer(u);
+            let everybody: Vec<_> = self.conns.keys().copied().collect();
+            let waits = |hub: &mut Hub, id| hub.outgoing(id).is_some_and(|queue| !queue.is_empty());
+            if !everybody.iter().any(|id| waits(&mut self.hub, *id)) {
+                self.conns.iter().for_each(|(id, (_, told))| told.agrees(&self.hub, *id));
+                return;
+            }
+            everybody.into_iter().for_each(|id| self.drain(id, usize::MAX));
+        }
     }
 
     fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
@@ -236,6 +255,7 @@ fuzz_target!(|data: &[u8]| {
     while !u.is_empty() && world.step(&mut u).is_ok() {
         world.check();
     }
+    world.compare(&mut u);
     // However it ended: once everybody reads and hangs up, nobody is left and nothing is due.
     let _ = world.answer(&mut u);
     let everybody: Vec<_> = world.conns.keys().copied().collect();

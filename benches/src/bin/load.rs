@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use benches::cli::{Cli, Command};
-use benches::{Failure, campaign, floor, idle, join, stalled, transfer};
+use benches::{Failure, campaign, floor, idle, join, silent, stalled, storm, transfer};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -11,6 +11,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Floor(args)) => floor::run(args.listen).map_err(Failure::io("the floor")),
         Some(Command::Stalled(args)) => stalled::run(args),
+        Some(Command::Storm(args)) => storm::run(args),
+        Some(Command::Silent(args)) => silent::run(args),
         Some(Command::Join(args)) => join::run(args),
         Some(Command::Idle(args)) => idle::run(args),
         Some(Command::Transfer(args)) => transfer::run(args),

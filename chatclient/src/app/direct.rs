@@ -2,9 +2,10 @@
 
 use super::App;
 use super::errand::Errand;
+use super::links::{LinkId, Origin};
 use crate::notice::{Code, Notice};
 use chatproto::peer;
-use chatproto::session::State;
+use chatproto::session::{Introduction, State};
 use chatproto::wire::{ErrorCode, Name, Text};
 
 /// With whom, and the command that asked for it until it is answered.
@@ -22,6 +23,21 @@ impl App {
             return self.on_away();
         }
         self.server.session.leave_for_direct(self.clock.now());
+    }
+
+    /// A link between the two introduced devices stands already: it becomes the one for direct mode. What the ticket would
+    /// prove is proven: the server told both ends that both agreed to this purpose, and this link has shown the
+    /// introduced key. The ticket is worth nothing any more.
+    pub(super) fn use_for_direct(&mut self, id: LinkId, introduction: Introduction, errand: Option<Errand>) {
+        let Introduction { offer, purpose, peer, request, addresses, .. } = introduction;
+        self.server.session.linked(offer);
+        let Some(link) = self.links.get_mut(id) else { return };
+        if let Some(with) = &mut link.with {
+            with.purpose = purpose;
+        }
+        link.origin = Some(Origin { offer, leads: request.is_some(), addresses });
+        self.keep_for_redial(id);
+        self.go_direct(peer, errand);
     }
 
     /// The server was left.

@@ -29,7 +29,8 @@ impl App {
             Event::Devices { request, devices } => self.on_devices(request, devices),
             Event::ServerKey { fingerprint } => self.on_server_key(fingerprint),
             Event::LoginFailed { code, note } => self.on_login_failed(code, &note),
-            Event::Ready { default_room, resumed, ticket, ticket_lifetime, .. } => {
+            Event::Ready { default_room, observed, resumed, ticket, ticket_lifetime, .. } => {
+                self.on_observed(observed);
                 self.on_ready(default_room, resumed, &ticket, ticket_lifetime);
             }
             Event::Lost { reason, retry_in } => self.on_lost(&reason, retry_in),

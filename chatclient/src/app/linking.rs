@@ -9,7 +9,7 @@ use crate::state::KeyCheck;
 use chatnet::{ConnToken, TlsInfo, origin};
 use chatproto::peer::Peer;
 use chatproto::session::{Introduction, Refusal, State};
-use chatproto::wire::{DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId};
+use chatproto::wire::{DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId, Way};
 use std::collections::BTreeMap;
 
 /// Callers that have not shown a ticket yet. Answers strangers who would use up the connections that peers and the server
@@ -152,6 +152,11 @@ impl App {
                 return self.fail_link(peer, errand.as_ref(), Code::State, error.to_string());
             }
         }
+        if introduction.purpose == Purpose::Direct
+            && let Some(link) = self.links.between(&introduction)
+        {
+            return self.use_for_direct(link, introduction, errand);
+        }
         self.reaching.begin(introduction, errand);
     }
 
@@ -212,9 +217,14 @@ impl App {
                     "a caller wants another link than the one introduced"
                 );
             }
-            Ok((Introduction { peer, device, purpose, request, addresses, .. }, _)) => {
+            Ok((Introduction { peer, device, purpose, request, addresses, .. }, way)) => {
                 let errand = self.reaching.end(offer);
-                let called = if request.is_some() { LinkPath::Reverse } else { LinkPath::Direct };
+                let called = match way {
+                    // The other side's connection was the first of the two, and found the listener.
+                    Some(Way::Family | Way::Punch) => LinkPath::Punched,
+                    _ if request.is_some() => LinkPath::Reverse,
+                    _ => LinkPath::Direct,
+                };
                 let path = link.known_path.unwrap_or(called);
                 link.seeking = None;
                 link.origin = Some(Origin { offer, leads: request.is_some(), addresses });

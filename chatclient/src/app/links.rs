@@ -5,6 +5,7 @@ use super::rate::Bucket;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
+use chatproto::session::Introduction;
 use chatproto::wire::{Capabilities, Capability, DeviceId, LinkKey, Name, OfferId, Purpose, Way};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -157,6 +158,16 @@ impl Links {
     pub(super) fn with(&self, peer: &Name) -> Option<LinkId> {
         let stands = |(_, link): &(&LinkId, &Link)| link.stands() && link.name() == Some(peer);
         self.links.iter().rfind(stands).map(|(id, _)| *id)
+    }
+
+    /// The link that stands between the two devices of an introduction, if there is one: of several the same at both ends.
+    pub(super) fn between(&self, introduction: &Introduction) -> Option<LinkId> {
+        let Introduction { peer, device, link_key, .. } = introduction;
+        let is_theirs =
+            |link: &Link| link.with.as_ref().is_some_and(|with| with.peer == *peer && with.device == *device);
+        let stands = |link: &Link| link.stands() && !link.is_surplus && link.key == *link_key;
+        let all = self.links.iter().filter(|(_, link)| is_theirs(link) && stands(link));
+        all.min_by_key(|(_, link)| link.binding).map(|(id, _)| *id)
     }
 
     /// Every link with somebody, whether it stands or is on its way.

@@ -5,6 +5,7 @@
 //! events with sockets, disks and the user, each one idea of it. What blocks is a job for the workers.
 
 mod account;
+mod advice;
 mod again;
 mod clock;
 mod commands;
@@ -19,6 +20,7 @@ mod kept;
 mod linking;
 mod links;
 mod lists;
+mod mapping;
 mod memory;
 mod meter;
 mod pace;
@@ -61,6 +63,7 @@ use kept::KeptTransfers;
 use linking::Linking;
 use links::Links;
 use lists::Lists;
+use mapping::Mapping;
 use memory::Memory;
 use pace::Pace;
 use persons::Persons;
@@ -135,6 +138,8 @@ struct App {
 
     linking: Linking,
     reaching: Reaching,
+    /// The router forgets its port when this is dropped.
+    mapping: Mapping,
     redial: Redial,
     links: Links,
     direct: Option<Direct>,
@@ -176,6 +181,7 @@ impl App {
             events.drain(..).for_each(|event| self.on_net(event));
             self.take_input();
             self.take_results();
+            self.take_mapping();
             self.tick();
         }
     }

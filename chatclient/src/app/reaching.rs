@@ -4,6 +4,7 @@
 //! takes the others of its introduction down.
 
 use super::App;
+use super::advice;
 use super::errand::Errand;
 use super::linking::proved_key;
 use super::links::{Origin, With};
@@ -150,7 +151,7 @@ impl App {
     pub(super) fn on_link_failed(&mut self, offer: OfferId, peer: Name, verdict: &Verdict) {
         self.stop_reaching(offer);
         let errand = self.reaching.end(offer);
-        let message = verdict.text(peer.as_str());
+        let message = advice::with(verdict.text(peer.as_str()), &advice::on_verdict(verdict));
         self.fail_link(peer, errand.as_ref(), verdict.code.into(), message);
     }
 
@@ -378,6 +379,8 @@ impl App {
             }
             Some(code) => format!("peers cannot reach you at {address}: {}", super::facts::sentence(code)),
         };
+        let help = code.map(|code| advice::on_test(code, address.port(), self.settings.map_port.is_some()));
+        let message = advice::with(message, &help.unwrap_or_default());
         let verdict = code.map(Code::from);
         let notice = Notice::Reach { reachable: code.is_none(), address, verdict, message };
         self.voice.show(&notice, Some(&question.errand));

@@ -11,6 +11,7 @@ use super::kept::KeptTransfers;
 use super::linking::Linking;
 use super::links::Links;
 use super::lists::Lists;
+use super::mapping::Mapping;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::persons::Persons;
@@ -182,6 +183,7 @@ impl App {
             questions: BTreeMap::new(),
             linking: Linking::default(),
             reaching: Reaching::default(),
+            mapping: Mapping::default(),
             redial: Redial::default(),
             links: Links::default(),
             direct: None,
@@ -200,6 +202,7 @@ impl App {
             ending: None,
         };
         app.restore_wanted();
+        app.start_mapping();
         // What an earlier run said is finished when it is posted now.
         let said = app.server.session.pending().map(|say| say.counter).collect::<Vec<_>>();
         for counter in said {
@@ -224,16 +227,34 @@ impl App {
 
     /// Tells the server under which private address neighbours find this machine: the one that it is talked to from.
     pub(super) fn announce_neighbour(&mut self, server: ConnToken) {
-        let (Some(port), Ok(local)) = (self.server.peer_port, self.net.local_addr(server)) else { return };
+        let neighbours = self.neighbours(server);
+        if !neighbours.is_empty() {
+            self.announce(neighbours);
+        }
+    }
+
+    /// Tells the server again where peers may connect, for something of it has changed.
+    pub(super) fn announce_anew(&mut self) {
+        let neighbours = self.server.token.map(|server| self.neighbours(server));
+        self.announce(neighbours.unwrap_or_default());
+    }
+
+    fn announce(&mut self, candidates: Vec<SocketAddr>) {
+        if let Ok(announcement) = announcement(self.announced_port(), &self.identity, candidates) {
+            self.server.session.announce(announcement);
+        }
+    }
+
+    fn neighbours(&self, server: ConnToken) -> Vec<SocketAddr> {
+        let (Some(port), Ok(local)) = (self.server.peer_port, self.net.local_addr(server)) else {
+            return Vec::new();
+        };
         let listens_there =
             self.settings.peer_listen.is_some_and(|at| at.ip().is_unspecified() || at.ip() == local.ip());
         if !listens_there || !is_private(local.ip()) || port < MIN_CANDIDATE_PORT {
-            return;
+            return Vec::new();
         }
-        let candidates = vec![SocketAddr::new(local.ip().to_canonical(), port)];
-        if let Ok(announcement) = announcement(Some(port), &self.identity, candidates) {
-            self.server.session.announce(announcement);
-        }
+        vec![SocketAddr::new(local.ip().to_canonical(), port)]
     }
 }
 

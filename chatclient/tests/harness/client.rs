@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
-use super::{PASSWORD, PATIENCE, Scratch, Server, command_in, signal};
+use super::{PASSWORD, PATIENCE, Scratch, Server, command_in, program, signal};
 
 /// How a client is started; begin with [`Options::new`].
 #[derive(Clone)]
@@ -18,6 +18,7 @@ pub struct Options {
     args: Vec<OsString>,
     json: bool,
     netns: Option<String>,
+    hosts: Option<PathBuf>,
 }
 
 impl Options {
@@ -42,8 +43,14 @@ impl Options {
     pub fn bare(user: &str, server: &str, scratch: &Scratch) -> Self {
         let password = scratch.path("password");
         std::fs::write(&password, format!("{PASSWORD}\n")).expect("the password is written");
-        let options =
-            Self { user: user.into(), server: server.into(), args: Vec::new(), json: true, netns: None };
+        let options = Self {
+            user: user.into(),
+            server: server.into(),
+            args: Vec::new(),
+            json: true,
+            netns: None,
+            hosts: None,
+        };
         options
             .arg("--password-file")
             .arg(password)
@@ -110,8 +117,25 @@ impl Options {
         self
     }
 
+    /// In its namespace, names are looked up in this file.
+    pub fn hosts(mut self, file: PathBuf) -> Self {
+        self.hosts = Some(file);
+        self
+    }
+
     pub fn start(self) -> Client {
-        let mut child = command_in(self.netns.as_deref(), "chatclient")
+        let mut command = match (&self.hosts, &self.netns) {
+            (Some(hosts), Some(netns)) => {
+                let mut command = Command::new("ip");
+                // The mounts of a namespace's command are its own.
+                let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+                command.args(["netns", "exec", netns, "sh", "-c", script]).arg(hosts);
+                command.arg(program("chatclient"));
+                command
+            }
+            _ => command_in(self.netns.as_deref(), "chatclient"),
+        };
+        let mut child = command
             .args(["--server", &self.server, "--user", &self.user])
             .args(&self.args)
             .args(self.json.then_some("--json"))
@@ -259,6 +283,10 @@ impl Client {
     pub fn kill(mut self) {
         self.child.kill().expect("the client is killed");
         self.child.wait().expect("the client ends");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a process").is_none()
     }
 
     pub fn terminate(&self) {

@@ -36,13 +36,13 @@ impl Net {
         ip(&switch, "link add br0 type bridge");
         ip(&switch, "link set br0 up");
         let server = net.namespace("srv");
-        net.plug(&server, "203.0.113.10/24");
+        net.plug(&server, "203.0.114.10/24");
         net
     }
 
-    /// Where the server's namespace is.
+    /// Where the server's namespace is. The addresses are none of those for documentation: miniupnpd maps no port on these.
     pub fn server(port: u16) -> String {
-        format!("203.0.113.10:{port}")
+        format!("203.0.114.10:{port}")
     }
 
     pub fn name(&self, name: &str) -> String {
@@ -69,7 +69,7 @@ impl Net {
 
     /// A namespace for a person; `number` tells their addresses apart.
     pub fn person(&mut self, name: &str, number: u8, line: Line) -> String {
-        let public = format!("203.0.113.{number}/24");
+        let public = format!("203.0.114.{number}/24");
         let person = self.namespace(name);
         match line {
             Line::Open => self.plug(&person, &public),
@@ -111,6 +111,7 @@ fn translation(is_random: bool) -> String {
            }}
            chain through {{ type filter hook forward priority 0; policy drop;
              ct state established,related accept
+             ct status dnat accept
              iifname \"lan\" accept
            }}
            chain in {{ type filter hook input priority 0; policy drop;
@@ -122,7 +123,7 @@ fn translation(is_random: bool) -> String {
 }
 
 fn firewall(is_prison: bool) -> String {
-    let out = if is_prison { "ip daddr 203.0.113.10 accept" } else { "accept" };
+    let out = if is_prison { "ip daddr 203.0.114.10 accept" } else { "accept" };
     format!(
         "table ip firewall {{
            chain in {{ type filter hook input priority 0; policy drop;

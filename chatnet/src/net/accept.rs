@@ -12,7 +12,10 @@ use mio::{
 };
 
 use super::{Alarm, Crew, FIRST_LISTENER, MAX_LISTENERS, Net, shared};
-use crate::{AcceptPause, ListenerId, NetEvent, Security, tls::Session};
+use crate::{
+    AcceptPause, CloseReason, ConnToken, ListenerId, NetEvent, Security, config::MIN_SEND_BUFFER,
+    tls::Session,
+};
 
 /// One listening socket.
 #[derive(Debug)]
@@ -101,7 +104,39 @@ impl Net {
 
     /// Whether a connection may be waiting that there is room for.
     pub(super) fn can_accept(&self) -> bool {
-        self.full().is_none() && self.listeners.iter().any(|(_, listener)| listener.is_waiting())
+        self.bars_all().is_none() && self.is_called()
+    }
+
+    fn is_called(&self) -> bool {
+        self.listeners.iter().any(|(_, listener)| listener.is_waiting())
+    }
+
+    /// When somebody has to give way to a connection that may be waiting.
+    pub(super) fn next_place(&self) -> Option<Instant> {
+        let is_awaited = self.is_called() && self.is_handshaking_full();
+        let (_, since) = self.admission.oldest().filter(|_| is_awaited)?;
+        Some(since + self.config.handshake_grace)
+    }
+
+    fn is_handshaking_full(&self) -> bool {
+        matches!(self.full(), Some(AcceptPause::TooManyHandshakes))
+    }
+
+    /// The handshake that has been under way for longest, if that was long enough to give way.
+    fn overdue(&self) -> Option<ConnToken> {
+        let (token, since) = self.admission.oldest()?;
+        (since.elapsed() >= self.config.handshake_grace).then_some(token)
+    }
+
+    /// Makes room for a handshake that begins.
+    fn make_place(&mut self) {
+        let Some(token) = self.overdue().filter(|_| self.is_handshaking_full()) else { return };
+        self.admission.ends(&token);
+        if self.crew.is_some() {
+            self.abort(token);
+        } else {
+            self.remove(token, Some(CloseReason::HandshakeTimeout));
+        }
     }
 
     pub(super) fn accept_ready(&mut self) {
@@ -119,7 +154,7 @@ impl Net {
         if !self.listeners.get(id.0).is_some_and(Listener::is_waiting) {
             return false;
         }
-        let full = self.full();
+        let full = self.bars_all();
         let Some(listener) = self.listeners.get_mut(id.0) else { return false };
         if let Some(cause) = full {
             if !listener.full_told {
@@ -132,6 +167,8 @@ impl Net {
             // Dropped: what this caller wants is nobody's business yet.
             Ok((_, peer)) if !self.admission.admits(peer.ip(), Instant::now()) => true,
             Ok((stream, peer)) => {
+                self.make_place();
+                let Some(listener) = self.listeners.get_mut(id.0) else { return false };
                 let security = listener.security.clone();
                 self.welcome(id, stream, peer, &security);
                 true
@@ -163,7 +200,7 @@ impl Net {
         let is_plain = tls.is_none();
         let Ok(token) = self.admit(stream, tls, true, deadline, peer) else { return };
         if !is_plain {
-            self.admission.begins(token, peer.ip());
+            self.admission.begins(token, peer.ip(), Instant::now());
         }
         self.events.push(NetEvent::Accepted { token, listener, peer: canonical(peer) });
         if is_plain {
@@ -171,7 +208,14 @@ impl Net {
         }
     }
 
-    /// Which bound keeps everybody out, if any.
+    /// Which bound keeps everybody out, if any; not one at which somebody gives way.
+    fn bars_all(&self) -> Option<AcceptPause> {
+        let gives_way =
+            |cause: &AcceptPause| matches!(cause, AcceptPause::TooManyHandshakes) && self.overdue().is_some();
+        self.full().filter(|cause| !gives_way(cause))
+    }
+
+    /// Which bound is reached, if any.
     fn full(&self) -> Option<AcceptPause> {
         let handshakes = self.crew.as_ref().map_or(self.handshakes, Crew::handshakes);
         if self.connections() >= self.config.max_connections {
@@ -196,8 +240,6 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => addr,
     }
 }
-
-const MIN_SEND_BUFFER: usize = 16 * 1024;
 
 /// Failures of `accept` that concern one caller only, or nobody.
 const SPARE: [io::ErrorKind; 3] =

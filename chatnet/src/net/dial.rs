@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -49,11 +49,26 @@ impl Net {
         addr: SocketAddr,
         options: ConnectOptions,
     ) -> io::Result<ConnToken> {
+        let any: IpAddr =
+            if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        self.connect_between(SocketAddr::new(any, port), addr, options)
+    }
+
+    /// As [`connect_from`](Self::connect_from), from one of this machine's addresses; `local` is of the same family as `addr`.
+    ///
+    /// # Errors
+    /// As `connect_from`, and when this machine does not have that address.
+    pub fn connect_between(
+        &mut self,
+        local: SocketAddr,
+        addr: SocketAddr,
+        options: ConnectOptions,
+    ) -> io::Result<ConnToken> {
         if self.connections() >= self.config.max_connections {
             return Err(too_many());
         }
         let tls = Session::new(&options.security, addr.ip(), self.send_limit()).map_err(io::Error::other)?;
-        let stream = shared::connect(port, addr)?;
+        let stream = shared::connect(local, addr)?;
         self.admit(stream, tls, false, Some(Instant::now() + options.timeout), addr)
     }
 

@@ -144,6 +144,12 @@ impl Net {
         self.crew.as_ref().map_or(self.conns.len(), Crew::sockets)
     }
 
+    /// Callers that listeners took in since the start.
+    #[must_use]
+    pub fn taken_in(&self) -> u64 {
+        self.admission.taken_in()
+    }
+
     /// Callers that were closed unanswered since the start, for what they or others asked for too often.
     #[must_use]
     pub fn turned_away(&self) -> TurnedAway {
@@ -185,7 +191,7 @@ impl Net {
         self.drop_idle_from_ready();
         let is_crew_busy = self.crew.as_mut().is_some_and(Crew::is_busy);
         let busy = !self.ready.is_empty() || !self.events.is_empty() || self.can_accept() || is_crew_busy;
-        let until = [deadline, self.timers.next_deadline()].into_iter().flatten().min();
+        let until = [deadline, self.timers.next_deadline(), self.next_place()].into_iter().flatten().min();
         loop {
             let timeout = match (busy, until) {
                 (true, _) => Some(Duration::ZERO),

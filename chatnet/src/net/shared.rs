@@ -1,7 +1,7 @@
 //! Ports that a listener and connections share, for ends that connect to each other at the same moment.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,13 +17,9 @@ pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Begins to connect from a shared port.
-pub(super) fn connect(port: u16, addr: SocketAddr) -> io::Result<TcpStream> {
+/// Begins to connect from an address and port that may be shared.
+pub(super) fn connect(local: SocketAddr, addr: SocketAddr) -> io::Result<TcpStream> {
     let socket = shared_socket(addr)?;
-    let local = match addr {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-    };
     socket.bind(&local.into())?;
     match socket.connect(&addr.into()) {
         Ok(()) => {}

@@ -65,6 +65,32 @@ fn silent_handshakes_keep_others_out_only_until_they_time_out() {
 }
 
 #[test]
+fn the_oldest_silent_handshake_gives_way_to_the_next_caller() {
+    let config = NetConfig {
+        max_handshakes: 2,
+        handshake_grace: Duration::from_millis(100),
+        // Nobody waits for that.
+        handshake_timeout: Duration::from_secs(3600),
+        ..NetConfig::default()
+    };
+    let mut rig = Rig::new(config);
+    let (server, client) = tls();
+    let addr = rig.listen(server);
+    let _silent = connect(addr, 2);
+    rig.run_until("both are in", |rig| rig.accepted.len() == 2);
+    let mut other = Rig::new(NetConfig::default());
+    let token = other.dial(addr, client);
+    let deadline = Instant::now() + PATIENCE;
+    while !other.end(token).connected {
+        assert!(Instant::now() < deadline && !other.closed(token), "{:?}", other.end(token));
+        rig.turn(Instant::now() + Duration::from_millis(5));
+        other.turn(Instant::now() + Duration::from_millis(5));
+    }
+    let gone = rig.accepted.iter().filter(|token| rig.closed(**token)).count();
+    assert_eq!(gone, 1, "one gave way, and the other had no need to");
+}
+
+#[test]
 fn one_turn_accepts_no_more_than_its_share() {
     let mut rig = Rig::new(NetConfig { max_accepts_per_turn: 3, ..NetConfig::default() });
     let addr = rig.listen(Security::Plain);

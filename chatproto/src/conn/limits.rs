@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use crate::wire::MAX_FRAME;
+use super::Conn;
+use crate::wire::{HEADER_LEN, MAX_FRAME};
 
 /// Limits of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,18 @@ pub struct Limits {
     pub max_frames: u32,
     /// Length of a budget interval. Default 1 s.
     pub budget_interval: Duration,
+}
+
+impl Limits {
+    /// The most that one connection costs in memory, in bytes, when `max_queue` bytes may wait to be sent and the other side
+    /// may send frames of `max_frame`: what is kept of a frame that is not whole, and the queue with the frame that goes past
+    /// its bound. Buffers grow by doubling, and while one is copied it is there twice.
+    #[must_use]
+    pub const fn worst_case_bytes(max_frame: u32, max_queue: usize) -> usize {
+        let frame = max_frame as usize + HEADER_LEN;
+        let queue = max_queue.saturating_add(MAX_FRAME as usize + HEADER_LEN);
+        size_of::<Conn>() + 3 * frame + 2 * queue
+    }
 }
 
 impl Default for Limits {

@@ -30,6 +30,9 @@ pub struct Config {
     /// Those of them that may come from one address (of IPv6, from one /64). Default 192; past it as above. Answers one
     /// attacker who would take the room of everybody who wants to log in.
     pub max_strangers_per_address: usize,
+    /// Time for which a stranger may be silent when all places are taken. Default 1 s: past it the one that has said nothing for
+    /// longest gives way to the next caller. Answers many addresses that take all places and say nothing.
+    pub stranger_grace: Duration,
     /// Devices that one account may have connected. Default 16. Answers an account used to exhaust connections.
     pub max_devices: usize,
     /// Rooms that one connection may be in. Default 256. Bounds the fan-out that one connection can ask for.
@@ -104,6 +107,7 @@ impl Config {
             limits: Limits::default(),
             max_strangers: 256,
             max_strangers_per_address: 192,
+            stranger_grace: Duration::from_secs(1),
             max_devices: 16,
             max_rooms_joined: 256,
             max_rooms: 10_000,

@@ -126,6 +126,7 @@ impl Hub {
         let now = self.now;
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.state = State::Choosing;
+        self.strangers.has_spoken(id);
         client.max_frame = hello.max_frame.min(crate::wire::MAX_FRAME);
         client.capabilities = self.config.capabilities.common(hello.capabilities);
         let capabilities = client.capabilities;

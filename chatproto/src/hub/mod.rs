@@ -50,6 +50,7 @@ mod govern;
 mod house;
 mod introduce;
 mod login;
+mod memory;
 mod moderate;
 mod operate;
 mod orders;
@@ -81,6 +82,7 @@ pub use state::State;
 use budgets::Tallies;
 use client::Client;
 use introduce::Introductions;
+use memory::MAX_STRANGER_QUEUE;
 use orders::Orders;
 use pages::Pages;
 use query::Query;
@@ -89,7 +91,7 @@ use strangers::Strangers;
 use ways::Meetings;
 
 use crate::Instant;
-use crate::conn::{Due, FrameReader, SendQueue, Stage};
+use crate::conn::{Due, FrameReader, Limits, SendQueue, Stage};
 use crate::wire::{
     Body, Capabilities, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong,
     RoomId, Subject, ToServer,
@@ -187,7 +189,7 @@ impl Hub {
     }
 
     /// Takes a new connection from `addr`, as observed. When too many strangers wait, in all or from its address, it is told to
-    /// come back later.
+    /// come back later; in all, one that has been silent for [`Config::stranger_grace`] goes before that.
     pub fn accept(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
         self.now = now;
         let id = ConnId(self.next_conn);
@@ -195,6 +197,10 @@ impl Hub {
         let client = Client::new(addr, &self.config.limits, now);
         self.deadlines.insert((client.due, id));
         self.clients.insert(id, Box::new(client));
+        if let Some(silent) = self.strangers.gives_way(addr.ip(), &self.config, now) {
+            self.close_for(silent, CloseReason::Busy, BUSY_RETRY_MS, "others want to log in");
+        }
+        self.strangers.waits_for(id, now);
         if let Err(note) = self.strangers.enter(addr.ip(), &self.config) {
             self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
@@ -404,7 +410,7 @@ impl Hub {
     pub fn wants_read(&self, id: ConnId) -> bool {
         self.clients.get(&id).is_some_and(|client| {
             client.conn.closing().is_none()
-                && client.conn.queue.len() < self.config.limits.max_queue
+                && client.conn.queue.len() < self.queue_bounds(client).0
                 && client.appends < self.config.max_appends
                 && client.append_bytes < self.config.max_append_bytes
                 && client.requests < self.config.max_requests
@@ -501,10 +507,21 @@ impl Hub {
     fn send<'a>(&mut self, id: ConnId, frame: &impl Body<'a>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.conn.send(frame);
-        let is_too_slow = client.conn.queue.len() > self.config.limits.max_queue_hard;
+        let waiting = client.conn.queue.len();
+        let is_too_slow = self.clients.get(&id).is_some_and(|client| waiting > self.queue_bounds(client).1);
         self.mark_writable(id);
         if is_too_slow {
             self.close(id, CloseReason::TooSlow, "answers are not read");
+        }
+    }
+
+    /// Bytes that may wait before a connection is not read, and at all. Who is not logged in is owed little.
+    fn queue_bounds(&self, client: &Client) -> (usize, usize) {
+        let Limits { max_queue, max_queue_hard, .. } = self.config.limits;
+        if client.user.is_some() && client.state == State::Open {
+            (max_queue, max_queue_hard)
+        } else {
+            (max_queue.min(MAX_STRANGER_QUEUE), max_queue_hard.min(2 * MAX_STRANGER_QUEUE))
         }
     }
 
@@ -615,6 +632,7 @@ impl Hub {
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {
+            self.strangers.has_spoken(id);
             self.strangers.leave(addr.ip());
             if is_relaying {
                 self.forget_relay_end(id);

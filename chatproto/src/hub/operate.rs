@@ -48,6 +48,12 @@ impl Hub {
         self.strangers.count()
     }
 
+    /// Connections that were told to come back later, for there were too many strangers; since the start.
+    #[must_use]
+    pub fn strangers_refused(&self) -> u64 {
+        self.strangers.refused()
+    }
+
     /// Bytes that wait to be sent, over all connections; goes through all of them. What they share counts for each.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {

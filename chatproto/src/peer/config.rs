@@ -47,6 +47,9 @@ pub struct Config {
     /// Events waiting to be polled above which nothing more is read. Default 4,096. Answers floods of small frames at
     /// a program that is slow to poll.
     pub max_events: usize,
+    /// Bytes of input whose events the program has not polled, above which nothing more is read. Default 1 MiB. Answers a
+    /// peer that fills the events with long lists.
+    pub max_event_bytes: usize,
 }
 
 impl Config {
@@ -69,6 +72,7 @@ impl Config {
             max_units_wanted: 4,
             max_unstored: 4 * 1024 * 1024,
             max_events: 4096,
+            max_event_bytes: 1024 * 1024,
         }
     }
 

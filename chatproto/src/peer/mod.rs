@@ -71,6 +71,7 @@ mod error;
 mod event;
 mod link;
 mod lists;
+mod memory;
 mod pace;
 mod receive;
 mod send;
@@ -109,6 +110,9 @@ use crate::wire::{
     Note, Ping, Pong, RawFrame, ToPeer,
 };
 
+/// Events for which there is room even when there are none.
+const KEEP_EVENTS: usize = 64;
+
 /// One end of a direct link.
 #[derive(Debug)]
 pub struct Peer {
@@ -131,6 +135,8 @@ pub struct Peer {
     last_error: Option<(ErrorCode, Note)>,
     pings: u64,
     events: VecDeque<Event>,
+    /// Bytes of input that came since the program had polled everything.
+    unpolled: usize,
 }
 
 impl Peer {
@@ -168,6 +174,7 @@ impl Peer {
             last_error: None,
             pings: 0,
             events: VecDeque::new(),
+            unpolled: 0,
         }
     }
 
@@ -182,6 +189,7 @@ impl Peer {
         // Frames borrow from the reader, so it steps out of the machine while they are handled.
         let mut reader = core::mem::replace(&mut self.conn.reader, FrameReader::new(0));
         let mut rest = bytes;
+        self.unpolled = if self.events.is_empty() { 0 } else { self.unpolled }.saturating_add(bytes.len());
         // Each round takes a frame out of the input.
         while self.state != State::Closed {
             let outcome = match reader.step(rest) {
@@ -226,7 +234,12 @@ impl Peer {
 
     /// The next event, if there is one.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front().or_else(|| self.next_unit_wanted())
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.unpolled = 0;
+            self.events.shrink_to(KEEP_EVENTS);
+        }
+        event.or_else(|| self.next_unit_wanted())
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
@@ -245,6 +258,7 @@ impl Peer {
     pub fn wants_read(&self) -> bool {
         self.state == State::Closed
             || (self.events.len() < self.config.max_events
+                && self.unpolled < self.config.max_event_bytes
                 && self.downloads.wants_data(self.config.max_unstored))
     }
 
@@ -386,11 +400,5 @@ impl Peer {
     /// Bytes that wait to be sent, without file data.
     fn chat_waiting(&self) -> usize {
         self.conn.queue.len() - self.conn.queue.bulk_len()
-    }
-
-    /// Answers a peer that asks and asks and never reads.
-    fn check_backlog(&self) -> Result<(), Violation> {
-        let max = self.config.limits.max_queue_hard;
-        if self.chat_waiting() > max { Err(Violation::TooSlow { max }) } else { Ok(()) }
     }
 }

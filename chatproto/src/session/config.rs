@@ -52,6 +52,9 @@ pub struct Config {
     /// Events above which [`Session::wants_read`](super::Session::wants_read) is false. Default 4,096.
     /// Bounds what a fast server can make a slow program hold, apart from the events of one more read.
     pub max_events: usize,
+    /// Bytes of input whose events the program has not polled, above which nothing more is read. Default 1 MiB. Answers a
+    /// server that fills the events with long lists.
+    pub max_event_bytes: usize,
 }
 
 impl Config {
@@ -78,6 +81,7 @@ impl Config {
             bounds: Bounds::default(),
             max_introductions: 64,
             max_events: 4_096,
+            max_event_bytes: 1024 * 1024,
         }
     }
 }

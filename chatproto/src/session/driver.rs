@@ -65,6 +65,7 @@ impl Session {
             return;
         }
         self.out.conn.deadlines.heard(now);
+        self.out.heard(input.len());
         // Frames borrow from the reader while the rest of the session works on them.
         let mut reader = core::mem::replace(&mut self.out.conn.reader, FrameReader::new(MAX_HELLO_FRAME));
         while self.state.reads() {

@@ -46,6 +46,7 @@ mod event;
 mod introductions;
 mod key;
 mod login;
+mod memory;
 mod offers;
 mod outbox;
 mod requests;
@@ -162,7 +163,7 @@ impl Session {
 
     /// The next thing that happened, if anything did.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        self.out.poll()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
@@ -195,7 +196,7 @@ impl Session {
     /// Whether the driver should read from the socket. False while the program is behind with the events.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        self.out.events.len() < self.config.max_events
+        self.out.events.len() < self.config.max_events && self.out.unpolled < self.config.max_event_bytes
     }
 
     /// Whether the present socket, if there is one, is of no more use: close it, then call

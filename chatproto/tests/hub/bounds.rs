@@ -181,3 +181,30 @@ fn offend_quietly(bytes: &[u8]) {
     desk.send(good, &Ping { nonce: 5 });
     assert_eq!(desk.frames(good), [ToClient::Pong(Pong { nonce: 5 })]);
 }
+
+#[test]
+fn a_clock_that_jumps_ends_whom_it_must_and_breaks_nothing() {
+    let mut desk = Desk::new();
+    let stranger = desk.connect("192.0.2.1");
+    let alice = desk.member("alice", 1);
+    desk.skip(alice);
+    let before = desk.now;
+    // Back: nothing is due, nobody ends.
+    desk.now = chatproto::Instant::from_millis(0);
+    desk.hub.handle_timeout(desk.now);
+    desk.send(alice, &Ping { nonce: 1 });
+    assert_eq!(desk.frames(alice), [ToClient::Pong(Pong { nonce: 1 })]);
+    assert_eq!(desk.frames(stranger), []);
+    // And a hundred years on: everybody who has not been heard since is told so, once.
+    desk.now = before;
+    desk.pass(100 * 365 * 86_400_000);
+    assert_eq!(bye(&desk.frames(stranger)), Some(CloseReason::HandshakeTimeout));
+    desk.pass(0);
+    assert_eq!(bye(&desk.frames(alice)), Some(CloseReason::Idle));
+    // As far as there is time.
+    desk.now = chatproto::Instant::from_millis(u64::MAX);
+    desk.hub.handle_timeout(desk.now);
+    let late = desk.connect("192.0.2.3");
+    desk.hello(late);
+    assert!(matches!(desk.frames(late)[..], [ToClient::ServerHello(_)]));
+}

@@ -210,6 +210,36 @@ fn strangers_of_one_address_leave_room_for_others() {
 }
 
 #[test]
+fn the_one_who_has_been_silent_for_longest_gives_way() {
+    let mut desk = Desk::with(|config| {
+        config.max_strangers = 3;
+        config.max_strangers_per_address = 2;
+    });
+    let [silent, drips] = ["192.0.2.1", "192.0.2.2"].map(|ip| desk.connect(ip));
+    let speaks = desk.connect("192.0.2.3");
+    desk.hello(speaks);
+    desk.skip(speaks);
+    // A byte is no hello.
+    desk.hub.handle_input(drips, &[0], desk.now);
+    let early = desk.connect("192.0.2.4");
+    assert_eq!(bye(&desk.frames(early)), Some(CloseReason::Busy), "they have just come");
+    desk.pass(1_000);
+
+    let late = desk.connect("192.0.2.4");
+    assert_eq!(desk.frames(late), []);
+    assert_eq!(bye(&desk.frames(silent)), Some(CloseReason::Busy));
+    let later = desk.connect("192.0.2.4");
+    assert_eq!(desk.frames(later), []);
+    assert_eq!(bye(&desk.frames(drips)), Some(CloseReason::Busy));
+    desk.pass(1_000);
+    // Whose address has its share takes nobody's place, and who has said hello keeps it.
+    let greedy = desk.connect("192.0.2.4");
+    assert_eq!(bye(&desk.frames(greedy)), Some(CloseReason::Busy));
+    assert_eq!((desk.frames(late), desk.frames(later), desk.frames(speaks)), (vec![], vec![], vec![]));
+    assert_eq!(desk.hub.strangers(), 3);
+}
+
+#[test]
 fn same_device_of_the_same_account_replaces_its_older_connection() {
     let mut desk = Desk::new();
     let old = desk.member("alice", 1);

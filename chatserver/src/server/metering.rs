@@ -73,6 +73,8 @@ impl Meter {
         page.gauge("chatserver_logged_in", "Connections that are logged in.", logged_in);
         page.gauge("chatserver_strangers", "Connections in or before a login.", hub.strangers());
         page.gauge("chatserver_rooms", "Group rooms.", hub.router().groups());
+        let help = "Connections that were told to come back later, for too many waited for a login.";
+        page.counter("chatserver_busy_total", help, hub.strangers_refused());
         let help = "Bytes that wait to be sent, over all connections.";
         page.gauge("chatserver_queue_bytes", help, hub.queued_bytes());
         let (refused, abandoned) = logins.failed();
@@ -103,6 +105,7 @@ impl Meter {
 
 /// Who was closed unanswered.
 fn add_turned_away(page: &mut Page, net: &Net) {
+    page.counter("chatserver_taken_in_total", "Callers that were taken in.", net.taken_in());
     let TurnedAway { too_often, too_many, half_open } = net.turned_away();
     let reasons = [("too_often", too_often), ("too_many", too_many), ("half_open", half_open)];
     let help = "Callers that were closed unanswered: their address called too often, all did, or it had too many handshakes.";

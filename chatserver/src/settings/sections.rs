@@ -48,6 +48,7 @@ section! {
     Hub of Config = super::hub_defaults(); {
         max_strangers: Number<usize, 1, 100_000>,
         max_strangers_per_address: Number<usize, 1, 100_000>,
+        stranger_grace: Time<{ SECOND / 10 }, HOUR>,
         max_devices: Number<usize, 1, 10_000>,
         max_rooms_joined: Number<usize, 1, 100_000>,
         max_rooms: Number<usize, 1, 10_000_000>,
@@ -120,6 +121,7 @@ section! {
         max_connections: Number<usize, 1, 1_000_000>,
         max_handshakes: Number<usize, 1, 100_000>,
         max_handshakes_per_address: Number<usize, 1, 100_000>,
+        handshake_grace: Time<{ SECOND / 10 }, HOUR>,
         accepts_per_address: Number<u32, 1, 1_000_000>,
         accept_refill_per_address: Time<1, HOUR>,
         accepts: Number<u32, 1, 1_000_000>,

@@ -103,7 +103,9 @@ impl Text {
             Notice::PeerFailed { peer, message, .. } => {
                 vec![format!("* no connection with {}: {message}", peer.as_str())]
             }
-            Notice::Reach { message, .. } => vec![format!("* {message}")],
+            Notice::Reach { message, .. } | Notice::PortMapping { message, .. } => {
+                vec![format!("* {message}")]
+            }
             Notice::PeerClosed { peer, reason } => {
                 vec![format!("* the link with {} has ended: {reason}", peer.as_str())]
             }

@@ -8,6 +8,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use self::room::Room;
+
+/// What is kept of one room, beside texts.
+pub(super) const ROOM_BYTES: usize = size_of::<Room>();
 use super::outbox::Outbox;
 use super::{Event, JoinError, LeaveError, Refusal, RoomKey, Violation};
 use crate::Instant;
