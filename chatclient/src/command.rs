@@ -177,6 +177,11 @@ pub enum Command {
         /// For whom, and what; without a rule it is taken away.
         change: Option<(ConsentWhom, Option<ConsentRule>)>,
     },
+    /// Shows who gets a link through the server's relay alone, and so learns no address of this client, or changes it.
+    Relay {
+        /// For whom, everybody for `None`; and whether from now on.
+        change: Option<(Option<Name>, bool)>,
+    },
     /// Shows the links.
     Peers,
     /// Asks the server whether peers can reach this client.

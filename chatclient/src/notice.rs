@@ -16,6 +16,7 @@ use chatproto::wire::{Action, DeviceId, Hash, Name, Note, Purpose, Rank, SafeNam
 use serde::Serialize;
 
 use crate::portmap::Protocol;
+use crate::settings::RelayPolicy;
 use crate::state::ConsentRule;
 
 /// One thing that happened, or one answer.
@@ -361,6 +362,13 @@ pub enum Notice {
         rules: Vec<ConsentLine>,
         /// What all others are told.
         otherwise: ConsentRule,
+    },
+    /// Answers `/relay`.
+    Relay {
+        /// Those who get links through the relay alone.
+        only: Vec<String>,
+        /// What it is used for with all others.
+        otherwise: RelayPolicy,
     },
     /// Answers `/devices` and `/revoke`.
     Devices {

@@ -112,7 +112,8 @@ pub enum AcceptPolicy {
 }
 
 /// What links through the server's relay are wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RelayPolicy {
     /// When no other way to a peer works, and the server allows it.
     Last,

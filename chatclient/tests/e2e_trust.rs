@@ -173,6 +173,36 @@ fn a_certificate_that_was_announced_rolls_on_and_another_stops_loudly() {
     server.stop();
 }
 
+/// A backup is taken between the announcement and the change, and restored where the disk was lost.
+#[test]
+fn a_certificate_that_was_announced_rolls_on_from_a_backup() {
+    let (scratch, server) = world();
+    Client::ready(Options::bare("alice", &server.addr, &scratch).arg("--trust-first").arg("--stay")).quit();
+    rotate(&scratch, &[]);
+    server.reload();
+    server.expect_log("the next certificate is");
+    let alice = Client::ready(Options::bare("alice", &server.addr, &scratch).arg("--stay"));
+    alice.quit();
+    let run = |args: &[&str], data: &str| {
+        let mut command = Command::new(program("chatserver"));
+        command.args(args).arg("--data").arg(scratch.path(data));
+        let output = command.output().expect("the command runs");
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    let file = scratch.path("backup");
+    run(&["backup", file.to_str().expect("a path")], "server");
+    let addr = server.addr.clone();
+    server.kill();
+    run(&["restore", file.to_str().expect("a path")], "restored");
+    run(&["rotate", "--now"], "restored");
+    let restored = Server::start_with(&scratch.path("restored"), &addr, &[]);
+    Client::ready(Options::bare("alice", &addr, &scratch).arg("--stay")).quit();
+    let known = std::fs::read_to_string(scratch.path("alice-state").join("known_servers")).expect("the pins");
+    let now = restored.fingerprint.clone().expect("a fingerprint");
+    assert!(known.contains(&format!("{addr} {now}\n")), "{known}");
+    restored.stop();
+}
+
 #[test]
 fn people_compare_codes_and_a_changed_key_waits_for_a_word() {
     let (scratch, server) = world();

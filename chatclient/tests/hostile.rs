@@ -332,7 +332,7 @@ fn attacks() -> Vec<(&'static str, Vec<u8>)> {
     let direct = |number: u32| {
         let name = format!("user{number}");
         let with = NameRef::new(&name).expect("a name");
-        DirectRoom { room: RoomId(number + 10), with, last: u64::MAX }.to_bytes().to_vec()
+        DirectRoom { room: RoomId(number + 10), with, last: u64::MAX, over: false }.to_bytes().to_vec()
     };
     let presence = Presence { room, change: Change::Entered, device: DeviceId([9; 16]), user }.to_bytes();
     let rooms = RoomList { request: RequestId(77), more: true, rooms: List::new(&[]) }.to_bytes();

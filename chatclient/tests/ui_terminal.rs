@@ -16,6 +16,7 @@ use chatclient::command::Command;
 use chatclient::notice::{Code, Notice};
 use chatclient::ui::{Format, Input, Ui};
 use chatnet::{Net, NetConfig};
+use chatproto::opaque::{ClientLogin, OsRng, Password, ServerLogin, ServerSetup, Stretch, register};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -107,6 +108,35 @@ fn a_terminal_that_knows_nothing_gets_plain_lines() {
 }
 
 #[test]
+fn a_new_password_is_typed_unseen_and_cannot_be_called_back() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("/passwd\r");
+    terminal.sees("the password as it is: ");
+    terminal.types("old secreX\x7ft\r");
+    terminal.sees("the new password: ");
+    terminal.types("new secret\r");
+    terminal.sees("the new password, again: ");
+    terminal.types("new secret\r");
+    terminal.sees("got the passwords: true");
+    terminal.types("/passwd\r");
+    terminal.sees("the password as it is: ");
+    terminal.types("old secret\r");
+    terminal.sees("the new password: ");
+    terminal.types("new secret\r");
+    terminal.sees("the new password, again: ");
+    terminal.types("another secret\r");
+    terminal.sees("error: the password was not changed: the two new passwords differ");
+    // Two lines up is the first /passwd: nothing that was typed in between.
+    terminal.types("\x10\x10\x01\x0bhello\r");
+    terminal.sees("got Say { text: \"hello\" }");
+    terminal.types("/quit\r");
+    terminal.sees("got Quit");
+    assert!(!terminal.everything.contains("secre"), "{}", terminal.everything);
+    terminal.ends_as_it_was();
+}
+
+#[test]
 fn ctrl_c_interrupts_and_leaves_the_terminal_as_it_was() {
     let mut terminal = Terminal::open();
     terminal.sees("lobby> ");
@@ -167,6 +197,15 @@ fn the_other_end() {
                 Input::Malformed { error, .. } => {
                     ui.show(&Notice::error(Code::Usage, error.to_string()), None);
                 }
+                Input::NewPassword(passwords) => {
+                    let (old, new) = passwords.into_parts();
+                    let want = |typed: &str| Password::new(typed).unwrap();
+                    let is_it = format!("{:?}", (old.clone(), new.clone()))
+                        == "(Password(***), Password(***))"
+                        && proves(&old, &want("old secret"))
+                        && proves(&new, &want("new secret"));
+                    ui.show(&Notice::Info(format!("got the passwords: {is_it}")), None);
+                }
                 Input::End | Input::Interrupt => {
                     ui.show(&Notice::Info(format!("got {input:?}")), None);
                     return;
@@ -174,6 +213,16 @@ fn the_other_end() {
             }
         }
     }
+}
+
+/// Whether one password is the other, told by a login: they cannot be compared.
+fn proves(one: &Password, other: &Password) -> bool {
+    let rng = &mut OsRng;
+    let setup = ServerSetup::generate(rng);
+    let record = register(&setup, "alice", one.clone(), Stretch::LIGHT, rng).unwrap();
+    let (client, request) = ClientLogin::start(other.clone(), rng).unwrap();
+    let (_, response) = ServerLogin::start(&setup, Some(&record), "alice", &request, b"", rng).unwrap();
+    client.finish(&response, "alice", b"", rng).is_ok()
 }
 
 /// Does what a test wants of this end; whether it ends.
@@ -199,6 +248,8 @@ struct Terminal {
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     unread: String,
+    /// All that ever was on the screen.
+    everything: String,
     /// Kept open, so that the modes can be read after the other end has gone.
     line: OwnedFd,
     before: LocalModes,
@@ -242,7 +293,8 @@ impl Terminal {
                 }
             }
         });
-        Self { keyboard, screen, unread: String::new(), line, before, child, folder }
+        let (unread, everything) = (String::new(), String::new());
+        Self { keyboard, screen, unread, everything, line, before, child, folder }
     }
 
     fn types(&mut self, keys: &str) {
@@ -262,7 +314,10 @@ impl Terminal {
                 return;
             }
             match self.screen.recv_timeout(PATIENCE) {
-                Ok(bytes) => self.unread.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok(bytes) => {
+                    self.unread.push_str(&String::from_utf8_lossy(&bytes));
+                    self.everything.push_str(&String::from_utf8_lossy(&bytes));
+                }
                 Err(_) => panic!("never saw {expected:?}, only {:?}", self.unread),
             }
         }

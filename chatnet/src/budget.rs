@@ -126,6 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_gives_no_more_than_a_whole_budget_and_takes_no_more_than_was_spent() {
+        let day = 24 * 60 * 60 * SECOND;
+        let start = Instant::now() + day;
+        let mut budget = Budget::new(3, SECOND, start);
+        for _ in 0..3 {
+            assert_eq!(budget.spend("a", start), Ok(()));
+        }
+        let spent = |budget: &mut Budget<_>, now| (0..10).filter(|_| budget.spend("a", now).is_ok()).count();
+        assert_eq!(spent(&mut budget, start + day), 3, "no more than the burst after a day");
+        // Put back: what was spent is owed until that time comes again, and the other keys owe nothing.
+        assert!(budget.spend("a", start).is_err());
+        assert_eq!(budget.spend("b", start), Ok(()));
+        assert_eq!(spent(&mut budget, start + 2 * day), 3);
+    }
+
+    #[test]
     fn memory_is_bounded_and_what_is_new_is_kept() {
         let start = Instant::now();
         let mut budget = Budget::new(1, 1000 * SECOND, start);

@@ -1,7 +1,8 @@
 //! The `backup` and `restore` commands: one file that holds all that a server needs to go on elsewhere.
 //!
-//! A backup is `chat.db` as it was at one moment, with the certificate and its key inside: accounts, log, the server's
-//! identity and login keys are there already. Clients that know the server by its certificate know the restored one.
+//! A backup is `chat.db` as it was at one moment, with the certificate and its key inside, and with the next one that was
+//! announced: accounts, log, the server's identity and login keys are there already. Clients that know the server by its
+//! certificate know the restored one, and take the next one from it.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,12 +10,12 @@ use std::path::Path;
 
 use chatnet::Identity;
 
-use crate::certificate::IDENTITY_FILE;
+use crate::certificate::{IDENTITY_FILE, NEXT_FILE};
 use crate::cli::DataArg;
 use crate::exit::Failure;
 use crate::settings;
 use crate::store::DataDir;
-use crate::store::copy::{self, Restored};
+use crate::store::copy::{self, Certificates, Restored};
 
 /// Copies the data directory's log and keys into `file`, which appears whole or not at all, readable by its owner only.
 ///
@@ -26,19 +27,18 @@ pub fn backup(file: &Path, data: &DataArg) -> Result<(), Failure> {
         return Err(exists(file));
     }
     let database = DataDir::existing(&dir).map_err(Failure::said)?;
-    let path = dir.join(IDENTITY_FILE);
-    let identity = match fs::symlink_metadata(&path) {
-        // A server that speaks plaintext has none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        _ => Some(Identity::load(&path).map_err(|error| Failure::new("certificate", error))?),
-    };
+    // The next one first: should it come in force meanwhile, it is found in both places and not lost.
+    let next = identity(&dir.join(NEXT_FILE))?;
+    let current = identity(&dir.join(IDENTITY_FILE))?;
+    let next = next.filter(|next| current.as_ref().is_some_and(|it| it.fingerprint() != next.fingerprint()));
+    let pem = |identity: Option<Identity>| identity.as_ref().map(|identity| identity.to_pem().to_owned());
+    let certificates = Certificates { current: pem(current), next: pem(next) };
     let folder = folder_of(file);
     let temporary = tempfile::Builder::new()
         .prefix(".chatserver-backup-")
         .tempfile_in(folder)
         .map_err(|error| Failure::new(format!("cannot make a file in {}", folder.display()), error))?;
-    copy::backup(&database, temporary.path(), identity.as_ref().map(Identity::to_pem))
-        .map_err(Failure::said)?;
+    copy::backup(&database, temporary.path(), &certificates).map_err(Failure::said)?;
     let failed = |error: io::Error| Failure::new(format!("cannot write {}", file.display()), error);
     temporary.as_file().sync_all().map_err(failed)?;
     temporary.persist_noclobber(file).map_err(|error| {
@@ -55,13 +55,23 @@ pub fn backup(file: &Path, data: &DataArg) -> Result<(), Failure> {
 pub fn restore(file: &Path, data: &DataArg) -> Result<(), Failure> {
     let dir = settings::data_dir(data)?;
     let restored = Restored::begin(file, &dir).map_err(Failure::said)?;
-    if let Some(pem) = restored.certificate() {
+    let Certificates { current, next } = restored.certificates();
+    for (pem, name) in [(current, IDENTITY_FILE), (next, NEXT_FILE)] {
+        let Some(pem) = pem else { continue };
         let identity = Identity::from_pem(pem)
             .map_err(|error| Failure::new(format!("certificate in {}", file.display()), error))?;
-        identity.store(&dir.join(IDENTITY_FILE)).map_err(|error| Failure::new("certificate", error))?;
+        identity.store(&dir.join(name)).map_err(|error| Failure::new("certificate", error))?;
     }
     // Last: a directory with a database is a directory that a server starts on.
     restored.finish().map_err(Failure::said)
+}
+
+/// The certificate in a file; a server that speaks plaintext has none, and most have no next one.
+fn identity(path: &Path) -> Result<Option<Identity>, Failure> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => Identity::load(path).map(Some).map_err(|error| Failure::new("certificate", error)),
+    }
 }
 
 fn exists(file: &Path) -> Failure {

@@ -14,7 +14,7 @@ use crate::settings::{self, Settings};
 pub(crate) const IDENTITY_FILE: &str = "server.pem";
 
 /// File of the one that comes next.
-const NEXT_FILE: &str = "server-next.pem";
+pub(crate) const NEXT_FILE: &str = "server-next.pem";
 
 /// File of the one before.
 const OLD_FILE: &str = "server-old.pem";

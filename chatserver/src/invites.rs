@@ -112,3 +112,45 @@ fn failed(error: &AccountError) -> Failure {
 fn say(line: String) -> Result<(), Failure> {
     writeln!(io::stdout(), "{line}").map_err(|error| Failure::new("standard output", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qrcode::Color;
+
+    /// The modules that are drawn: a lit half of a character is a light one.
+    fn modules(drawn: &str) -> Vec<Vec<Color>> {
+        let of = |lit: bool| if lit { Color::Light } else { Color::Dark };
+        let rows = drawn.lines().flat_map(|line| {
+            let halves = |upper| {
+                let lit = move |c| matches!((c, upper), ('█', _) | ('▀', true) | ('▄', false));
+                line.chars().map(|c| of(lit(c))).collect::<Vec<_>>()
+            };
+            [halves(true), halves(false)]
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_drawn_code_is_the_link_with_a_light_border_around_it() {
+        let identity = chatnet::Identity::generate(["localhost"]).expect("a certificate");
+        let link = link("chat.example:4900", Some(identity.fingerprint()), Some("2345-6789-abcd-efgh"));
+        let code = QrCode::new(link.as_bytes()).expect("a code");
+        let (width, expected) = (code.width(), code.to_colors());
+        let drawn = modules(&qr_code(&link).expect("a drawing"));
+        let border = (drawn[0].len() - width) / 2;
+        assert!(border >= 4, "readers need four modules of border");
+        for (y, row) in drawn.iter().enumerate() {
+            assert_eq!(row.len(), width + 2 * border, "row {y} is as wide as the others");
+            for (x, module) in row.iter().enumerate() {
+                let inside = (border..border + width).contains(&x) && (border..border + width).contains(&y);
+                let is = if inside { expected[(y - border) * width + (x - border)] } else { Color::Light };
+                // The last half row of an odd number of rows is no part of the code.
+                if y < width + 2 * border {
+                    assert_eq!(*module, is, "at {x}, {y}");
+                }
+            }
+        }
+        assert!(drawn.len() >= width + 2 * border);
+    }
+}

@@ -5,7 +5,7 @@ mod import;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use chatproto::opaque::{OsRng, Password, ServerSetup, Stretch, Zeroizing, register};
+use chatproto::opaque::{OsRng, Password, Record, STRETCH_LEN, ServerSetup, Stretch, Zeroizing, register};
 use chatproto::wire::Name;
 
 use crate::cli::{DataArg, PasswordArgs, StretchArg, UserCommand};
@@ -81,6 +81,18 @@ pub fn server_setup(accounts: &mut Accounts) -> Result<ServerSetup, Failure> {
         .map_err(|error| failed(&error))?;
     ServerSetup::from_bytes(&bytes)
         .map_err(|error| Failure::new("the server's login keys in the data directory", error))
+}
+
+/// What unknown users are told to stretch with: what most accounts have, so that few can be told from them by it. Without
+/// accounts, what new ones get.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) fn decoy_stretch(accounts: &Accounts, of_new: Stretch) -> Result<Stretch, Failure> {
+    // The version and the stretch stand in front.
+    let common = accounts.commonest_record(1 + STRETCH_LEN).map_err(|error| failed(&error))?;
+    let record = common.as_deref().map(Record::from_bytes).and_then(Result::ok);
+    Ok(record.map_or(of_new, |record| record.stretch()))
 }
 
 fn open(data: &DataArg) -> Result<Accounts, Failure> {

@@ -8,6 +8,8 @@
 
 mod store_support;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use chatserver::store::{
     AccountError, NewAccount, NewTicket, Outcome, Read, Reply, StoreConfig, TicketHash, Write,
 };
@@ -71,6 +73,31 @@ fn a_ticket_is_good_for_its_user_and_device_until_it_expires() {
     run.store.finish().unwrap();
     let stored = std::fs::read(dir.path().join("chat.db")).unwrap();
     assert!(!stored.windows(4).any(|bytes| bytes == b"good"), "the ticket itself is not kept");
+}
+
+/// A clock that somebody sets.
+static CLOCK: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn a_clock_that_jumps_ends_no_ticket_for_good_and_keeps_none_beyond_its_time() {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    accounts(dir.path()).add("alice", false, RECORD).unwrap();
+    let set = |now: u64| CLOCK.store(now, Ordering::SeqCst);
+    let clock = || CLOCK.load(Ordering::SeqCst);
+    set(10 * DAY);
+    let run = Running::start_with(dir.path(), &StoreConfig { clock, ..StoreConfig::default() });
+    assert!(keep(&run, "alice", RECORD, ticket(b"week", 17 * DAY)));
+    for (now, good) in [(9 * DAY, true), (11 * DAY, true), (17 * DAY, false), (10 * DAY, true), (0, true)] {
+        set(now);
+        assert_eq!(is_good(&run, b"week", "alice", OWN), good, "at {now}");
+    }
+    // One that comes while the clock is ahead takes the others along that seem to be over.
+    set(18 * DAY);
+    assert!(keep(&run, "alice", RECORD, NewTicket { device: [1; 16], ..ticket(b"ahead", 25 * DAY) }));
+    set(10 * DAY);
+    assert!(!is_good(&run, b"week", "alice", OWN), "the password is asked for again");
+    assert!(is_good(&run, b"ahead", "alice", 1));
 }
 
 #[test]

@@ -112,10 +112,16 @@ impl World {
             3 => PeerRequest {
                 request: Value::draw(u, &bump)?,
                 purpose: Purpose::Files,
+                concealed: Value::draw(u, &bump)?,
                 to: Value::draw(u, &bump)?,
             }
             .to_bytes(),
-            _ => PeerAnswer { offer: OfferId(u.int_in_range(1..=3)?), accept: u.ratio(3, 4)? }.to_bytes(),
+            _ => PeerAnswer {
+                offer: OfferId(u.int_in_range(1..=3)?),
+                accept: u.ratio(3, 4)?,
+                concealed: u.ratio(1, 4)?,
+            }
+            .to_bytes(),
         };
         self.hub.handle_input(id, &bytes, self.now);
         Ok(())

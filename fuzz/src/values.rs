@@ -314,9 +314,9 @@ bodies! {
     LinkSay<'a> { counter, text }
     LinkSaid { counter }
     Announce<'a> { port, link_key, candidates }
-    PeerRequest<'a> { request, purpose, to }
+    PeerRequest<'a> { request, purpose, concealed, to }
     PeerOffer<'a> { offer, purpose, expires, device, from }
-    PeerAnswer { offer, accept }
+    PeerAnswer { offer, accept, concealed }
     PeerIntroduce<'a> { offer, request, purpose, role, expires, ticket, token, device, link_key, hidden, peer, addresses }
     PeerClosed { offer, request, code }
     PeerWithdraw { request }

@@ -107,9 +107,14 @@ impl App {
 
     pub(super) fn change_password(&mut self, errand: Errand, new: Password) {
         let Some(old) = self.settings.password.clone() else {
-            let text = "the old password is not known here: start with --password-file, or --change-password";
+            let text = "the old password is not known here: type /passwd at a terminal, or start with --password-file or --change-password";
             return self.voice.fail(Some(&errand), Code::Usage, text);
         };
+        self.change_password_from(errand, old, new);
+    }
+
+    /// With the old password just typed, which may be needed because a ticket logged this run in.
+    pub(super) fn change_password_from(&mut self, errand: Errand, old: Password, new: Password) {
         if self.account.change.is_some() {
             let text = "the password is being changed already";
             return self.voice.fail(Some(&errand), ErrorCode::TooManyRequests, text);

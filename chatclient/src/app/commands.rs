@@ -32,6 +32,11 @@ impl App {
                 let errand = self.errands.begin(reference);
                 self.voice.fail(Some(&errand), Code::Usage, error.to_string());
             }
+            Input::NewPassword(passwords) => {
+                let errand = self.errands.begin(None);
+                let (old, new) = passwords.into_parts();
+                self.change_password_from(errand, old, new);
+            }
             Input::End => self.end_of_input(),
             Input::Interrupt => {
                 self.voice.note_status(ExitStatus::Interrupted);
@@ -73,6 +78,7 @@ impl App {
             | Command::Deny { .. }
             | Command::Transfers
             | Command::Consent { .. }
+            | Command::Relay { .. }
             | Command::Peers => false,
             Command::Server => !self.server.told_ready || self.is_on_the_way(),
             Command::Ls { peer, .. } | Command::Get { peer, .. } => {
@@ -195,6 +201,7 @@ impl App {
             Command::Trust { user } => self.trust_person(&errand, &user),
             Command::Verify { user, code } => self.verify_person(&errand, &user, code.as_deref()),
             Command::Consent { change } => self.change_consent(&errand, change),
+            Command::Relay { change } => self.change_relay(&errand, change),
             Command::Peers => self.show_peers(&errand),
             Command::Reach => {
                 let asked = self.server.session.test_reach();

@@ -139,7 +139,7 @@ impl App {
                 let name = peer.as_str();
                 let message = format!(
                     "A DEVICE OF {name} SHOWS ANOTHER KEY THAN BEFORE: this may be somebody else. No link is made. If {name} \
-                     says that it is so, /trust {name} accepts it"
+                     tells you, by another way than this server, that it has a new key, /trust {name} accepts it"
                 );
                 let (peer, device, link_key) = (peer.clone(), *device, *link_key);
                 self.server.session.abandon_link(introduction.offer, ErrorCode::WrongKey);

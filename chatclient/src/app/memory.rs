@@ -9,6 +9,7 @@ use crate::state::{
 use chatnet::{Fingerprint, Identity, IdentityError};
 use chatproto::session::{PendingSay, Restored, RoomKey, Session};
 use chatproto::wire::{DeviceId, LinkKey, Name, RoomId, ServerId, Text};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
@@ -257,6 +258,15 @@ impl Memory {
             ConsentWhom::Room(name) => ConsentFor::Room(name.as_str()),
         };
         self.consent.set(whom, rule)
+    }
+
+    pub(super) fn set_relay_only(&mut self, person: Option<&Name>, only: bool) -> Result<(), StateError> {
+        self.consent.set_relay_only(person.map(Name::as_str), only)
+    }
+
+    /// The people who learn no address of this device.
+    pub(super) fn relay_only(&self) -> BTreeSet<Name> {
+        self.consent.relay_only().filter_map(|name| Name::new(name).ok()).collect()
     }
 }
 

@@ -9,6 +9,7 @@ mod advice;
 mod again;
 mod clock;
 mod commands;
+mod concealing;
 mod direct;
 mod errand;
 mod events;

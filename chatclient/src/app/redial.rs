@@ -98,6 +98,11 @@ impl Redial {
 impl App {
     /// A link for direct mode stands: remembers how to find it again.
     pub(super) fn keep_for_redial(&mut self, id: LinkId) {
+        // Whoever looks for a link shows its address.
+        let peer = self.links.get_mut(id).and_then(|link| link.with.as_ref()).map(|with| with.peer.clone());
+        if peer.is_none_or(|peer| self.conceals_from(&peer)) {
+            return;
+        }
         let Some(link) = self.links.get_mut(id) else { return };
         let (Some(with), Some(origin)) = (&link.with, link.origin.take()) else { return };
         if with.purpose != Purpose::Direct {
@@ -131,6 +136,10 @@ impl App {
     /// The link with somebody in direct mode is lost, not ended: begins to look for it. `false` when it cannot be found.
     pub(super) fn search_for(&mut self, peer: &Name) -> bool {
         let now = Instant::now();
+        // The rule may be newer than the link.
+        if self.conceals_from(peer) {
+            return false;
+        }
         let found =
             self.redial.standing.values_mut().find(|standing| standing.peer == *peer && now < standing.until);
         let Some(standing) = found else { return false };

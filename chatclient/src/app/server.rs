@@ -203,7 +203,10 @@ impl App {
     /// Asks the user, if there is one, whether an unknown server is the right one.
     fn meet_server(&mut self, shown: Fingerprint) {
         let server = self.settings.server.to_string();
-        let question = format!("{server} was never met. Its certificate is\n  {shown}\nIs it the right one?");
+        let question = format!(
+            "{server} was never met. Its certificate is\n  {shown}\nThe server prints this at its start, and its operator can tell \
+             it. Is it the same?"
+        );
         if self.voice.ui.confirm(&question).unwrap_or(false) {
             self.server.trust = Trust::Pinned { fingerprint: shown, next: None, known: false };
             return self.dial_server();
@@ -237,8 +240,9 @@ impl App {
             Trust::Pinned { known: true, .. } => (
                 Code::ServerChanged,
                 format!(
-                    "{server} HAS ANOTHER CERTIFICATE THAN BEFORE: somebody may be in between. It was {expected} and is \
-                     {found}. If the server really has a new one, give it with --fingerprint"
+                    "{server} HAS ANOTHER CERTIFICATE THAN BEFORE: somebody may stand in between. Nothing was sent to it. It was \
+                     {expected} and is {found}. Ask the operator, by another way than this server, whether it has a new one; \
+                     if what they tell is the same, give it once with --fingerprint"
                 ),
             ),
             Trust::Pinned { known: false, .. } | Trust::First | Trust::Nobody | Trust::Authority => (

@@ -4,6 +4,7 @@ use super::App;
 use super::account::Account;
 use super::again::Again;
 use super::clock::Clock;
+use super::concealing;
 use super::errand::Errands;
 use super::gather::Gathering;
 use super::jobs::Jobs;
@@ -29,7 +30,6 @@ use crate::share::{Share, ShareError};
 use crate::state::StateError;
 use chatnet::{ConnToken, Identity, Net, NetConfig, Security, ServerTls, Signal};
 use chatproto::peer;
-use chatproto::reach::Policy;
 use chatproto::session::{Announcement, Config, RoomKey, Session};
 use chatproto::wire::{Capabilities, Capability, ErrorCode, LinkKey, Name, Note, NoteRef};
 use std::collections::{BTreeMap, VecDeque};
@@ -88,6 +88,10 @@ impl App {
             ));
         }
         let trust = trust(&settings, &memory)?;
+        if concealing::wanted(&memory, settings.relay) == RelayPolicy::Only {
+            // Nobody is to find this client, so nobody is waited for.
+            settings.peer_listen = None;
+        }
         let usage = |error| Failure::new(Code::Usage, error);
         let needs_none = has_ticket(&settings, &memory, trust) && !settings.change_password;
         if settings.password.is_none() && settings.register.is_some() {
@@ -140,11 +144,8 @@ impl App {
         ]
         .into_iter()
         .fold(Capabilities::NONE, Capabilities::with);
-        config.policy = match settings.relay {
-            RelayPolicy::Last => Policy::Any,
-            RelayPolicy::Never => Policy::NoRelay,
-            RelayPolicy::Only => Policy::OnlyRelay,
-        };
+        config.policy = concealing::ways(concealing::wanted(&memory, settings.relay));
+        config.relay_only = memory.relay_only();
         config.connect_timeout = CONNECT_TIMEOUT;
         config.rooms = rooms_to_enter(&restored.cursors);
         let rooms = config.rooms.as_ref().map_or(1, Vec::len);

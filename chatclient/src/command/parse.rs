@@ -181,9 +181,14 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
         "/consent [WHOM RULE]",
         "who gets a link unasked: USER or #ROOM, always|ask|never|default",
     ),
+    help(
+        "/relay",
+        "/relay [USER|all only|default]",
+        "who gets links through the server's relay only, no address",
+    ),
     help("/devices", "/devices", "show the devices that your account logged in with"),
     help("/revoke", "/revoke DEVICE", "end a device's sessions; the beginning of its name will do"),
-    help("/passwd", "/passwd FILE", "change your password to the first line of a file"),
+    help("/passwd", "/passwd [FILE]", "change your password: typed unseen, or the first line of a file"),
     help("/server", "/server", "come back to the server and catch up"),
     help("/help", "/help", "show this"),
     help("/quit", "/quit", "end the program"),
@@ -276,9 +281,12 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         "/trust" => Command::Trust { user: words.only_name("the name of a person")? },
         "/verify" => words.verify()?,
         "/consent" => words.consent()?,
+        "/relay" => words.relay()?,
         "/devices" => words.nothing_more(Command::Devices)?,
         "/revoke" => words.device()?,
-        "/passwd" if words.rest.is_empty() => return Err(words.missing("a file with the new password")),
+        "/passwd" if words.rest.is_empty() => {
+            return Err(words.missing("a file with the new password, where no terminal can ask"));
+        }
         "/passwd" => Command::Passwd { file: words.rest.into() },
         "/server" => words.nothing_more(Command::Server)?,
         "/help" => words.nothing_more(Command::Help)?,
@@ -575,6 +583,23 @@ impl Words<'_> {
             _ => return Err(self.missing("always, ask, never or default")),
         };
         Ok(Command::Consent { change: Some((whom, rule)) })
+    }
+
+    /// Nothing, or `USER` or `all`, and a rule.
+    fn relay(&self) -> Result<Command, CommandError> {
+        let (whom, rest) = split_word(self.rest);
+        if whom.is_empty() {
+            return Ok(Command::Relay { change: None });
+        }
+        let whom = if whom == "all" { None } else { Some(name(whom)?) };
+        let (word, rest) = split_word(rest);
+        self.no_more(rest)?;
+        let only = match word {
+            "only" => true,
+            "default" => false,
+            _ => return Err(self.missing("only or default")),
+        };
+        Ok(Command::Relay { change: Some((whom, only)) })
     }
 
     fn device(&self) -> Result<Command, CommandError> {

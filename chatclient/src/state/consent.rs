@@ -1,12 +1,13 @@
-//! What somebody who asks for a link is told without asking the user: rules for people, and for the people of a room.
+//! What somebody who asks for a link is told without asking the user: rules for people, and for the people of a room. And who
+//! learns no address of this client, because links with them go through the server's relay alone.
 
 use super::StateError;
 use super::folder::Folder;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// So many rules are kept, of both kinds together.
+/// So many rules are kept, of all kinds together.
 pub const MAX_CONSENT_RULES: usize = 1_000;
 
 const FILE: &str = "consent.json";
@@ -37,6 +38,10 @@ struct Rules {
     people: BTreeMap<String, ConsentRule>,
     #[serde(default)]
     rooms: BTreeMap<String, ConsentRule>,
+    #[serde(default)]
+    relay_only: BTreeSet<String>,
+    #[serde(default)]
+    relay_only_for_all: bool,
 }
 
 /// Whom a rule is for.
@@ -75,6 +80,32 @@ impl Consent {
         self.rules.rooms.iter().map(|(name, rule)| (name.as_str(), *rule))
     }
 
+    /// The people who get no link but through the relay, by name.
+    pub fn relay_only(&self) -> impl Iterator<Item = &str> {
+        self.rules.relay_only.iter().map(String::as_str)
+    }
+
+    /// Whether nobody gets a link but through the relay.
+    #[must_use]
+    pub fn is_relay_only_for_all(&self) -> bool {
+        self.rules.relay_only_for_all
+    }
+
+    /// Whether somebody, or everybody for `None`, gets a link through the relay alone; saved.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn set_relay_only(&mut self, person: Option<&str>, only: bool) -> Result<(), StateError> {
+        let mut rules = self.rules.clone();
+        match person {
+            None => rules.relay_only_for_all = only,
+            Some(name) if only => drop(rules.relay_only.insert(name.to_owned())),
+            Some(name) => drop(rules.relay_only.remove(name)),
+        }
+        self.replace(rules)
+    }
+
     /// Sets a rule, or takes it away, and saves.
     ///
     /// # Errors
@@ -91,7 +122,11 @@ impl Consent {
             Some(rule) => drop(table.insert(name.to_owned(), rule)),
             None => drop(table.remove(name)),
         }
-        if rules.people.len() + rules.rooms.len() > MAX_CONSENT_RULES {
+        self.replace(rules)
+    }
+
+    fn replace(&mut self, rules: Rules) -> Result<(), StateError> {
+        if rules.people.len() + rules.rooms.len() + rules.relay_only.len() > MAX_CONSENT_RULES {
             let path = self.folder.file_path(FILE);
             return Err(StateError::Full { path, what: "rules of consent", limit: MAX_CONSENT_RULES });
         }

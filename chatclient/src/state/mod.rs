@@ -10,7 +10,7 @@
 //! | `server_log` | which log of the server the cursors belong to | flushed, when it is another one |
 //! | `ticket.json` | the session ticket, which logs in without the password until it expires | flushed, when one is given |
 //! | `peers.json` | the link keys of other people's devices, and which of them were compared | flushed, when a new one is met |
-//! | `consent.json` | who gets a link without a question, or never | flushed, at each change |
+//! | `consent.json` | who gets a link without a question, or never, or through the relay alone | flushed, at each change |
 //! | `hashes` | the hashes of shared files | appended, not flushed |
 //! | `journal` | unacknowledged says and the cursor of each room | appended, not flushed |
 //! | `wanted` | the files that are still to be fetched | appended, not flushed |

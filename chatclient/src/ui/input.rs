@@ -1,5 +1,8 @@
 //! What the user does, as the loop receives it.
 
+use std::sync::Arc;
+
+use chatproto::opaque::{Password, PasswordError};
 use serde::Deserialize;
 
 use super::Format;
@@ -21,11 +24,39 @@ pub enum Input {
         /// The `ref` of the JSON line.
         reference: Option<String>,
     },
+    /// Typed the password, and a new one that is to take its place.
+    NewPassword(NewPassword),
     /// Nothing more will come.
     End,
     /// Ctrl-C at the terminal.
     Interrupt,
 }
+
+/// The password as it is, and the one that it is to be.
+#[derive(Debug, Clone)]
+pub struct NewPassword(Arc<(Password, Password)>);
+
+impl NewPassword {
+    pub(super) fn new(old: Password, new: Password) -> Self {
+        Self(Arc::new((old, new)))
+    }
+
+    /// The old one, and the new one.
+    #[must_use]
+    pub fn into_parts(self) -> (Password, Password) {
+        let (old, new) = &*self.0;
+        (old.clone(), new.clone())
+    }
+}
+
+/// Passwords are not compared: one input is itself and its clones.
+impl PartialEq for NewPassword {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for NewPassword {}
 
 /// Why a line of input asks for nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +81,12 @@ pub enum InputError {
     /// Begins with a brace and is not the JSON of a command.
     #[error("not a JSON command like {{\"cmd\":\"/get 3\",\"ref\":\"x\"}}: {0}")]
     Json(String),
+    /// What was typed is no password.
+    #[error("the password was not changed: {0}")]
+    Password(#[from] PasswordError),
+    /// The new password was typed in two ways.
+    #[error("the password was not changed: the two new passwords differ")]
+    Differ,
     /// The input itself failed.
     #[error("cannot read the input: {0}")]
     Failed(String),

@@ -10,7 +10,7 @@ mod sink;
 mod terminal;
 mod text;
 
-pub use input::{Input, InputError, MAX_LINE_BYTES};
+pub use input::{Input, InputError, MAX_LINE_BYTES, NewPassword};
 
 use std::io;
 use std::sync::Arc;

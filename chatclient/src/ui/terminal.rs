@@ -6,6 +6,7 @@ mod printer;
 mod prompt;
 mod reader;
 mod renewal;
+mod secret;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;

@@ -33,6 +33,8 @@ struct Offer {
     from: Name,
     to: Name,
     purpose: Purpose,
+    /// The asker shows no address.
+    concealed: bool,
     asked: BTreeSet<ConnId>,
     expires: Instant,
 }
@@ -72,7 +74,8 @@ impl Hub {
         let (from, device) = self.identity(id).ok_or((ErrorCode::WrongState, "log in first"))?;
         let to = ask.to.to_owned();
         let has_port =
-            self.announcement(id).ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?.port != 0;
+            self.announcement(id).ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?.port != 0
+                && !ask.concealed;
         if from == to {
             return Err((ErrorCode::SelfRequest, "that is you").into());
         }
@@ -114,7 +117,8 @@ impl Hub {
             purpose: ask.purpose,
         });
         self.introductions.expiries.insert((expires, offer));
-        let entry = Offer { asker: id, request: ask.request, from, to, purpose: ask.purpose, asked, expires };
+        let (request, purpose, concealed) = (ask.request, ask.purpose, ask.concealed);
+        let entry = Offer { asker: id, request, from, to, purpose, concealed, asked, expires };
         self.introductions.offers.insert(offer, entry);
         Ok(())
     }
@@ -138,14 +142,14 @@ impl Hub {
         if answer.accept {
             // Whoever is welcome may come again.
             self.refund_pair(&offer.from, &offer.to);
-            self.introduce(answer.offer, &offer, id);
+            self.introduce(answer.offer, &offer, id, answer.concealed);
         } else {
             self.end_offer(&offer, ErrorCode::Denied);
         }
     }
 
-    fn introduce(&mut self, id: OfferId, offer: &Offer, answerer: ConnId) {
-        let sides = (self.side(offer.asker), self.side(answerer));
+    fn introduce(&mut self, id: OfferId, offer: &Offer, answerer: ConnId, concealed: bool) {
+        let sides = (self.side(offer.asker, offer.concealed), self.side(answerer, concealed));
         let (Some(asker), Some(answering)) = sides else {
             return self.end_offer(offer, ErrorCode::Offline);
         };
@@ -197,9 +201,13 @@ impl Hub {
         });
     }
 
-    fn side(&self, id: ConnId) -> Option<Side> {
+    fn side(&self, id: ConnId, concealed: bool) -> Option<Side> {
         let client = self.clients.get(&id).filter(|client| client.is_open())?;
-        let announcement = client.announcement.clone()?;
+        let mut announcement = client.announcement.clone()?;
+        if concealed {
+            // As if it accepted no peers: nothing of it is shown, not even that there is something.
+            announcement.port = 0;
+        }
         Some(Side { observed: client.addr.ip().to_canonical(), device: client.device, announcement })
     }
 

@@ -14,6 +14,25 @@
 //! TLS: an exporter value or the hash of the server's certificate); who relays between two channels makes the login
 //! fail on either side and learns nothing that a password could be tried against.
 //!
+//! Held against RFC 9807, clause by clause:
+//!
+//! - *Bytes*: the vectors of its appendix C are a test of this module, that of an unknown user among them.
+//! - *Identities* (section 6.3.1): the client's is the user's name in registration and login alike, which is also the
+//!   credential identifier; the server's is its public key. A record serves the name that it was made for.
+//! - *Context* (6.4): everything that the messages do not carry is in it, each part with a fixed or stated length, so that no
+//!   two contexts run into each other.
+//! - *Unknown users* (6.3.2.2): the OPRF key follows from seed and name as for everybody, so that the same request is evaluated
+//!   alike each time; the masking key is drawn anew, which nobody can tell, because a fresh nonce goes into the pad. The
+//!   decoy is drawn also where there is a record. The proof is compared where nobody can be right, too.
+//! - *Comparisons* of both MACs take the same time wherever they differ. *Reflected* and *identity elements* are refused.
+//! - *Stretching* (10.9): the RFC suggests 2 GiB; what stands here is for clients on phones and in browsers, and may be raised
+//!   for each account. The salt is zero, as there.
+//! - *Key separation*: OPRF seed, login key, TLS certificate and link keys are drawn apart. The session key proves the login
+//!   and is used for nothing else; the export key is wiped.
+//! - *Secrets in memory*: password, states and session keys are wiped when dropped. Argon2's memory is wiped after use.
+//! - Not of the RFC: the stretch parameters travel before KE2 in the clear. They are in the context, and the client has bounds.
+//!   They tell accounts with others than most from unknown users ([`ServerSetup::with_decoy_stretch`]).
+//!
 //! The client's [`finish`](ClientLogin::finish) stretches the password: tens of milliseconds and 19 MiB with
 //! [`Stretch::STANDARD`], so it belongs on a thread of its own. The server's work is a few scalar multiplications.
 //!
@@ -41,6 +60,8 @@ mod stretch;
 mod suite;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use account::{
     ClientPasswordChange, PasswordChangeError, ServerPasswordChange, accept_registration, offer_registration,

@@ -232,7 +232,11 @@ impl Negotiation {
     /// Whether the other side may connect to this one.
     #[must_use]
     pub fn may_be_called(&self) -> bool {
-        self.phase != Phase::Over && (self.begin.negotiates || self.begin.role == DialRole::Await)
+        // Who wants the relay alone has shown no address: whoever comes by one has it from elsewhere.
+        let is_wanted = self.begin.policy != Policy::OnlyRelay || self.way() == Some(Way::Relay);
+        is_wanted
+            && self.phase != Phase::Over
+            && (self.begin.negotiates || self.begin.role == DialRole::Await)
     }
 
     /// By which way the connection came about that is to be the link.

@@ -1,5 +1,6 @@
 //! What a session is told at the start, and every limit it keeps: default, memory bounded, attack answered.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -45,6 +46,8 @@ pub struct Config {
     pub max_offers: usize,
     /// Which ways to a peer the user wants. Default all.
     pub policy: Policy,
+    /// People with whom it is [`Policy::OnlyRelay`] all the same: they learn no address of this device. Default none.
+    pub relay_only: BTreeSet<Name>,
     /// How long each of them may take.
     pub bounds: Bounds,
     /// Introductions that look for a way to the other side. Default 64; the one that expires first gives way.
@@ -78,6 +81,7 @@ impl Config {
             max_rooms: 4_096,
             max_offers: 64,
             policy: Policy::Any,
+            relay_only: BTreeSet::new(),
             bounds: Bounds::default(),
             max_introductions: 64,
             max_events: 4_096,

@@ -266,7 +266,7 @@ impl Session {
         let introduction = Introduction::from_wire(frame, now);
         let terms = Terms {
             negotiates: self.capabilities.has(Capability::Ways),
-            policy: self.config.policy,
+            policy: self.policy_for(&introduction.peer),
             bounds: self.config.bounds,
             observed: self.observed,
         };

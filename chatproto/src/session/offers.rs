@@ -36,7 +36,7 @@ impl Offers {
     pub(super) fn offered(&mut self, frame: &PeerOffer<'_>, now: Instant, out: &mut Outbox) {
         let &PeerOffer { offer, purpose, expires, device, from } = frame;
         if self.open.len() >= self.max {
-            out.send(&PeerAnswer { offer, accept: false });
+            out.send(&PeerAnswer { offer, accept: false, concealed: false });
             return;
         }
         let (from, expires) = (from.to_owned(), now + Duration::from_millis(expires.into()));
@@ -44,10 +44,16 @@ impl Offers {
         self.open.insert(offer, Offer { from, device, purpose, expires, accepted: false });
     }
 
+    /// Who asks.
+    pub(super) fn asker(&self, offer: OfferId) -> Option<&Name> {
+        self.open.get(&offer).map(|open| &open.from)
+    }
+
     pub(super) fn answer(
         &mut self,
         offer: OfferId,
         accept: bool,
+        concealed: bool,
         out: &mut Outbox,
     ) -> Result<(), PeerVerbError> {
         let open = self.open.get_mut(&offer).filter(|open| !open.accepted);
@@ -58,7 +64,7 @@ impl Offers {
         } else {
             self.open.remove(&offer);
         }
-        out.send(&PeerAnswer { offer, accept });
+        out.send(&PeerAnswer { offer, accept, concealed });
         Ok(())
     }
 

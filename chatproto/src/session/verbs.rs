@@ -1,5 +1,7 @@
 //! What the program asks for.
 
+use alloc::collections::BTreeSet;
+
 use super::driver::Ending;
 use super::requests::Ask;
 use super::{
@@ -7,6 +9,7 @@ use super::{
     Refusal, RequestError, RoomKey, SayError, Session, State,
 };
 use crate::Instant;
+use crate::reach::Policy;
 use crate::wire::{
     Anchor, CloseReason, Create, DeviceId, ErrorCode, Govern, History, Inquire, Inquiry, LinkKey, LinkTicket,
     Moderate, Name, OfferId, PeerRequest, PeerWithdraw, Purpose, Reach, RequestId, Rooms, Search, Subject,
@@ -250,7 +253,8 @@ impl Session {
             return Err(RequestError::NoAnnouncement);
         }
         let request = self.open(Ask::Peer(purpose))?;
-        self.out.send(&PeerRequest { request, purpose, to: to.borrow() });
+        let concealed = self.policy_for(to) == Policy::OnlyRelay;
+        self.out.send(&PeerRequest { request, purpose, concealed, to: to.borrow() });
         Ok(request)
     }
 
@@ -272,7 +276,21 @@ impl Session {
     /// # Errors
     /// When no such offer waits for an answer.
     pub fn answer_peer(&mut self, offer: OfferId, accept: bool) -> Result<(), PeerVerbError> {
-        self.offers.answer(offer, accept, &mut self.out)
+        let concealed =
+            self.offers.asker(offer).is_some_and(|from| self.policy_for(from) == Policy::OnlyRelay);
+        self.offers.answer(offer, accept, concealed, &mut self.out)
+    }
+
+    /// Changes which ways the user wants, from the next request or answer on: `policy` for all, and the relay alone for the
+    /// people of `relay_only`. Whoever gets the relay alone learns no address of this device.
+    pub fn set_policy(&mut self, policy: Policy, relay_only: BTreeSet<Name>) {
+        self.config.policy = policy;
+        self.config.relay_only = relay_only;
+    }
+
+    /// Which ways the user wants to somebody.
+    pub(super) fn policy_for(&self, peer: &Name) -> Policy {
+        if self.config.relay_only.contains(peer) { Policy::OnlyRelay } else { self.config.policy }
     }
 
     /// Whether somebody who connected is the one introduced under this offer. A yes uses the introduction up.

@@ -33,6 +33,8 @@ body! {
         request: RequestId,
         /// What the link is for.
         purpose: Purpose,
+        /// No address of this side is shown to the other: the relay only.
+        concealed: bool,
         /// To whom.
         to: NameRef<'a>,
     }
@@ -61,6 +63,8 @@ body! {
         offer: OfferId,
         /// Yes or no.
         accept: bool,
+        /// No address of this side is shown to the other: the relay only.
+        concealed: bool,
     }
 }
 

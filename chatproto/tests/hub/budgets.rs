@@ -89,7 +89,15 @@ fn each_verb_has_its_own_budget_and_a_room_made_by_joining_costs_a_room() {
         refusals(&desk.frames(alice)).into_iter().map(|(code, ..)| code).collect::<Vec<_>>()
     };
     for _ in 0..2 {
-        desk.send(alice, &PeerRequest { request: RequestId(5), purpose: Purpose::Files, to: bob.borrow() });
+        desk.send(
+            alice,
+            &PeerRequest {
+                request: RequestId(5),
+                purpose: Purpose::Files,
+                to: bob.borrow(),
+                concealed: false,
+            },
+        );
     }
     assert_eq!(codes(&mut desk), [ErrorCode::NoAnnounce, ErrorCode::TooFast]);
     let lobby = name("lobby");
@@ -111,7 +119,15 @@ fn nobody_is_pestered_but_whoever_is_welcome_may_come_again() {
     let [alice, bob, carol] = people;
     let request = |desk: &mut Desk, from: ConnId, to: &str| {
         let to = name(to);
-        desk.send(from, &PeerRequest { request: RequestId(5), purpose: Purpose::Files, to: to.borrow() });
+        desk.send(
+            from,
+            &PeerRequest {
+                request: RequestId(5),
+                purpose: Purpose::Files,
+                to: to.borrow(),
+                concealed: false,
+            },
+        );
         refusals(&desk.frames(from)).first().copied()
     };
     let offered = |desk: &mut Desk| match desk.frames(bob).last() {
@@ -122,13 +138,13 @@ fn nobody_is_pestered_but_whoever_is_welcome_may_come_again() {
     for _ in 0..5 {
         assert_eq!(request(&mut desk, alice, "bob"), None);
         let offer = offered(&mut desk);
-        desk.send(bob, &PeerAnswer { offer, accept: true });
+        desk.send(bob, &PeerAnswer { offer, accept: true, concealed: false });
         desk.skip(alice);
     }
     // Denied, expired, taken back: each counts as one.
     assert_eq!(request(&mut desk, alice, "bob"), None);
     let offer = offered(&mut desk);
-    desk.send(bob, &PeerAnswer { offer, accept: false });
+    desk.send(bob, &PeerAnswer { offer, accept: false, concealed: false });
     assert_eq!(request(&mut desk, alice, "bob"), None);
     let timeout = desk.hub.config().offer_timeout;
     desk.pass(u64::try_from(timeout.as_millis()).unwrap());

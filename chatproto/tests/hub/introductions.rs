@@ -16,12 +16,16 @@ fn announce(desk: &mut Desk, conn: ConnId, port: u16, candidates: &[&str]) {
 }
 
 fn ask(desk: &mut Desk, conn: ConnId, request: u32, to: &str) {
-    let to = name(to);
-    desk.send(conn, &PeerRequest { request: RequestId(request), purpose: Purpose::Files, to: to.borrow() });
+    ask_as(desk, conn, request, to, false);
+}
+
+fn ask_as(desk: &mut Desk, conn: ConnId, request: u32, to: &str, concealed: bool) {
+    let (request, to) = (RequestId(request), name(to));
+    desk.send(conn, &PeerRequest { request, purpose: Purpose::Files, concealed, to: to.borrow() });
 }
 
 fn answer(desk: &mut Desk, conn: ConnId, offer: OfferId, accept: bool) {
-    desk.send(conn, &PeerAnswer { offer, accept });
+    desk.send(conn, &PeerAnswer { offer, accept, concealed: false });
 }
 
 fn offer(frames: &[ToClient<'_>]) -> OfferId {
@@ -321,4 +325,29 @@ fn the_newest_announcement_counts() {
 
 fn announce_raw(desk: &mut Desk, conn: ConnId, port: u16) {
     desk.send(conn, &Announce { port, link_key: LinkKey([9; 32]), candidates: List::new(&[]) });
+}
+
+#[test]
+fn whoever_conceals_their_address_is_introduced_without_one() {
+    let (mut desk, alice, bob) = pair();
+    announce(&mut desk, alice, 5001, &["10.0.0.1:5001"]);
+    ask_as(&mut desk, alice, 1, "bob", true);
+    let offer_id = offer(&desk.frames(bob));
+    answer(&mut desk, bob, offer_id, true);
+    let to_bob = introduced(&desk.frames(bob));
+    assert_eq!((addresses(&to_bob), to_bob.hidden), (vec![], false), "not even that there is one");
+    assert_eq!(addresses(&introduced(&desk.frames(alice))), ["203.0.113.2:5002"]);
+
+    ask(&mut desk, alice, 2, "bob");
+    let offer_id = offer(&desk.frames(bob));
+    desk.send(bob, &PeerAnswer { offer: offer_id, accept: true, concealed: true });
+    assert_eq!(addresses(&introduced(&desk.frames(bob))), ["203.0.113.1:5001"]);
+    let to_alice = introduced(&desk.frames(alice));
+    assert_eq!((addresses(&to_alice), to_alice.hidden), (vec![], false));
+    assert_eq!(to_alice.role, DialRole::Await);
+    // The next introduction shows the address again: the word is for one only.
+    ask(&mut desk, alice, 3, "bob");
+    let offer_id = offer(&desk.frames(bob));
+    answer(&mut desk, bob, offer_id, true);
+    assert_eq!(addresses(&introduced(&desk.frames(alice))), ["203.0.113.2:5002"]);
 }

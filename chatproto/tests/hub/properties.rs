@@ -23,7 +23,7 @@ fn frame(choice: u8, counter: u64) -> Vec<u8> {
         5 => Who { request, target: room }.to_bytes(),
         6 => History { request, target: room, anchor: Anchor::Before, seq: 0, limit: 5 }.to_bytes(),
         7 => Rooms { request }.to_bytes(),
-        8 => PeerRequest { request, purpose: Purpose::Files, to: bob }.to_bytes(),
+        8 => PeerRequest { request, purpose: Purpose::Files, concealed: false, to: bob }.to_bytes(),
         _ => Ping { nonce: counter }.to_bytes(),
     }
     .to_vec()

@@ -30,10 +30,13 @@ fn introduce(desk: &mut Desk, ports: [u16; 2]) -> Pair {
     announce(desk, alice, ports[0]);
     announce(desk, bob, ports[1]);
     let to = name("bob");
-    desk.send(alice, &PeerRequest { request: RequestId(1), purpose: Purpose::Files, to: to.borrow() });
+    desk.send(
+        alice,
+        &PeerRequest { request: RequestId(1), purpose: Purpose::Files, concealed: false, to: to.borrow() },
+    );
     let frames = desk.frames(bob);
     let [ToClient::PeerOffer(PeerOffer { offer, .. })] = frames[..] else { panic!("{frames:?}") };
-    desk.send(bob, &PeerAnswer { offer, accept: true });
+    desk.send(bob, &PeerAnswer { offer, accept: true, concealed: false });
     let token = |frames: Vec<ToClient<'static>>| match frames[..] {
         [ToClient::PeerIntroduce(PeerIntroduce { token, .. })] => token,
         _ => panic!("{frames:?}"),

@@ -75,7 +75,7 @@ fn conversations_and_offers_without_end() {
         .flat_map(|room| {
             let user = format!("user{room}");
             let user = NameRef::new(&user).unwrap();
-            DirectRoom { room: RoomId(room), last: 0, with: user }.to_bytes().to_vec()
+            DirectRoom { room: RoomId(room), last: 0, over: false, with: user }.to_bytes().to_vec()
         })
         .collect();
     attack("conversations", &script);

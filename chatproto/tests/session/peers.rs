@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use chatproto::reach::Action;
+use chatproto::reach::{Action, Policy};
 use chatproto::session::{
     AdmitError, Announcement, AnnouncementError, Config, Event, Introduction, PeerVerbError, Refusal,
     RequestError, Restored, State,
 };
 use chatproto::wire::{
-    DialRole, Error, ErrorCode, FrameType, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, PeerClosed,
-    PeerIntroduce, PeerOffer, Purpose, RequestId, SideToken, ToServer,
+    DialRole, Error, ErrorCode, FrameType, LinkKey, LinkTicket, List, NameRef, NoteRef, OfferId, PeerAnswer,
+    PeerClosed, PeerIntroduce, PeerOffer, Purpose, RequestId, SideToken, ToServer,
 };
 
 use crate::rig::{BOB, LINK_KEY, Rig, config, name};
@@ -254,4 +254,40 @@ fn peers_need_an_announcement_and_it_is_checked() {
     assert_eq!(many, Err(AnnouncementError::TooMany { found: 5, max: 4 }));
     let address = "10.0.0.1:0".parse().unwrap();
     assert_eq!(Announcement::new(1, LINK_KEY, vec![address]), Err(AnnouncementError::NoPort { address }));
+}
+
+#[test]
+fn with_whom_it_is_the_relay_only_nothing_is_shown_and_nobody_is_dialled_whatever_the_server_says() {
+    let mut rig = Rig::in_lobby();
+    rig.session.set_policy(Policy::Any, [name("bob")].into());
+    let request = rig.session.request_peer(&name("bob"), Purpose::Files).unwrap();
+    let other = rig.session.request_peer(&name("carol"), Purpose::Files).unwrap();
+    let asked = rig.frames();
+    let concealed = asked.iter().map(|frame| match frame.frame() {
+        ToServer::PeerRequest(ask) => (ask.request, ask.concealed),
+        frame => panic!("{frame:?}"),
+    });
+    assert_eq!(concealed.collect::<Vec<_>>(), [(request, true), (other, false)]);
+    // A server that has it dial all the same.
+    let addresses = ["192.0.2.9:4001".parse().unwrap()];
+    rig.receive(&introduce(request, DialRole::Dial, &addresses));
+    let dials = |event: &Event| {
+        matches!(event, Event::Reach { action: Action::Dial { .. } | Action::Probe { .. }, .. })
+    };
+    let events = rig.events();
+    assert!(matches!(events[0], Event::Introduced(_)), "{events:?}");
+    assert!(!events.iter().any(dials), "{events:?}");
+
+    rig.receive(&offer(OFFER));
+    rig.session.answer_peer(OFFER, true).unwrap();
+    let frames = rig.frames();
+    let answered = |frame: &ToServer<'_>| {
+        matches!(frame, ToServer::PeerAnswer(PeerAnswer { accept: true, concealed: true, .. }))
+    };
+    assert!(frames.iter().any(|frame| answered(&frame.frame())), "{frames:?}");
+    rig.receive(&introduce(RequestId(0), DialRole::Dial, &addresses));
+    let events = rig.events();
+    assert!(!events.iter().any(dials), "{events:?}");
+    // Nor is somebody let in who found the way without the server's relay.
+    assert_eq!(admit(&mut rig), Err(AdmitError::Unknown));
 }

@@ -68,9 +68,9 @@ FRAMES = """
 3c inquire         server  request:u32 target:target? about:inquiry before:u64 limit:u16
 3d report          client  request:u32 more:bool lines:report_line*
 40 announce        server  port:u16 link_key:bytes32 candidates:addr*4
-41 peer_request    server  request:u32 purpose:purpose to:name
+41 peer_request    server  request:u32 purpose:purpose concealed:bool to:name
 42 peer_offer      client  offer:u64 purpose:purpose expires:u32 device:bytes16 from:name
-43 peer_answer     server  offer:u64 accept:bool
+43 peer_answer     server  offer:u64 accept:bool concealed:bool
 44 peer_introduce  client  offer:u64 request:u32 purpose:purpose role:dial_role expires:u32 ticket:bytes32 token:bytes32 device:bytes16 link_key:bytes32 hidden:bool peer:name addresses:addr*5
 45 peer_closed     client  offer:u64 request:u32 code:error_code
 46 peer_withdraw   server  request:u32

@@ -12,9 +12,9 @@ use crate::{Vector, vector};
 
 show! {
     Announce<'_> { port, link_key, candidates }
-    PeerRequest<'_> { request, purpose, to }
+    PeerRequest<'_> { request, purpose, concealed, to }
     PeerOffer<'_> { offer, purpose, expires, device, from }
-    PeerAnswer { offer, accept }
+    PeerAnswer { offer, accept, concealed }
     PeerIntroduce<'_> { offer, request, purpose, role, expires, ticket, token, device, link_key, hidden, peer, addresses }
     PeerClosed { offer, request, code }
     PeerWithdraw { request }
@@ -64,10 +64,18 @@ pub(crate) fn vectors() -> Vec<Vector> {
             "most candidates",
             Announce { port: 65_535, link_key: KEY, candidates: List::new(candidates) },
         ),
-        vector("for files", PeerRequest { request: REQUEST, purpose: Purpose::Files, to: name("bob") }),
         vector(
-            "for a direct talk",
-            PeerRequest { request: RequestId(u32::MAX), purpose: Purpose::Direct, to: name("bob") },
+            "for files",
+            PeerRequest { request: REQUEST, purpose: Purpose::Files, concealed: false, to: name("bob") },
+        ),
+        vector(
+            "for a direct talk, without an address",
+            PeerRequest {
+                request: RequestId(u32::MAX),
+                purpose: Purpose::Direct,
+                concealed: true,
+                to: name("bob"),
+            },
         ),
         vector(
             "for files",
@@ -89,8 +97,9 @@ pub(crate) fn vectors() -> Vec<Vector> {
                 from: name("alice"),
             },
         ),
-        vector("yes", PeerAnswer { offer: OFFER, accept: true }),
-        vector("no", PeerAnswer { offer: OFFER, accept: false }),
+        vector("yes", PeerAnswer { offer: OFFER, accept: true, concealed: false }),
+        vector("yes, without an address", PeerAnswer { offer: OFFER, accept: true, concealed: true }),
+        vector("no", PeerAnswer { offer: OFFER, accept: false, concealed: false }),
         vector("the asking side dials, most addresses", introduce),
         vector(
             "the asked side waits",

@@ -139,7 +139,8 @@ impl Server {
         let mut accounts = Accounts::open(&dir).map_err(Failure::said)?;
         let lock = dir.lock().map_err(Failure::said)?;
         let policy = settings.accounts().clone();
-        let setup = users::server_setup(&mut accounts)?.with_decoy_stretch(policy.stretch());
+        let decoy = users::decoy_stretch(&accounts, policy.stretch())?;
+        let setup = users::server_setup(&mut accounts)?.with_decoy_stretch(decoy);
         let server = server_id(&mut accounts)?;
 
         let mut net =
@@ -510,10 +511,10 @@ impl Server {
             Event::LoggedIn { conn, user, device, addr } => {
                 self.meter.logged_in();
                 let generation = self.logins.generation(conn);
-                self.removals.logged_in(conn, &user, device, generation);
                 let seen = Job::Seen { user: user.as_str().into(), device: device.0, address: addr };
-                // Only the list of devices misses it.
-                let _ = self.desk.try_send(seen);
+                // Where it is too busy, the list of devices misses it.
+                let noted = self.desk.try_send(seen).is_ok();
+                self.removals.logged_in(conn, &user, device, generation, noted);
             }
             Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
             Event::TestReach { conn, request, address, link_key } => {

@@ -8,7 +8,7 @@ use chatproto::Instant as HubInstant;
 use chatproto::hub::{ConnId, Hub};
 use chatproto::wire::{DeviceId, Name};
 
-use crate::store::{AccountDesk, Job, Removal, Reply, Standing, unix_ms};
+use crate::store::{AccountDesk, Job, Removal, Reply, Standing};
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -36,14 +36,24 @@ pub(super) struct Removals {
 struct Session {
     generation: u64,
     device: DeviceId,
-    /// In Unix milliseconds.
+    /// The last job before it that asked about revoked devices. Jobs are done in their order, and a login takes the mark of a
+    /// revocation away: what later ones find is newer than the login. No clock is asked, which may have been put back.
     since: u64,
 }
 
 impl Removals {
-    /// `generation` is that of the account whose password or ticket was shown.
-    pub(super) fn logged_in(&mut self, conn: ConnId, user: &Name, device: DeviceId, generation: u64) {
-        self.sessions.insert(conn, Session { generation, device, since: unix_ms() });
+    /// `generation` is that of the account whose password or ticket was shown. `noted`: the desk has the job that notes the
+    /// login; where it was too busy for that, an older revocation cannot be told from a newer one, and none ends the session.
+    pub(super) fn logged_in(
+        &mut self,
+        conn: ConnId,
+        user: &Name,
+        device: DeviceId,
+        generation: u64,
+        noted: bool,
+    ) {
+        let since = if noted { self.last } else { u64::MAX };
+        self.sessions.insert(conn, Session { generation, device, since });
         let devices = self.connected.entry(user.clone()).or_default();
         *devices += 1;
         if *devices == 1 {
@@ -104,8 +114,8 @@ impl Removals {
         let Some(standing) = standing else { return hub.disconnect_user(&user, now) };
         for (conn, _) in hub.sessions(&user) {
             let Some(session) = self.sessions.get(&conn) else { continue };
-            let is_revoked =
-                |(device, at): &([u8; 16], u64)| *device == session.device.0 && *at >= session.since;
+            let is_newer = id & !CHECK > session.since;
+            let is_revoked = |device: &[u8; 16]| is_newer && *device == session.device.0;
             // A change of this very session is on its way to us with its reply: never older than what we know.
             if session.generation < standing.generation {
                 hub.revoke(conn, "the password was changed");

@@ -192,6 +192,18 @@ impl Accounts {
         Ok(accounts)
     }
 
+    /// A record of the kind that most accounts have: those count as one kind whose first `head` bytes are the same.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Database`].
+    pub fn commonest_record(&self, head: usize) -> Result<Option<Vec<u8>>, AccountError> {
+        let head = i64::try_from(head).unwrap_or(i64::MAX);
+        let select = "SELECT record FROM users GROUP BY substr(record, 1, ?1)
+            ORDER BY count(*) DESC, min(id) LIMIT 1";
+        Ok(self.conn.query_row(select, [head], |row| row.get(0)).optional()?)
+    }
+
     /// Makes an invitation for `uses` accounts and gives its number.
     ///
     /// # Errors
@@ -338,6 +350,21 @@ pub(super) fn lookup(conn: &Connection, name: &str) -> Result<Option<Account>, r
     )?
     .query_row([name], account)
     .optional()
+}
+
+/// Looks an account up for a login. Where there is none, another's row is read in its place and thrown away, so that the time
+/// does not tell.
+pub(super) fn lookup_alike(conn: &Connection, name: &str) -> Result<Option<Account>, rusqlite::Error> {
+    let found = conn
+        .prepare_cached(
+            "SELECT name, admin, disabled, record, created_ms, generation FROM users WHERE name = ?1
+                UNION ALL SELECT * FROM (SELECT name, admin, disabled, record, created_ms, generation
+                    FROM users ORDER BY id LIMIT 1)
+                LIMIT 1",
+        )?
+        .query_row([name], account)
+        .optional()?;
+    Ok(found.filter(|account| account.name == name))
 }
 
 /// What is kept under `key`.

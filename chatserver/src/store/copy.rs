@@ -14,21 +14,33 @@ use super::{
     schema,
 };
 
-/// Where a backup keeps the certificate with its key; a data directory has a file for it.
+/// Where a backup keeps the certificates with their keys; a data directory has a file for each.
 const CERTIFICATE: &str = "certificate";
+const NEXT_CERTIFICATE: &str = "next certificate";
+
+/// The PEM texts that a data directory keeps beside the database.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    /// The one in force; none where a server speaks plaintext.
+    pub(crate) current: Option<String>,
+    /// The one that was announced to clients, who will take it for the server's.
+    pub(crate) next: Option<String>,
+}
 
 /// Times that a copy is tried while others hold the file, and the pause between them: 10 s in all.
 const MAX_TRIES: u32 = 100;
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Copies the database into the empty file `to`, with the certificate's PEM text inside.
-pub(crate) fn backup(dir: &DataDir, to: &Path, certificate: Option<&str>) -> Result<(), StoreError> {
+/// Copies the database into the empty file `to`, with the certificates inside.
+pub(crate) fn backup(dir: &DataDir, to: &Path, certificates: &Certificates) -> Result<(), StoreError> {
     let from = dir.connect_read_only()?;
     schema::check_version(&from, &dir.database())?;
     let failed = || StoreError::database::<DbError>(to);
     let copied = copy(&from, to).map_err(failed())?;
-    if let Some(pem) = certificate {
-        let row = (CERTIFICATE, pem.as_bytes());
+    let Certificates { current, next } = certificates;
+    for (key, pem) in [(CERTIFICATE, current), (NEXT_CERTIFICATE, next)] {
+        let Some(pem) = pem else { continue };
+        let row = (key, pem.as_bytes());
         copied
             .execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?1, ?2)", row)
             .map_err(StoreError::database(to))?;
@@ -41,7 +53,7 @@ pub(crate) fn backup(dir: &DataDir, to: &Path, certificate: Option<&str>) -> Res
 pub(crate) struct Restored {
     dir: DataDir,
     database: NamedTempFile,
-    certificate: Option<String>,
+    certificates: Certificates,
 }
 
 impl Restored {
@@ -53,17 +65,21 @@ impl Restored {
         let database = NamedTempFile::new_in(path).map_err(StoreError::io("make a file in", path))?;
         let failed = || StoreError::database(database.path());
         let mut copied = copy(&from, database.path()).map_err(failed())?;
-        let certificate = take_certificate(&mut copied).map_err(StoreError::database(database.path()))?;
+        let taken = take_certificates(&mut copied).map_err(StoreError::database(database.path()))?;
         close(copied).map_err(failed())?;
-        let certificate = certificate.map(String::from_utf8).transpose().map_err(|_| {
-            StoreError::database(backup)(DbError::Damaged("its certificate is no text".into()))
-        })?;
-        Ok(Self { dir, database, certificate })
+        let text = |pem: Option<Vec<u8>>| {
+            pem.map(String::from_utf8).transpose().map_err(|_| {
+                StoreError::database(backup)(DbError::Damaged("its certificate is no text".into()))
+            })
+        };
+        let [current, next] = taken;
+        let certificates = Certificates { current: text(current)?, next: text(next)? };
+        Ok(Self { dir, database, certificates })
     }
 
-    /// The certificate's PEM text; none in the backup of a server that speaks plaintext.
-    pub(crate) fn certificate(&self) -> Option<&str> {
-        self.certificate.as_deref()
+    /// The certificates that were in the backup.
+    pub(crate) fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// Gives the database its name.
@@ -93,16 +109,17 @@ fn copy(from: &Connection, to: &Path) -> Result<Connection, DbError> {
     Err(DbError::Busy)
 }
 
-/// Takes the certificate out again, without a trace in the file. With the identity of the log goes what clients believe
+/// Takes the certificates out again, without a trace in the file. With the identity of the log goes what clients believe
 /// to have seen of it: the backup may be older than that, and they have to ask anew.
-fn take_certificate(copied: &mut Connection) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+fn take_certificates(copied: &mut Connection) -> Result<[Option<Vec<u8>>; 2], rusqlite::Error> {
     copied.pragma_update(None, "secure_delete", true)?;
     let tx = copied.transaction()?;
-    let certificate =
-        tx.query_row("SELECT value FROM meta WHERE key = ?1", [CERTIFICATE], |row| row.get(0)).optional()?;
-    tx.execute("DELETE FROM meta WHERE key IN (?1, 'server_id')", [CERTIFICATE])?;
+    let kept =
+        |key| tx.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
+    let certificates = [kept(CERTIFICATE)?, kept(NEXT_CERTIFICATE)?];
+    tx.execute("DELETE FROM meta WHERE key IN (?1, ?2, 'server_id')", [CERTIFICATE, NEXT_CERTIFICATE])?;
     tx.commit()?;
-    Ok(certificate)
+    Ok(certificates)
 }
 
 /// Leaves one file, checked and without side files.

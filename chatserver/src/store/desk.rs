@@ -126,8 +126,8 @@ pub enum RegisterError {
 pub struct Standing {
     /// Changes with the record. Sessions of another one end.
     pub generation: u64,
-    /// Devices and when they were revoked, in Unix milliseconds. Sessions from before end.
-    pub revoked: Vec<([u8; 16], u64)>,
+    /// Devices that were revoked and have not logged in since.
+    pub revoked: Vec<[u8; 16]>,
 }
 
 /// The loop's end of the desk.

@@ -69,11 +69,9 @@ pub(super) fn list(conn: &Connection, user: &str, now_ms: u64) -> Result<Vec<Dev
         .collect()
 }
 
-/// The devices that were revoked, and when.
-pub(super) fn revoked(conn: &Connection, user: &str) -> Result<Vec<([u8; 16], u64)>, rusqlite::Error> {
-    conn.prepare_cached(REVOKED)?
-        .query_map([user], |row| Ok((row.get(0)?, rows::unsigned(row, 1)?)))?
-        .collect()
+/// The devices that were revoked and have not logged in since.
+pub(super) fn revoked(conn: &Connection, user: &str) -> Result<Vec<[u8; 16]>, rusqlite::Error> {
+    conn.prepare_cached(REVOKED)?.query_map([user], |row| row.get(0))?.collect()
 }
 
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -98,5 +96,5 @@ const LIST: &str = "SELECT device, first_ms, last_ms, address,
     FROM devices WHERE user = (SELECT id FROM users WHERE name = ?1) AND revoked_ms = 0
     ORDER BY last_ms DESC";
 
-const REVOKED: &str = "SELECT device, revoked_ms FROM devices
+const REVOKED: &str = "SELECT device FROM devices
     WHERE user = (SELECT id FROM users WHERE name = ?1) AND revoked_ms > 0";

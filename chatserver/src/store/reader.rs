@@ -333,7 +333,7 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
             };
         }
         Read::Account { id, name } => {
-            return match accounts::lookup(conn, &name) {
+            return match accounts::lookup_alike(conn, &name) {
                 Ok(account) => Reply::Account { id, account },
                 Err(error) => Reply::Failed { id, error: error.into() },
             };

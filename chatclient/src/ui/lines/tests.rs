@@ -88,7 +88,9 @@ fn json_lines_carry_their_reference() {
         .iter()
         .map(|input| match input {
             Input::Malformed { error, reference } => (error.to_string(), reference.as_deref()),
-            Input::Request(_) | Input::End | Input::Interrupt => (format!("{input:?}"), None),
+            Input::Request(_) | Input::NewPassword(_) | Input::End | Input::Interrupt => {
+                (format!("{input:?}"), None)
+            }
         })
         .collect();
     let json = r#"not a JSON command like {"cmd":"/get 3","ref":"x"}: "#;

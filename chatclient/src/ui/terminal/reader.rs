@@ -14,6 +14,7 @@ use rustyline::{Config, Editor};
 use super::completion::Commands;
 use super::prompt::Prompt;
 use super::renewal::Renewal;
+use super::secret;
 use crate::command::{Command, Request};
 use crate::ui::Format;
 use crate::ui::input::{Input, InputError, MAX_LINE_BYTES, malformed, read};
@@ -66,8 +67,13 @@ pub(super) fn start(
             if renewal.is_due() {
                 continue;
             }
-            let entered = inputs(line, line_number);
             line_number += 1;
+            let asked = is_passwd(&line).then(secret::new_password);
+            let entered = match asked {
+                Some(Ok(passwords)) => vec![Input::NewPassword(passwords)],
+                Some(Err(error)) => vec![malformed(error, None)],
+                None => inputs(line, line_number),
+            };
             for input in entered {
                 let (last, wait) = (is_last(&input), may_change_prompt(&input));
                 // After the last line the terminal is as it was, and must stay so.
@@ -105,10 +111,15 @@ fn input(line: Result<&str, ReadlineError>, number: u64) -> Option<Input> {
     }
 }
 
+/// Whether a password is to be typed: the very next lines are not said in a room.
+fn is_passwd(entered: &Result<String, ReadlineError>) -> bool {
+    entered.as_ref().is_ok_and(|line| line.trim() == secret::COMMAND)
+}
+
 fn is_last(input: &Input) -> bool {
     match input {
         Input::Request(request) => request.command == Command::Quit,
-        Input::Malformed { .. } => false,
+        Input::Malformed { .. } | Input::NewPassword(_) => false,
         Input::End | Input::Interrupt => true,
     }
 }

@@ -7,6 +7,7 @@ use crate::command::COMMANDS;
 use crate::notice::{
     AccountDevice, ConsentLine, FileEntry, FileKind, Peer, PeerKey, PeerState, Person, Room, Transfer,
 };
+use crate::settings::RelayPolicy;
 use crate::state::ConsentRule;
 
 /// A page of a numbered list; `place` is its page, the pages, and the entries on all of them.
@@ -140,6 +141,17 @@ pub(super) fn consent(rules: &[ConsentLine], otherwise: ConsentRule) -> Vec<Stri
     };
     let others = format!("  everybody else: {}", word(otherwise));
     rules.iter().map(line).chain([others]).collect()
+}
+
+pub(super) fn relay(only: &[String], otherwise: RelayPolicy) -> Vec<String> {
+    const ONLY: &str = "the relay only; no address of yours is shown";
+    let rest = match otherwise {
+        RelayPolicy::Last => "the relay last, when nothing else works",
+        RelayPolicy::Never => "no relay",
+        RelayPolicy::Only => ONLY,
+    };
+    let people = only.iter().map(|name| format!("  {name}: {ONLY}"));
+    people.chain([format!("  everybody else: {rest}")]).collect()
 }
 
 pub(super) fn devices(devices: &[AccountDevice]) -> Vec<String> {

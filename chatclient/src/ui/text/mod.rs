@@ -140,6 +140,7 @@ impl Text {
             }
             Notice::PeerKeys { peer, keys } => lists::keys(peer, keys),
             Notice::Consent { rules, otherwise } => lists::consent(rules, *otherwise),
+            Notice::Relay { only, otherwise } => lists::relay(only, *otherwise),
             Notice::Devices { devices } => lists::devices(devices),
             Notice::ServerLost { reason, retry_ms } => vec![match retry_ms {
                 Some(pause) => {

@@ -1,6 +1,7 @@
 //! Tables and memory come to the same, whatever is done in whatever order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chatproto::Instant;
 use chatproto::hub::{House, Ruling};
@@ -8,8 +9,8 @@ use chatproto::testing::Rng;
 use chatproto::wire::{Action, Name, Note, Subject};
 use crossbeam_channel::unbounded;
 
-use super::{change, room_records};
-use crate::store::{DataDir, RoomKind, Store, StoreConfig, Write};
+use super::{change, imposed, room_records};
+use crate::store::{DataDir, RoomKind, Sanction, SanctionRow, Store, StoreConfig, Write};
 
 const ACTIONS: [Action; 15] = [
     Action::Slow,
@@ -34,6 +35,31 @@ const ORDERS: u64 = 600;
 /// A clock that stands still: what is imposed for a time never runs out between two looks.
 fn stopped_clock() -> u64 {
     1_000
+}
+
+#[test]
+fn what_is_imposed_for_a_time_survives_a_clock_that_jumps_while_the_server_is_down() {
+    const HOUR: u64 = 60 * 60 * 1_000;
+    const DAY: u64 = 24 * HOUR;
+    let row =
+        |until_ms| SanctionRow { subject: "bob".into(), kind: Sanction::Mute, until_ms, note: String::new() };
+    let left = |until_ms, now_ms| {
+        let imposed = imposed(&row(until_ms), now_ms).unwrap();
+        imposed.map(|imposed| imposed.until.map(|until| until.since(Instant::default())))
+    };
+    let said = Some(10 * DAY + HOUR);
+    let hours = |hours| Some(Some(Duration::from_millis(hours * HOUR)));
+    assert_eq!(left(said, 10 * DAY), hours(1));
+    assert_eq!(
+        left(said, 9 * DAY),
+        hours(25),
+        "put back, it lasts longer, and ends at the time that was said"
+    );
+    assert_eq!(left(said, 11 * DAY), None, "put forward, it is over");
+    assert_eq!(left(said, u64::MAX), None);
+    for now in [0, 10 * DAY, u64::MAX] {
+        assert_eq!(left(None, now), Some(None), "what has no end has none at any time");
+    }
 }
 
 #[test]

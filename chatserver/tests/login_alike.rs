@@ -1,0 +1,215 @@
+//! A wrong password and an unknown ID are answered alike: the same bytes, and as far as a stranger can measure, in the same time.
+//! So are the accounts that once were and those that may not log in, and all that can be wrong with a ticket.
+//!
+//! The bytes are compared here. Times are printed and compared, over as many tries as `LOGIN_TRIES` says:
+//!
+//! ```sh
+//! LOGIN_TRIES=1000 cargo test --release -p chatserver --test login_alike -- --nocapture
+//! ```
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chatproto::opaque::{ClientLogin, FINALIZATION_LEN, MECHANISM, OsRng, Password, RESPONSE_LEN};
+use chatproto::ticket;
+use chatproto::wire::{
+    Blob, Body, Capabilities, Capability, ClientHello, DeviceId, FrameType, HEADER_LEN, LoginResponse,
+    LoginStart, MAGIC, MAX_FRAME, NameRef, NoteRef, VERSION,
+};
+use chatserver::store::{Accounts, DataDir};
+use support::{PASSWORD, Server, add_user, command, read_to_end};
+
+/// Tries of each kind when nobody says otherwise.
+const FEW: usize = 10;
+
+/// How one login went that was bound to fail.
+struct Try {
+    /// From the request to the challenge.
+    challenge: Duration,
+    /// From the wrong proof to the refusal.
+    refusal: Duration,
+    /// The stretch of the challenge, and all that came after it.
+    seen: (Vec<u8>, Vec<u8>),
+}
+
+fn frame(stream: &mut TcpStream) -> Vec<u8> {
+    let mut header = [0; HEADER_LEN];
+    stream.read_exact(&mut header).expect("a frame");
+    let len = u32::from_be_bytes(header[..4].try_into().expect("four bytes"));
+    let mut body = vec![0; usize::try_from(len).expect("a small frame") - 1];
+    stream.read_exact(&mut body).expect("a body");
+    body.insert(0, header[4]);
+    body
+}
+
+/// A connection on which a login may begin.
+fn greeted(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(&server.addr).expect("the server listens");
+    stream.set_nodelay(true).expect("an option");
+    let hello = ClientHello {
+        magic: MAGIC,
+        version_min: VERSION,
+        version_max: VERSION,
+        capabilities: Capabilities::NONE.with(Capability::Tickets),
+        max_frame: MAX_FRAME,
+        agent: NoteRef::EMPTY,
+    };
+    stream.write_all(&hello.to_bytes()).expect("sent");
+    assert_eq!(frame(&mut stream)[0], FrameType::ServerHello.number());
+    stream
+}
+
+fn start(user: &str, mechanism: &str, data: &[u8]) -> Vec<u8> {
+    let start = LoginStart {
+        user: NameRef::new(user).expect("a name"),
+        device: DeviceId([7; 16]),
+        mechanism: NoteRef::new(mechanism).expect("a note"),
+        data: Blob::new(data).expect("a blob"),
+    };
+    start.to_bytes().to_vec()
+}
+
+fn attempt(server: &Server, user: &str) -> Try {
+    let mut stream = greeted(server);
+    let password = Password::new("wrong").expect("a password");
+    let (_, request) = ClientLogin::start(password, &mut OsRng).expect("a request");
+    let start = start(user, MECHANISM, &request);
+    let began = Instant::now();
+    stream.write_all(&start).expect("sent");
+    let challenge = frame(&mut stream);
+    let to_challenge = began.elapsed();
+    assert_eq!(challenge[0], FrameType::LoginChallenge.number());
+    // Type, length of the blob, stretch and KE2.
+    assert_eq!(challenge.len(), 3 + RESPONSE_LEN);
+    let proof = LoginResponse { data: Blob::new(&[9; FINALIZATION_LEN]).expect("a blob") }.to_bytes();
+    let began = Instant::now();
+    stream.write_all(&proof).expect("sent");
+    let refusal = frame(&mut stream);
+    let to_refusal = began.elapsed();
+    let seen = (challenge[3..9].to_vec(), [refusal, read_to_end(&mut stream)].concat());
+    Try { challenge: to_challenge, refusal: to_refusal, seen }
+}
+
+/// All that comes back for a ticket that is not good, and how long the first of it took.
+fn show_ticket(server: &Server, user: &str) -> (Vec<u8>, Duration) {
+    let mut stream = greeted(server);
+    let start = start(user, ticket::MECHANISM, &[5; ticket::LEN]);
+    let began = Instant::now();
+    stream.write_all(&start).expect("sent");
+    let refusal = frame(&mut stream);
+    let took = began.elapsed();
+    ([refusal, read_to_end(&mut stream)].concat(), took)
+}
+
+/// The greatest distance between the two distributions (Kolmogorov and Smirnov): 0 for the same, 1 for two that do not touch.
+fn distance(one: &[Duration], other: &[Duration]) -> f64 {
+    let share =
+        |times: &[Duration], at| times.partition_point(|time| *time <= at) as f64 / times.len() as f64;
+    one.iter().chain(other).map(|at| (share(one, *at) - share(other, *at)).abs()).fold(0.0, f64::max)
+}
+
+fn print(what: &str, mut known: Vec<Duration>, mut unknown: Vec<Duration>) {
+    known.sort();
+    unknown.sort();
+    let shown = |times: &[Duration]| {
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e6;
+        format!("{:7.1} {:7.1} {:7.1} {:7.1}", at(10), at(50), at(90), at(99))
+    };
+    // Past this, two samples of one distribution differ in one case of a hundred.
+    let bound = 1.63 * (2.0 / known.len() as f64).sqrt();
+    let distance = distance(&known, &unknown);
+    let verdict = if distance <= bound { "cannot be told apart" } else { "CAN BE TOLD APART" };
+    println!("{what:10} known ID    {}  us (10, 50, 90, 99 %), {} tries", shown(&known), known.len());
+    println!("{what:10} unknown ID  {}  us", shown(&unknown));
+    println!("{what:10} distance {distance:.3}, chance alone gives up to {bound:.3}: {verdict}");
+}
+
+fn tries() -> usize {
+    std::env::var("LOGIN_TRIES").map_or(FEW, |tries| tries.parse().expect("a number"))
+}
+
+/// A server with budgets for all of these tries, and these accounts.
+fn world(temp: &Path, users: &[&str]) -> (PathBuf, Server) {
+    let data = temp.join("data");
+    for user in users {
+        add_user(&data, user);
+    }
+    let config = temp.join("settings.toml");
+    let text = "[accounts]\nmax_attempts = 1000000\nmax_attempts_per_address = 1000000\nstretch = \"light\"\n\
+                [network]\naccepts_per_address = 1000000\naccepts = 1000000\n";
+    std::fs::write(&config, text).expect("a file");
+    let config = config.to_str().expect("a path");
+    let args = ["--insecure-plaintext", "--plaintext-tickets", "--config", config];
+    let server = Server::start(&data, &args);
+    (data, server)
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_id_are_answered_alike() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (_, server) = world(temp.path(), &["known"]);
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for round in 0..tries() {
+        // In turns, and not always in the same order.
+        if round % 2 == 0 {
+            known.push(attempt(&server, "known"));
+            unknown.push(attempt(&server, "nobody"));
+        } else {
+            unknown.push(attempt(&server, "nobody"));
+            known.push(attempt(&server, "known"));
+        }
+    }
+    for attempt in known.iter().chain(&unknown) {
+        assert_eq!(attempt.seen, known[0].seen);
+    }
+    let times = |tries: &[Try], which: fn(&Try) -> Duration| tries.iter().map(which).collect::<Vec<_>>();
+    print("challenge", times(&known, |one| one.challenge), times(&unknown, |one| one.challenge));
+    print("refusal", times(&known, |one| one.refusal), times(&unknown, |one| one.refusal));
+    server.stop();
+}
+
+#[test]
+fn a_bad_ticket_of_somebody_and_of_nobody_is_answered_alike() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (_, server) = world(temp.path(), &["known"]);
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for round in 0..tries() {
+        let users = if round % 2 == 0 { ["known", "nobody"] } else { ["nobody", "known"] };
+        for user in users {
+            let answered = show_ticket(&server, user);
+            if user == "known" { known.push(answered) } else { unknown.push(answered) }
+        }
+    }
+    assert!(known.iter().chain(&unknown).all(|(seen, _)| *seen == known[0].0));
+    let times = |tries: &[(Vec<u8>, Duration)]| tries.iter().map(|(_, took)| *took).collect::<Vec<_>>();
+    print("ticket", times(&known), times(&unknown));
+    server.stop();
+}
+
+#[test]
+fn accounts_that_were_removed_or_may_not_log_in_look_like_none() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (data, server) = world(temp.path(), &["gone", "disabled", "changed"]);
+    assert!(command(&["user", "remove", "gone"], &data, "").status.success());
+    let mut accounts = Accounts::open(&DataDir::open(&data).expect("a directory")).expect("accounts");
+    accounts.set_disabled("disabled", true).expect("disabled");
+    let passwd = ["user", "passwd", "changed", "--password-stdin", "--stretch", "light"];
+    assert!(command(&passwd, &data, &format!("another {PASSWORD}\n")).status.success());
+    let (nobody, (no_ticket, _)) = (attempt(&server, "nobody"), show_ticket(&server, "nobody"));
+    for user in ["gone", "disabled", "changed"] {
+        assert_eq!(attempt(&server, user).seen, nobody.seen, "{user}");
+        assert_eq!(show_ticket(&server, user).0, no_ticket, "{user}");
+    }
+    server.stop();
+}
