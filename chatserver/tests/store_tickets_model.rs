@@ -117,7 +117,7 @@ fn a_ticket_is_worth_something_to_its_account_and_device_only_whatever_happens()
             if tickets.is_empty() {
                 continue;
             }
-            let given = &tickets[rng.index(tickets.len())];
+            let given = &tickets[tickets.len() - 1 - rng.index(tickets.len().min(8))];
             let (by, device) = match rng.below(4) {
                 0 => (PEOPLE[rng.below(3) as usize], given.device),
                 1 => (given.user, rng.below(DEVICES) as u8),

@@ -177,8 +177,9 @@ impl Crowd {
                 }
             }
             NetEvent::Closed { token, reason } => {
-                let member = self.by_token.get(&token);
-                assert!(member.is_none(), "{member:?} was dropped: {reason:?}");
+                let Some(at) = self.by_token.remove(&token) else { return };
+                assert!(!self.members[at].is_ready, "{at} was dropped: {reason:?}");
+                self.members[at].session.handle_eof(now);
             }
             _ => {}
         }
@@ -216,6 +217,8 @@ impl Crowd {
                     Change::Departed => _ = member.knows.remove(&user),
                 },
                 Event::Left { room, .. } if room == hall() => member.has_left = true,
+                // Too many logins at once are told to come back, and do.
+                Event::Lost { .. } if !member.is_ready => member.token = None,
                 Event::Lost { reason, .. } => panic!("{at} was dropped: {reason:?}"),
                 Event::JoinRefused { refusal, .. } => panic!("{at} was refused: {refusal:?}"),
                 _ => {}
