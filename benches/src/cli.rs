@@ -33,7 +33,7 @@ pub enum Command {
     Join(JoinArgs),
     /// Connections that only are there: what each costs in memory, and all of them in CPU time.
     Idle(IdleArgs),
-    /// A big file from peer to peer between two real clients, beside a bare copy over TLS and the hashes.
+    /// Files from peer to peer between two real clients, beside a bare copy over TLS.
     Transfer(TransferArgs),
     /// Run only the floor: a broadcaster of length-prefixed messages, until its last member leaves.
     Floor(FloorArgs),
@@ -159,10 +159,16 @@ pub struct IdleArgs {
 /// Settings of `transfer`.
 #[derive(Debug, Args)]
 pub struct TransferArgs {
-    /// Size of the file, in MiB.
+    /// What is moved.
+    #[arg(value_enum, default_value_t = TransferKind::Big)]
+    pub kind: TransferKind,
+    /// Size of a big file, in MiB.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub mib: u32,
-    /// How often it is run.
+    /// Number of small files.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub files: u32,
+    /// How often `big` and `many` are run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     /// The client program; by default the one that was built beside this one.
@@ -171,6 +177,19 @@ pub struct TransferArgs {
     /// The server.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// What `transfer` moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransferKind {
+    /// One big file: CPU time and memory.
+    Big,
+    /// Many small files at once: how long they take.
+    Many,
+    /// Small files one after the other: how long each takes.
+    One,
+    /// One big file, and chat beside it: how long a message takes.
+    Chat,
 }
 
 /// How the server is started, and where the report goes.

@@ -13,10 +13,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use harness::{Client, Options, Scratch, Server, download, noise};
+use harness::{Client, MIB, Options, Scratch, Server, download, ended, film, list, only_file};
 use serde_json::Value;
-
-const MIB: usize = 1024 * 1024;
 
 /// A file that takes a while, in MiB.
 const BIG: usize = 128;
@@ -56,33 +54,18 @@ impl World {
             std::fs::read(self.arrived()).ok() == std::fs::read(&self.original).ok(),
             "it is another file"
         );
-        let names = std::fs::read_dir(self.scratch.path("alice-downloads")).expect("a folder");
-        assert_eq!(names.count(), 1, "temporary files are left");
+        only_file(&self.scratch.path("alice-downloads"));
     }
 }
 
-/// Different in each MiB, so that no piece can stand in for another.
 fn write(path: &Path, seed: u64) {
-    let mut content = noise(MIB, seed).repeat(BIG);
-    for (number, block) in content.chunks_mut(MIB).enumerate() {
-        block[..8].copy_from_slice(&(number as u64).to_be_bytes());
-    }
-    std::fs::write(path, content).expect("a file to share");
-}
-
-fn list(alice: &mut Client) {
-    alice.type_line("[FILE] bob");
-    alice.expect("file_list", |event| event["peer"] == "bob");
+    std::fs::write(path, film(BIG, seed)).expect("a file to share");
 }
 
 /// Begins to fetch, and waits until so many bytes have come.
 fn fetch(alice: &mut Client, bytes: usize) {
     alice.type_line("/get 1");
     alice.expect("transfer", |event| event["bytes"].as_u64() >= Some(bytes as u64));
-}
-
-fn ended(event: &Value) -> bool {
-    event["state"] == "done" || event["state"] == "failed"
 }
 
 /// How many bytes were there when the transfer went on.
@@ -96,7 +79,7 @@ fn it_goes_on_by_itself_when_the_sender_is_back() {
     let world = World::new();
     let bob = world.bob();
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
     bob.kill();
     let waiting = alice.expect("transfer", |event| event["state"] == "waiting");
@@ -121,14 +104,14 @@ fn a_receiver_that_was_killed_goes_on_where_it_was() {
     let world = World::new();
     let mut bob = world.bob();
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     fetch(&mut alice, 60 * MIB);
     alice.kill();
     bob.expect("upload", |event| event["state"] == "failed");
     assert!(!world.arrived().exists());
 
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     alice.type_line("/get 1");
     assert!(resumed_at(&mut alice) >= 16 * MIB as u64, "it began anew");
     let done = alice.expect("transfer", ended);
@@ -142,11 +125,11 @@ fn quitting_in_the_middle_keeps_what_came() {
     let world = World::new();
     let bob = world.bob();
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
     alice.quit();
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     alice.type_line("/get 1");
     assert!(resumed_at(&mut alice) >= 8 * MIB as u64);
     let done = alice.expect("transfer", ended);
@@ -160,13 +143,13 @@ fn a_source_that_changed_is_refused_until_the_user_says_otherwise() {
     let world = World::new();
     let bob = world.bob();
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
     bob.kill();
     alice.expect("transfer", |event| event["state"] == "waiting");
     write(&world.original, 6);
     let bob = world.bob();
-    list(&mut alice);
+    list(&mut alice, "bob");
     let failed = alice.expect("transfer", |event| event["state"] == "failed");
     assert_eq!((&failed["id"], &failed["error"]), (&"1".into(), &"changed".into()));
     alice.type_line("/get 1");
@@ -188,7 +171,7 @@ fn a_change_that_shows_neither_in_size_nor_in_time_is_found_by_the_hashes() {
     let world = World::new();
     let bob = world.bob();
     let mut alice = world.alice();
-    list(&mut alice);
+    list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
     let time = modified(&world.original);
     bob.kill();
@@ -200,7 +183,7 @@ fn a_change_that_shows_neither_in_size_nor_in_time_is_found_by_the_hashes() {
         .and_then(|file| file.set_modified(time))
         .expect("a time");
     let bob = world.bob();
-    list(&mut alice);
+    list(&mut alice, "bob");
     let failed = alice.expect("transfer", |event| event["state"] == "failed");
     assert_eq!((&failed["id"], &failed["error"]), (&"1".into(), &"changed".into()));
     assert!(!world.arrived().exists());

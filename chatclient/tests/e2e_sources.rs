@@ -11,10 +11,8 @@ mod harness;
 
 use std::path::PathBuf;
 
-use harness::{Client, Options, Scratch, Server, download, noise, read};
+use harness::{Client, MIB, Options, Scratch, Server, download, ended, film, list, only_file, read};
 use serde_json::Value;
-
-const MIB: usize = 1024 * 1024;
 
 /// In MiB, with a last unit that is not whole.
 const SIZE: usize = 96;
@@ -30,10 +28,7 @@ impl World {
         let scratch = Scratch::new();
         let server = Server::start(&scratch.path("server"));
         server.add_users(&["alice", "bob", "carol"]);
-        let mut content = noise(MIB, 3).repeat(SIZE);
-        for (number, block) in content.chunks_mut(MIB).enumerate() {
-            block[..8].copy_from_slice(&(number as u64).to_be_bytes());
-        }
+        let mut content = film(SIZE, 3);
         content.extend_from_slice(b"and an end");
         for user in ["bob", "carol"] {
             let share = scratch.folder(&format!("{user}-share"));
@@ -69,18 +64,8 @@ impl World {
         assert_eq!(done["state"], "done", "{done}");
         assert_eq!(done["blake3"], blake3::hash(&self.content).to_hex().as_str());
         assert!(read(&self.named()) == self.content);
-        let names = std::fs::read_dir(self.scratch.path("alice-downloads")).expect("a folder");
-        assert_eq!(names.count(), 1, "temporary files are left");
+        only_file(&self.scratch.path("alice-downloads"));
     }
-}
-
-fn list(alice: &mut Client, user: &str) {
-    alice.type_line(&format!("[FILE] {user}"));
-    alice.expect("file_list", |event| event["peer"] == user);
-}
-
-fn ended(event: &Value) -> bool {
-    event["state"] == "done" || event["state"] == "failed"
 }
 
 #[test]
@@ -109,8 +94,14 @@ fn who_leaves_is_replaced_and_who_has_the_same_hash_goes_on() {
     let (bob, carol) = (world.client("bob"), world.client("carol"));
     let mut alice = world.client("alice");
     world.acquaint(&mut alice);
+    alice.quit();
+    // So slowly that it does not arrive meanwhile.
+    let slow = Options::new("alice", &world.server, &world.scratch).args(["--download-rate", "32M"]);
+    let mut alice = Client::ready(slow);
+    list(&mut alice, "bob");
+    list(&mut alice, "carol");
     alice.type_line("/get @bob 1");
-    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64) || ended(event));
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64));
     bob.kill();
     let done = alice.expect("transfer", ended);
     world.check(&done);
@@ -159,5 +150,56 @@ fn a_source_whose_file_is_another_now_is_passed_over() {
     let done = alice.expect("transfer", ended);
     world.check(&done);
     [alice, bob, carol].into_iter().for_each(Client::quit);
+    world.server.stop();
+}
+
+/// Of files that wait for their turn, nothing was asked for yet.
+#[test]
+fn what_waited_for_who_left_comes_from_the_others() {
+    const FILES: u64 = 6;
+    let world = World::new();
+    let of_file = |number: u64| film(2, 10 + number);
+    for user in ["bob", "carol"] {
+        let folder = world.scratch.folder(&format!("{user}-share/episodes"));
+        (1..=FILES).for_each(|number| {
+            std::fs::write(folder.join(format!("{number}.mkv")), of_file(number)).expect("a file to share");
+        });
+    }
+    let (bob, carol) = (world.client("bob"), world.client("carol"));
+    let mut alice = world.client("alice");
+    let look = |alice: &mut Client, user: &str| {
+        list(alice, user);
+        alice.type_line(&format!("/ls @{user} episodes"));
+        alice.expect("file_list", |event| event["peer"] == user && event["path"] == "episodes");
+    };
+    for user in ["bob", "carol"] {
+        look(&mut alice, user);
+        alice.type_line(&format!("/get @{user} 1-{FILES}"));
+        for _ in 0..FILES {
+            let done = alice.expect("transfer", ended);
+            let path = done["path"].as_str().unwrap_or_else(|| panic!("it arrived: {done}"));
+            std::fs::remove_file(path).expect("it is removed");
+        }
+    }
+    [bob, carol].into_iter().for_each(Client::quit);
+    // Bob, who is there first and so is asked first, is so slow that not one part of his arrives.
+    let slow =
+        Options::new("bob", &world.server, &world.scratch).args(["--accept", "all", "--upload-rate", "1K"]);
+    let mut bob = Client::ready(slow);
+    look(&mut alice, "bob");
+    let carol = world.client("carol");
+    look(&mut alice, "carol");
+    alice.forget();
+    alice.type_line(&format!("/get @bob 1-{FILES}"));
+    bob.expect("upload", |event| event["state"] == "active");
+    bob.kill();
+    for _ in 0..FILES {
+        let done = alice.expect("transfer", ended);
+        assert_eq!(done["state"], "done", "{done}");
+        let path = std::path::Path::new(done["path"].as_str().expect("a path"));
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        assert!(read(path) == of_file(name.parse().expect("a number")), "{done}");
+    }
+    [alice, carol].into_iter().for_each(Client::quit);
     world.server.stop();
 }

@@ -1,7 +1,8 @@
 //! Real clients whose transfers are cut, killed, starved of disk and deceived, at random moments. Each round ends with the file,
 //! identical, or with a failure that is named; and no wrong byte ever has the final name.
 //!
-//! `CHATCLIENT_ROUNDS=200` makes more rounds, `CHATCLIENT_SEED=7` begins with another one.
+//! `CHATCLIENT_ROUNDS=200` makes more rounds, `CHATCLIENT_SEED=7` begins with another one; how many of each kind there were, and
+//! which failures were named, is printed (`--no-capture`).
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -15,16 +16,18 @@
 mod files_support;
 mod harness;
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use chatclient::state::{FileId, RememberedHash, StateDir};
 use chatproto::testing::Rng;
-use harness::{Client, Options, Scratch, Server, download, noise};
+use harness::{Client, MIB, Options, Scratch, Server, download, ended, film};
 use serde_json::Value;
 
-/// Rounds when nothing else is asked for: half a minute without optimisation.
-const DEFAULT_ROUNDS: u64 = 6;
-
-const MIB: usize = 1024 * 1024;
+/// Rounds when nothing else is asked for, one of each kind: half a minute without optimisation.
+const DEFAULT_ROUNDS: u64 = 8;
 
 /// The file, in MiB; and the disk that it comes to.
 const SIZE: usize = 24;
@@ -47,7 +50,10 @@ fn no_wrong_byte_ever_has_the_final_name() {
             let fault = FAULTS[usize::try_from(round).unwrap() % FAULTS.len()];
             world.round(round, fault);
         }
-        println!("{rounds} rounds, progress seen {} times, named: {:?}", world.went_on, world.named);
+        println!("seed {seed}, progress seen {} times", world.went_on);
+        for (fault, (rounds, named)) in &world.told {
+            println!("{fault}: {rounds} rounds, failures that were named: {named:?}");
+        }
     });
 }
 
@@ -59,15 +65,21 @@ enum Fault {
     CutByReceiver,
     ChangeSource,
     FillDisk,
+    /// A byte of the file changes behind the sender's back: what it sends is not what it committed to.
+    CorruptUnit,
+    /// The sender shows another hash than the file has.
+    LieAboutHash,
 }
 
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 8] = [
     Fault::KillSender,
     Fault::KillReceiver,
     Fault::CutBySender,
     Fault::CutByReceiver,
     Fault::ChangeSource,
     Fault::FillDisk,
+    Fault::CorruptUnit,
+    Fault::LieAboutHash,
 ];
 
 struct World {
@@ -82,7 +94,8 @@ struct World {
     /// Every content that the file ever had.
     versions: Vec<Vec<u8>>,
     went_on: u32,
-    named: Vec<String>,
+    /// For each kind of fault, its rounds and the failures in them.
+    told: BTreeMap<String, (u32, BTreeMap<String, u32>)>,
 }
 
 impl World {
@@ -102,19 +115,51 @@ impl World {
             asked: 0,
             versions: Vec::new(),
             went_on: 0,
-            named: Vec::new(),
+            told: BTreeMap::new(),
         };
         world.change_source();
         world
     }
 
     fn change_source(&mut self) {
-        let mut content = noise(MIB, self.rng.next_u64()).repeat(SIZE);
-        for (number, block) in content.chunks_mut(MIB).enumerate() {
-            block[..8].copy_from_slice(&(number as u64).to_be_bytes());
-        }
-        std::fs::write(self.scratch.path("bob-share").join("film.mkv"), &content).expect("a file to share");
+        let content = film(SIZE, self.rng.next_u64());
+        std::fs::write(self.source(), &content).expect("a file to share");
         self.versions.push(content);
+    }
+
+    fn source(&self) -> PathBuf {
+        self.scratch.path("bob-share").join("film.mkv")
+    }
+
+    /// Changes one byte, and nothing that the sender looks at while it sends.
+    fn corrupt_source(&mut self) {
+        let at = self.rng.below((SIZE * MIB) as u64);
+        let file = File::options().read(true).write(true).open(self.source()).expect("the file");
+        let time = file.metadata().and_then(|metadata| metadata.modified()).expect("a time");
+        let mut content = self.versions.last().expect("a version").clone();
+        let byte = &mut content[usize::try_from(at).unwrap()];
+        *byte ^= 0x55;
+        file.write_all_at(&[*byte], at).and_then(|()| file.set_modified(time)).expect("it is changed");
+        self.versions.push(content);
+    }
+
+    /// Bob comes back, believing that his file has another hash.
+    fn lie_about_hash(&mut self) {
+        if let Some(bob) = self.bob.take() {
+            bob.kill();
+        }
+        let metadata = std::fs::metadata(self.source()).expect("the file");
+        let file = FileId {
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        };
+        let root = blake3::hash(&self.rng.next_u64().to_be_bytes()).to_hex().to_string();
+        let state = StateDir::open(self.scratch.path("bob-state")).expect("bob's state");
+        let (mut hashes, _) = state.hashes().expect("what bob knows of files");
+        hashes.remember(&RememberedHash { path: "film.mkv".into(), file, root }).expect("it is written");
     }
 
     fn named_file(&self) -> PathBuf {
@@ -159,6 +204,10 @@ impl World {
 
     fn round(&mut self, round: u64, fault: Fault) {
         eprintln!("round {round}: {fault:?}");
+        self.told.entry(format!("{fault:?}")).or_default().0 += 1;
+        if fault == Fault::LieAboutHash {
+            self.lie_about_hash();
+        }
         self.start_missing();
         self.link();
         if fault == Fault::FillDisk {
@@ -179,9 +228,10 @@ impl World {
             Fault::CutBySender => self.bob.as_mut().expect("bob is there").type_line("/hangup alice"),
             Fault::CutByReceiver => drop(self.say("/hangup bob")),
             Fault::ChangeSource => self.change_source(),
-            Fault::FillDisk => {}
+            Fault::CorruptUnit => self.corrupt_source(),
+            Fault::FillDisk | Fault::LieAboutHash => {}
         }
-        self.recover(waits, event);
+        self.recover(fault, waits, event);
         self.check();
         assert!(self.named_file().exists(), "round {round} ended without the file");
         // Asked for in the moment in which it arrived by itself, it comes twice.
@@ -199,7 +249,7 @@ impl World {
     }
 
     /// Nothing disturbs any more; what failed is asked for again.
-    fn recover(&mut self, mut waits: bool, mut last: Value) {
+    fn recover(&mut self, fault: Fault, mut waits: bool, mut last: Value) {
         for _ in 0..MAX_FAILURES {
             if waits {
                 last = self.transfer(|event| ended(event) || event["state"] == "waiting");
@@ -209,7 +259,9 @@ impl World {
                 return;
             }
             if last["state"] == "failed" {
-                self.named.push(last["error"].to_string());
+                let named = &mut self.told.entry(format!("{fault:?}")).or_default().1;
+                *named.entry(last["error"].as_str().expect("a failure is named").to_owned()).or_default() +=
+                    1;
             }
             if last["error"] == "changed" {
                 let discard = format!("/discard {}", last["id"].as_str().expect("an id"));
@@ -239,8 +291,4 @@ impl World {
             }
         }
     }
-}
-
-fn ended(event: &Value) -> bool {
-    ["done", "failed", "cancelled"].iter().any(|state| event["state"] == *state)
 }

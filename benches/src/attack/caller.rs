@@ -83,6 +83,8 @@ impl Caller {
     pub(super) fn poke(&mut self) {
         if !self.is_poked {
             self.is_poked = true;
+            // If the server knows it after all, then from now on.
+            self.since = Some(Instant::now());
             self.out.put_u8(0);
         }
     }

@@ -71,13 +71,22 @@ impl Client {
 
     /// Waits for an event of this name for which `wanted` holds; what comes before it is of no interest.
     pub(super) fn expect(&mut self, event: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+        self.wait(event, |found| field(found, "event") == event && wanted(found))
+    }
+
+    /// Waits for any event for which `wanted` holds.
+    pub(super) fn any(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+        self.wait("one of several events", wanted)
+    }
+
+    fn wait(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
         let mut last = Value::Null;
         loop {
             match self.events.recv_timeout(PATIENCE) {
-                Ok(found) if field(&found, "event") == event && wanted(&found) => return Ok(found),
+                Ok(found) if wanted(&found) => return Ok(found),
                 Ok(other) => last = other,
                 Err(_) => {
-                    let what = format!("wait for `{event}` of {}", self.name);
+                    let what = format!("wait for {name} of {}", self.name);
                     return Err(Failure::new(what, format!("the last that it told is {last}")));
                 }
             }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, KeyPair};
@@ -65,6 +65,40 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<Copied, Failure> {
     target.sync_all().map_err(Failure::io(what))?;
     Ok(Copied { time: begin.elapsed(), cpu: process_time().saturating_sub(cpu) })
 }
+
+/// The end of a link that asks; and the one that serves.
+pub(super) type Receiving = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Serving = StreamOwned<ServerConnection, TcpStream>;
+
+/// A link that stands, with the handshake behind it; the other end of it is served on a thread.
+///
+/// # Errors
+/// Says what failed.
+pub(super) fn link(
+    serve: impl FnOnce(Serving) -> Result<(), Failure> + Send + 'static,
+) -> Result<(Receiving, JoinHandle<Result<(), Failure>>), Failure> {
+    let what = "set up a bare link";
+    let (server, client) = configs().map_err(|error| Failure::new(what, error))?;
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::io(what))?;
+    let addr = listener.local_addr().map_err(Failure::io(what))?;
+    let serving = thread::spawn(move || {
+        let (stream, _) = listener.accept().map_err(Failure::io(what))?;
+        let mut tls = ServerConnection::new(Arc::new(server)).map_err(|error| Failure::new(what, error))?;
+        tls.set_buffer_limit(Some(TLS_BUFFER));
+        let mut link = StreamOwned::new(tls, bounded(stream)?);
+        link.write_all(&READY).and_then(|()| link.flush()).map_err(Failure::io(what))?;
+        serve(link)
+    });
+    let stream = bounded(TcpStream::connect(addr).map_err(Failure::io(what))?)?;
+    let name = ServerName::try_from(NAME).map_err(|error| Failure::new(what, error))?;
+    let tls = ClientConnection::new(Arc::new(client), name).map_err(|error| Failure::new(what, error))?;
+    let mut link = StreamOwned::new(tls, stream);
+    link.read_exact(&mut [0; READY.len()]).map_err(Failure::io(what))?;
+    Ok((link, serving))
+}
+
+/// What the serving end says first.
+const READY: [u8; 1] = [1];
 
 /// CPU time of one BLAKE3 pass over a file, read a MiB at a time, by one thread.
 ///

@@ -1,183 +1,82 @@
-//! A file from peer to peer between two real clients, beside its floor in the same run: a bare copy over TLS with the same
-//! cipher, and the BLAKE3 passes that verification cannot do without.
+//! Files from peer to peer between two real clients, each beside its floor in the same run.
 
+mod big;
+mod chat;
 mod client;
 mod copy;
+mod latency;
+mod many;
+mod small;
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::Failure;
-use crate::cli::{Durability, TransferArgs};
-use crate::goal::Goal;
-use crate::report::{Figures, Report, float, mib, middle};
-use crate::subject::{Guests, Setup, Subject, built};
+use crate::cli::{Durability, TransferArgs, TransferKind};
+use crate::subject::{Guests, Running, Setup, Subject, built};
 
-use client::{Client, field};
-
-/// What both clients together may take, as a multiple of the bare copy and the hashes.
-const MAX_RATIO: f64 = 1.25;
-
-/// Memory that either client may hold, in MiB.
-const MAX_MEMORY: f64 = 32.0;
-
-/// Ends that hash all that passes: the one that sends, and the one that verifies.
-const HASHING_ENDS: f64 = 2.0;
+use client::Client;
 
 const MIB: usize = 1 << 20;
 
-/// One file, once.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Moved {
-    /// From the wish to the verified file, in seconds.
-    seconds: f64,
-    /// CPU time of both clients, in seconds.
-    cpu_seconds: f64,
-    /// The most memory that either held, in bytes.
-    peak: u64,
-    /// The bare copy of the same file.
-    copy_seconds: f64,
-    /// CPU time of both its ends, in seconds.
-    copy_cpu_seconds: f64,
-    /// CPU time of one BLAKE3 pass, in seconds.
-    hash_cpu_seconds: f64,
-}
-
-impl Moved {
-    fn ratio(&self) -> f64 {
-        self.cpu_seconds / (self.copy_cpu_seconds + HASHING_ENDS * self.hash_cpu_seconds)
-    }
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Transfer {
-    mib: u32,
-    runs: Vec<Moved>,
-}
-
-impl Figures for Transfer {
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(
-            out,
-            "| MiB | s | MiB/s | CPU-s, both ends | bare copy, s | its CPU-s, both ends | one BLAKE3 pass, CPU-s | \
-             x floor | peak RSS MiB |"
-        )?;
-        writeln!(out, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        for run in &self.runs {
-            let Moved { seconds, cpu_seconds, copy_seconds, copy_cpu_seconds, hash_cpu_seconds, .. } = run;
-            writeln!(
-                out,
-                "| {} | {seconds:.2} | {:.0} | {cpu_seconds:.2} | {copy_seconds:.2} | {copy_cpu_seconds:.2} | \
-                 {hash_cpu_seconds:.2} | **{:.2}** | {:.1} |",
-                self.mib,
-                f64::from(self.mib) / seconds,
-                run.ratio(),
-                mib(run.peak),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Moves the file as often as asked, and publishes the report.
+/// Runs what was asked for as often as asked, and publishes the report.
 ///
 /// # Errors
 /// Says which step failed.
 pub fn run(args: &TransferArgs) -> Result<(), Failure> {
-    let setup = Setup::new(&args.server)?;
-    let program = built("chatclient", "client", args.client.as_deref())?;
-    let scratch = TempDir::with_prefix_in("load-", &setup.dir).map_err(Failure::io("make a directory"))?;
-    let original = shared_file(scratch.path(), args.mib)?;
-    let mut runs = Vec::new();
-    for repetition in 1..=args.repeat {
-        eprintln!("{} MiB: {repetition} of {}", args.mib, args.repeat);
-        let copied = copy::copy(&original, &scratch.path().join("copied.bin"))?;
-        let hash_cpu_seconds = copy::hash_time(&original)?.as_secs_f64();
-        let moved = moved(&setup, &program, &original, scratch.path(), repetition)?;
-        runs.push(Moved {
-            copy_seconds: copied.time.as_secs_f64(),
-            copy_cpu_seconds: copied.cpu.as_secs_f64(),
-            hash_cpu_seconds,
-            ..moved
-        });
+    match args.kind {
+        TransferKind::Big => big::run(args),
+        TransferKind::Many => many::run(args),
+        TransferKind::One => latency::run(args),
+        TransferKind::Chat => chat::run(args),
     }
-    let mut goals = Vec::new();
-    if let Some(run) = middle(&runs, Moved::ratio) {
-        let what = "CPU time of both clients, as a multiple of the bare copy and a BLAKE3 pass at each end";
-        goals.push(Goal::new(what, format!("{MAX_RATIO} x"), MAX_RATIO, run.ratio(), "x"));
-    }
-    let peak = runs.iter().map(|run| mib(run.peak)).fold(0.0, f64::max);
-    goals.push(Goal::new("memory of either client", format!("{MAX_MEMORY} MiB"), MAX_MEMORY, peak, "MiB"));
-    let load = format!("One file of {} MiB from peer to peer on loopback.", args.mib);
-    Report::new(load, Transfer { mib: args.mib, runs }, goals).publish(args.server.json.as_deref())
 }
 
-/// Two fresh clients; one fetches the file from the other.
-fn moved(
-    setup: &Setup,
-    program: &Path,
-    original: &Path,
-    scratch: &Path,
-    repetition: u32,
-) -> Result<Moved, Failure> {
-    let running = Subject::Server(Durability::Os).start(setup, Guests::Devices(2))?;
-    let place = scratch.join(format!("clients-{repetition}"));
-    let mut asker = Client::start(program, &running, 0, &place, None)?;
-    let mut giver = Client::start(program, &running, 1, &place, original.parent())?;
-    asker.expect("ready", |_| true)?;
-    giver.expect("ready", |_| true)?;
-    asker.type_line(&format!("[FILE] {}", giver.name))?;
-    asker.expect("file_list", |_| true)?;
-
-    let before = asker.cpu()? + giver.cpu()?;
-    let begin = Instant::now();
-    asker.type_line("/get 1")?;
-    let done =
-        asker.expect("transfer", |event| ["done", "failed", "cancelled"].contains(&field(event, "state")))?;
-    let seconds = begin.elapsed().as_secs_f64();
-    let cpu = (asker.cpu()? + giver.cpu()?).saturating_sub(before);
-    let peak = asker.peak()?.max(giver.peak()?);
-    if field(&done, "state") != "done" {
-        return Err(Failure::new("fetch the file", done));
-    }
-    asker.quit()?;
-    giver.quit()?;
-    running.stop()?;
-    // Gigabytes: they do not wait for the end.
-    fs::remove_dir_all(&place).map_err(Failure::io("remove what was fetched"))?;
-    let none = Duration::ZERO.as_secs_f64();
-    Ok(Moved {
-        seconds,
-        cpu_seconds: cpu.as_secs_f64(),
-        peak,
-        copy_seconds: none,
-        copy_cpu_seconds: none,
-        hash_cpu_seconds: none,
-    })
+/// Where everything lies.
+struct Place {
+    setup: Setup,
+    client: PathBuf,
+    scratch: TempDir,
 }
 
-/// A folder with one file to share. Each MiB of it is different, so that none can stand in for another.
-fn shared_file(scratch: &Path, mib: u32) -> Result<PathBuf, Failure> {
-    let what = "make a file to share";
-    let folder = scratch.join("shared");
-    fs::create_dir(&folder).map_err(Failure::io(what))?;
-    let path = folder.join("big.bin");
-    let mut file = BufWriter::new(File::create(&path).map_err(Failure::io(what))?);
-    let mut noise = blake3::Hasher::new().update(b"noise").finalize_xof();
-    let mut piece = vec![0; MIB];
-    noise.fill(&mut piece);
-    for number in 0..mib {
-        piece.splice(..4, number.to_be_bytes());
-        file.write_all(&piece).map_err(Failure::io(what))?;
+impl Place {
+    fn new(args: &TransferArgs) -> Result<Self, Failure> {
+        let setup = Setup::new(&args.server)?;
+        let client = built("chatclient", "client", args.client.as_deref())?;
+        let scratch =
+            TempDir::with_prefix_in("load-", &setup.dir).map_err(Failure::io("make a directory"))?;
+        Ok(Self { setup, client, scratch })
     }
-    file.flush().map_err(Failure::io(what))?;
-    let written = fs::metadata(&path).map_err(Failure::io(what))?.len();
-    debug_assert_eq!(float(written), f64::from(mib) * float(MIB as u64));
-    Ok(path)
+}
+
+/// Two fresh clients with a link between them; one has seen what the other shares.
+struct Pair {
+    asker: Client,
+    giver: Client,
+    running: Running,
+    clients: PathBuf,
+}
+
+impl Pair {
+    fn start(place: &Place, share: &Path) -> Result<Self, Failure> {
+        let running = Subject::Server(Durability::Os).start(&place.setup, Guests::Devices(2))?;
+        let clients = place.scratch.path().join("clients");
+        let mut asker = Client::start(&place.client, &running, 0, &clients, None)?;
+        let mut giver = Client::start(&place.client, &running, 1, &clients, Some(share))?;
+        asker.expect("ready", |_| true)?;
+        giver.expect("ready", |_| true)?;
+        asker.type_line(&format!("[FILE] {}", giver.name))?;
+        asker.expect("file_list", |_| true)?;
+        Ok(Self { asker, giver, running, clients })
+    }
+
+    /// Ends both, and leaves nothing of them: it may be gigabytes.
+    fn end(self) -> Result<(), Failure> {
+        self.asker.quit()?;
+        self.giver.quit()?;
+        self.running.stop()?;
+        fs::remove_dir_all(&self.clients).map_err(Failure::io("remove what was fetched"))
+    }
 }

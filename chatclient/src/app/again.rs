@@ -4,7 +4,7 @@
 use super::App;
 use super::links::LinkId;
 use super::lists::Page;
-use super::transfers::RemoteFile;
+use super::remote::RemoteFile;
 use crate::notice::TransferState;
 use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeRelPath};
 use std::collections::{BTreeMap, BTreeSet};

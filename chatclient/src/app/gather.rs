@@ -9,11 +9,10 @@ use super::errand::Errand;
 use super::jobs::Job;
 use super::links::LinkId;
 use super::lists::Page;
-use super::transfers::RemoteFile;
-use crate::downloads::variant;
+use super::remote::RemoteFile;
+use crate::downloads::GivenNames;
 use crate::notice::{Code, Notice};
 use chatproto::peer::ListedEntry;
-use chatproto::wire::path::case_fold_key;
 use chatproto::wire::{EntryKind, ErrorCode, Generation, Name, RequestId, SafeName, SafeRelPath};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -32,9 +31,6 @@ const PAGES_AHEAD: usize = 4;
 
 /// Lists of one link whose numbers are in use. The other end keeps eight; the rest is for what the user lists meanwhile.
 const LISTS_IN_USE: usize = 4;
-
-/// So many variants of a name are tried beside others that a file system may take for the same one.
-const MAX_VARIANTS: u32 = 1000;
 
 /// All folders that are being looked into, and the commands that they belong to.
 #[derive(Debug, Default)]
@@ -81,12 +77,8 @@ struct Pages {
     last: u32,
     /// Asked for, and not here.
     open: usize,
-    names: Names,
+    names: GivenNames,
 }
-
-/// Names that are given away in one folder, as file systems compare them.
-#[derive(Debug, Default)]
-pub(super) struct Names(BTreeSet<String>);
 
 /// One `/get`.
 #[derive(Debug)]
@@ -117,17 +109,6 @@ pub(super) enum Outcome {
     Done { bytes: u64 },
     Failed,
     Cancelled,
-}
-
-impl Names {
-    /// The name, or a variant of it that no file system takes for one that was given away before; `None` when there
-    /// are too many of them.
-    pub(super) fn give(&mut self, name: &SafeName) -> Option<SafeName> {
-        (0..MAX_VARIANTS).find_map(|number| {
-            let name = SafeName::new(&variant(name.as_str(), number)).ok()?;
-            self.0.insert(case_fold_key(name.borrow())).then_some(name)
-        })
-    }
 }
 
 impl Gathering {
@@ -285,7 +266,8 @@ impl App {
             return None;
         }
         let look = self.gathering.waiting.get_mut(&link)?.pop_front()?;
-        let pages = Pages { generation: Generation(0), next: 1, last: 1, open: 0, names: Names::default() };
+        let pages =
+            Pages { generation: Generation(0), next: 1, last: 1, open: 0, names: GivenNames::default() };
         self.gathering.last += 1;
         self.gathering.begun.insert(self.gathering.last, (look, pages));
         Some(self.gathering.last)
@@ -349,7 +331,7 @@ impl App {
         found: Vec<Result<ListedEntry, u64>>,
     ) {
         let batch = self.open_batch(errand, peer);
-        let mut names = Names::default();
+        let mut names = GivenNames::default();
         for entry in found {
             match entry {
                 Ok(entry) => {
@@ -449,7 +431,7 @@ mod tests {
 
     #[test]
     fn names_that_a_file_system_may_take_for_one_stay_apart() {
-        let mut names = Names::default();
+        let mut names = GivenNames::default();
         let given = ["Notes.txt", "notes.TXT", "notes (1).txt", "stra\u{df}e", "STRASSE", "other"]
             .map(|name| names.give(&SafeName::new(name).unwrap()).unwrap());
         let given = given.each_ref().map(SafeName::as_str);

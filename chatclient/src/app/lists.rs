@@ -160,6 +160,7 @@ impl App {
         for root in found.entries.iter().filter_map(|entry| entry.root) {
             self.sources.shown(root, link);
         }
+        self.carry_on_parked();
         self.plan_all();
         let Some(question) = self.lists.open.remove(&(link, request)) else {
             return self.on_page_again(link, request, &found);

@@ -53,7 +53,8 @@ impl Sources {
         });
     }
 
-    fn of(&self, root: Hash) -> impl Iterator<Item = LinkId> + '_ {
+    /// Who shows a hash.
+    pub(super) fn of(&self, root: Hash) -> impl Iterator<Item = LinkId> + '_ {
         self.links.get(&root).into_iter().flatten().copied()
     }
 }

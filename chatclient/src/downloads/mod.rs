@@ -6,6 +6,7 @@
 //! on the disk and belongs on worker threads.
 
 mod error;
+mod given;
 mod incoming;
 mod kept;
 mod names;
@@ -13,9 +14,10 @@ mod partial;
 mod record;
 
 pub use error::DownloadError;
+pub use given::GivenNames;
 pub use incoming::{CLAIM_BYTES, CLAIM_INTERVAL, Claim, Finished, Incoming, finish_all};
 pub use kept::{MAX_LOOKED_AT, Search};
-pub(crate) use names::{is_temporary, variant};
+pub(crate) use names::is_temporary;
 pub use partial::{KeptPart, MAX_COPIES, Partial};
 pub use record::{MAX_RECORDED_UNITS, Origin, Record, RecordError};
 

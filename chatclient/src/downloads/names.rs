@@ -37,7 +37,7 @@ fn name_of<'a>(temporary: &'a str, suffix: &str) -> Option<&'a str> {
 }
 
 /// The name itself, then `name (1).ext`, `name (2).ext` and so on.
-pub(crate) fn variant(name: &str, number: u32) -> Cow<'_, str> {
+pub(super) fn variant(name: &str, number: u32) -> Cow<'_, str> {
     if number == 0 {
         return Cow::Borrowed(name);
     }

@@ -8,9 +8,11 @@ use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt a
 use cap_std::fs::{Dir, OpenOptions};
 use chatproto::verify::{Layout, UnitLog2};
 use chatproto::wire::SafeNameRef;
+use rustix::buffer::spare_capacity;
+use rustix::io::{pread, retry_on_intr};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -103,7 +105,7 @@ impl SharedFile {
         Layout::new(self.size, unit)
     }
 
-    /// Reads one unit, at most 1 MiB, in place of what `into` held. A buffer that is used again is not cleared first.
+    /// Reads one unit, at most 1 MiB, in place of what `into` held.
     ///
     /// # Errors
     ///
@@ -115,12 +117,20 @@ impl SharedFile {
             .range(index)
             .map_err(|error| ShareError::NoSuchUnit { path: self.path.clone(), error })?;
         // No unit is longer than a usize.
-        into.resize(usize::try_from(range.end - range.start).unwrap_or(0), 0);
-        match self.file.read_exact_at(into, range.start) {
-            Ok(()) => self.check_unchanged(),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.changed("it was cut")),
-            Err(error) => Err(self.failed("read", error)),
+        let len = usize::try_from(range.end - range.start).unwrap_or(0);
+        into.clear();
+        into.reserve_exact(len);
+        // Into memory that nobody has cleared first, which would cost a twentieth of a whole transfer.
+        while into.len() < len {
+            let offset = range.start + into.len() as u64;
+            match retry_on_intr(|| pread(&self.file, spare_capacity(into), offset)) {
+                Ok(0) => return Err(self.changed("it was cut")),
+                Ok(_) => {}
+                Err(error) => return Err(self.failed("read", error.into())),
+            }
         }
+        into.truncate(len);
+        self.check_unchanged()
     }
 
     /// Compares the file with what it was at opening. A change that keeps size and time is not seen here: it is the

@@ -63,7 +63,7 @@ pub(crate) fn on_small_disk(test: &str, kib: u32, check: impl FnOnce(&Path)) {
         return;
     }
     let mut child = isolated(&format!("{mount} && exec \"$@\""));
-    child.arg(std::env::current_exe().unwrap()).args([test, "--exact"]);
+    child.arg(std::env::current_exe().unwrap()).args([test, "--exact", "--nocapture"]);
     assert_passes(child);
 }
 
@@ -71,4 +71,5 @@ fn assert_passes(mut child: Command) {
     let output = child.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
+    print!("{out}");
 }

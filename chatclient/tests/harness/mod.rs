@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test uses its own part")]
 
 mod client;
+mod files;
 mod net;
 mod proxy;
 mod server;
@@ -14,6 +15,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use client::{Client, Options, download};
+pub use files::{MIB, ended, film, list, only_file};
 pub use net::{Line, Net, ip, nft, run};
 pub use proxy::Proxy;
 pub use server::Server;

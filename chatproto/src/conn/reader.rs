@@ -12,8 +12,8 @@ use crate::wire::{FrameError, HEADER_LEN, RawFrame};
 /// Bytes of the length field.
 const LENGTH_LEN: usize = 4;
 
-/// Capacity that an emptied buffer may keep. More is given back, so that one large frame does not cost a connection
-/// its memory for good.
+/// Capacity that an emptied buffer may keep. More is given back when no cut frame follows at once, so that one large frame
+/// does not cost a connection its memory for good.
 const KEEP_CAPACITY: usize = 1024;
 
 /// One step through the input.
@@ -64,13 +64,15 @@ impl FrameReader {
         if self.taken {
             self.taken = false;
             self.partial.clear();
-            self.partial.shrink_to(KEEP_CAPACITY);
         }
-        if self.partial.is_empty()
-            && let Some(len) = self.frame_len(input)?
-            && let Some(frame) = input.get(..len)
-        {
-            return Ok(Step { used: len, frame: raw(frame) });
+        if self.partial.is_empty() {
+            let whole = self.frame_len(input)?.and_then(|len| input.get(..len));
+            if whole.is_some() || input.is_empty() {
+                self.partial.shrink_to(KEEP_CAPACITY);
+            }
+            if let Some(frame) = whole {
+                return Ok(Step { used: frame.len(), frame: raw(frame) });
+            }
         }
         self.step_partial(input)
     }

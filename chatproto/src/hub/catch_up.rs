@@ -2,7 +2,7 @@
 //!
 //! A member is behind when it joins, and falls behind when its queue is past its bound. From then on no live message of
 //! that room is queued for it. A page is asked for when its queue has room, one at a time for each connection, and the
-//! member turns live in the turn in which its cursor meets the room. What all of them get in one turn is bounded
+//! member turns live in the turn in which its cursor meets the room. What all of them get in a millisecond is bounded
 //! ([`Config::catch_up_bytes`](super::Config::catch_up_bytes)), and so are the pages that the log is asked for at once
 //! ([`Config::catch_up_reads`](super::Config::catch_up_reads)); past that they stand in line.
 
@@ -35,6 +35,7 @@ impl Hub {
 
     /// Goes on with those whose queue the driver has looked at since, or who have just joined.
     pub(super) fn catch_up_touched(&mut self) {
+        self.pages.renew(self.config.catch_up_bytes, self.now);
         // One pass: a connection that is still full is put back by the next look at its queue.
         for _ in 0..self.touched.len() {
             let Some(id) = self.touched.pop_front() else { return };
@@ -47,14 +48,9 @@ impl Hub {
         }
     }
 
-    /// Begins a turn: those in line may go on.
-    pub(super) fn begin_turn(&mut self) {
-        self.pages.renew(self.config.catch_up_bytes);
-        self.serve_line();
-    }
-
-    /// Goes on with those in line as far as the turn and the log allow.
-    fn serve_line(&mut self) {
+    /// Goes on with those in line as far as time and the log allow.
+    pub(super) fn serve_line(&mut self) {
+        self.pages.renew(self.config.catch_up_bytes, self.now);
         for _ in 0..self.pages.in_line() {
             if self.pages.is_spent() {
                 return;
@@ -162,6 +158,7 @@ impl Hub {
     /// A page of what these miss has come, or cannot be had.
     pub(super) fn on_missed(&mut self, conns: Askers, room: RoomId, after: u64, records: Option<&[Record]>) {
         self.pages.end(room, after);
+        self.pages.renew(self.config.catch_up_bytes, self.now);
         let is_shared = conns.len() > 1 || self.pages.under_way() > 0 || !self.pages.is_free();
         let page = records.map(|records| self.encode_page(room, after, records, is_shared));
         for id in conns {

@@ -82,9 +82,9 @@ pub struct Config {
     /// log reads one while another is on its way. Answers a crowd that comes back at once: logins and history are read from
     /// the same log. Who misses the same shares a page.
     pub catch_up_reads: usize,
-    /// Bytes of missed messages that are given out in one turn (from one [`handle_timeout`](super::Hub::handle_timeout) to
-    /// the next), to all connections together; the last page may exceed it. Default 256 KiB. Bounds how long a turn is busy
-    /// with those who are behind, and so what they cost the others in latency.
+    /// Bytes of missed messages that are given out in a millisecond, to all connections together; the last page may exceed
+    /// it. Default 1 MiB, eight gigabits a second. Bounds what those who are behind take of the hub's time, and so what they
+    /// cost the others in latency. It must be more than what is said to them meanwhile, or they never catch up.
     pub catch_up_bytes: usize,
     /// Bytes of messages that one page holds when it is sent (catching up, history, search), and that a room collects in
     /// one turn before they are given out. Default 64 KiB. A queue is past its bound by no more than this.
@@ -127,7 +127,7 @@ impl Config {
             reach_interval: Duration::from_secs(600),
             page_messages: 256,
             catch_up_reads: 2,
-            catch_up_bytes: 256 * 1024,
+            catch_up_bytes: 1024 * 1024,
             page_bytes: 64 * 1024,
             recent_bytes: 64 * 1024,
         }

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::client::Client;
+use super::pages::MAX_KEPT as MAX_KEPT_PAGES;
 use crate::conn::Limits;
 use crate::wire::{MAX_FRAME, MAX_HELLO_FRAME, NameRef, NoteRef};
 
@@ -48,6 +49,16 @@ impl Config {
         let rooms = self.max_rooms_joined.saturating_mul(SEAT);
         let parts = [size_of::<Client>(), 4 * ENTRY, conn, appends, requests, rooms];
         parts.into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// The most that catching up costs beside the [members](Self::worst_case_member), in bytes: pages on their way from the
+    /// log, and those that are kept for others who miss the same. However many are behind, it stays the same.
+    #[must_use]
+    pub fn worst_case_catch_up(&self) -> usize {
+        let page = self.page_bytes.saturating_add(MAX_FRAME as usize);
+        let records = (self.page_messages as usize).saturating_mul(APPEND);
+        let under_way = self.catch_up_reads.saturating_mul(2 * page + records);
+        MAX_KEPT_PAGES.saturating_mul(page).saturating_add(under_way)
     }
 
     /// The most that one room costs beside its [members](Self::worst_case_member), in bytes.

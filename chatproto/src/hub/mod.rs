@@ -150,8 +150,7 @@ impl Hub {
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
         let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
-        let mut pages = Pages::default();
-        pages.renew(config.catch_up_bytes);
+        let pages = Pages::new(config.catch_up_bytes);
         let mut events = VecDeque::new();
         let lobby = Label::Group(config.default_room.clone());
         if router.find(&lobby).is_none() {
@@ -325,7 +324,7 @@ impl Hub {
     /// Does what is due: deadlines of connections and of offers, and the next of those who wait for their turn to catch up.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
-        self.begin_turn();
+        self.serve_line();
         self.expire_offers();
         self.expire_meetings();
         while let Some(&(due, id)) = self.deadlines.first() {
@@ -379,8 +378,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let conn = self.deadlines.first().map(|(due, _)| *due);
         let offer = self.introductions.next_expiry();
-        let turn = self.pages.wants_turn().then_some(self.now);
-        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).chain(turn).min()
+        conn.into_iter().chain(offer).chain(self.meetings.next_expiry()).chain(self.pages.next_turn()).min()
     }
 
     /// A connection that has something new to send, or is [finished](Self::is_finished). Each is named once until more

@@ -1,7 +1,7 @@
-//! Pages of the log for those who are behind: how many are read at once, how many bytes are given out in a turn, and who
+//! Pages of the log for those who are behind: how many are read at once, how many bytes are given out in a while, and who
 //! is next.
 //!
-//! However many are behind, a turn has only so much to do for them, so that those who are live wait for nobody. Whoever
+//! However many are behind, only so much of the time goes to them, so that those who are live wait for nobody. Whoever
 //! misses the same gets the same page: after a restart, or when a crowd has fallen behind, the log is read once for all.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -23,8 +23,10 @@ pub(super) struct Pages {
     kept: VecDeque<Page>,
     /// Connections whose turn has not come, the one that has waited longest in front; each once.
     line: VecDeque<ConnId>,
-    /// Bytes that may still be given out in this turn.
+    /// Bytes that may still be given out in this millisecond.
     left: usize,
+    /// The millisecond.
+    renewed: Instant,
 }
 
 /// What follows a number in a room, encoded.
@@ -44,9 +46,17 @@ pub(super) struct Page {
 }
 
 impl Pages {
-    /// Begins a turn, in which so many bytes may be given out; the last page may exceed it.
-    pub(super) fn renew(&mut self, bytes: usize) {
-        self.left = bytes.max(1);
+    /// In the first millisecond, too, so many bytes may be given out.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { left: bytes.max(1), ..Self::default() }
+    }
+
+    /// So many bytes may be given out in each millisecond; the last page may exceed it.
+    pub(super) fn renew(&mut self, bytes: usize, now: Instant) {
+        if now > self.renewed {
+            self.left = bytes.max(1);
+            self.renewed = now;
+        }
     }
 
     /// Notes that so many bytes were given out.
@@ -54,14 +64,14 @@ impl Pages {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Whether this turn has given out all that it may.
+    /// Whether all is given out that this millisecond allows.
     pub(super) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
-    /// Whether somebody waits for nothing but the next turn.
-    pub(super) fn wants_turn(&self) -> bool {
-        self.is_spent() && !self.line.is_empty()
+    /// When more may be given out, if somebody waits for nothing else.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        (self.is_spent() && !self.line.is_empty()).then(|| self.renewed + TICK)
     }
 
     /// Whether nobody waits for a turn.
@@ -139,9 +149,12 @@ pub(super) fn up_to_meeting_point(records: &[Record]) -> &[Record] {
 /// Conns that ask for the same page.
 pub(super) type Askers = Vec<ConnId>;
 
+/// The hub's clock counts these.
+const TICK: Duration = Duration::from_millis(1);
+
 /// Pages in memory for others who miss the same, each of at most [`Config::page_bytes`](super::Config::page_bytes). It bounds
 /// what they cost the whole server.
-const MAX_KEPT: usize = 4;
+pub(super) const MAX_KEPT: usize = 4;
 
 /// So long a page may serve others: what retention removes must not come back from here.
 const KEPT_FOR: Duration = Duration::from_secs(1);

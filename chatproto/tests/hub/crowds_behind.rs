@@ -1,4 +1,6 @@
-//! Many who are behind: what they cost a turn is bounded, they share pages, everybody has their turn, and all get everything.
+//! Many who are behind: what they cost in a while is bounded, they share pages, everybody has their turn, and all get everything.
+
+use core::time::Duration;
 
 use bytes::Buf as _;
 use chatproto::hub::{ConnId, Event};
@@ -7,6 +9,8 @@ use chatproto::wire::*;
 use crate::desk::*;
 
 const PAGE: usize = 1024;
+
+const TICK: Duration = Duration::from_millis(1);
 
 /// A room with `count` messages, of which memory holds none, and people who come back to it.
 fn desk(count: u64, change: impl FnOnce(&mut chatproto::hub::Config)) -> Desk {
@@ -67,6 +71,7 @@ fn play(desk: &mut Desk, conns: &[ConnId], last: u64) -> Turns {
     let mut turns =
         Turns { pages: 0, most_under_way: 0, most_bytes: 0, received: vec![Vec::new(); conns.len()] };
     for _ in 0..10_000 {
+        desk.now = desk.now + TICK;
         desk.hub.handle_timeout(desk.now);
         let before: usize = turns.received.iter().map(Vec::len).sum();
         // As often as a driver may ask in one turn: no more comes for it.
@@ -123,7 +128,7 @@ fn who_begins_elsewhere_soon_shares_the_pages_of_the_others() {
 }
 
 #[test]
-fn a_turn_gives_out_so_many_bytes_and_asks_for_so_many_pages() {
+fn a_millisecond_gives_out_so_many_bytes_and_the_log_is_asked_for_so_many_pages() {
     let mut desk = desk(300, |config| {
         config.catch_up_bytes = 4 * PAGE;
         config.catch_up_reads = 3;
@@ -134,7 +139,7 @@ fn a_turn_gives_out_so_many_bytes_and_asks_for_so_many_pages() {
     assert!(turns.most_under_way <= 3, "{} pages at once", turns.most_under_way);
     // The answer to `join` and the word that one is live count for themselves.
     let most = 4 * PAGE + PAGE + 30 * 200;
-    assert!(turns.most_bytes <= most, "{} bytes in one turn", turns.most_bytes);
+    assert!(turns.most_bytes <= most, "{} bytes in one millisecond", turns.most_bytes);
     for (bytes, cursor) in turns.received.into_iter().zip(cursors) {
         assert_eq!(seqs(&decode(bytes.into())), (cursor + 1..=300).collect::<Vec<_>>());
     }
@@ -146,6 +151,7 @@ fn everybody_has_their_turn() {
     let conns = enter(&mut desk, &[0; 10]);
     let mut received = vec![Vec::new(); conns.len()];
     for _ in 0..40 {
+        desk.now = desk.now + TICK;
         desk.hub.handle_timeout(desk.now);
         ask_log(&mut desk);
         desk.log.answer(&mut desk.hub, desk.now);
@@ -156,7 +162,7 @@ fn everybody_has_their_turn() {
     let lengths: Vec<_> = received.iter().map(Vec::len).collect();
     let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
     assert!(*least > 0 && most - least <= 3 * PAGE, "{lengths:?}");
-    assert_eq!(desk.hub.poll_timeout(), Some(desk.now), "those who wait want the next turn");
+    assert_eq!(desk.hub.poll_timeout(), Some(desk.now + TICK), "those who wait want the next millisecond");
 }
 
 #[test]
@@ -169,7 +175,7 @@ fn what_is_live_is_sent_before_what_was_missed() {
     assert_eq!(ask_log(&mut desk), 1);
     desk.log.answer(&mut desk.hub, desk.now);
     desk.say(carol, 1, "lobby", "now");
-    desk.now = desk.now + core::time::Duration::from_millis(COMMIT);
+    desk.now = desk.now + Duration::from_millis(COMMIT);
     desk.log.answer(&mut desk.hub, desk.now);
     let named: Vec<_> = core::iter::from_fn(|| desk.hub.poll_writable()).collect();
     let at = |conn| named.iter().position(|named| *named == conn).unwrap();

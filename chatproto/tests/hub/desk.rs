@@ -76,11 +76,7 @@ impl Desk {
             while let Some(event) = self.hub.poll_event() {
                 self.events.extend(self.log.take(event, self.now));
             }
-            let is_due = self.hub.poll_timeout().is_some_and(|due| due <= self.now);
-            if is_due {
-                self.hub.handle_timeout(self.now);
-            }
-            if !self.log.answer(&mut self.hub, self.now) && !is_due {
+            if !self.log.answer(&mut self.hub, self.now) {
                 return;
             }
         }

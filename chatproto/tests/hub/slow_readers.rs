@@ -13,6 +13,7 @@ fn desk() -> Desk {
         config.limits.max_queue_hard = 64 * 1024;
         config.page_bytes = 4 * 1024;
         config.recent_bytes = 4 * 1024;
+        config.catch_up_bytes = 1024 * 1024;
     });
     // The lobby is in the log before the first word.
     desk.commit();

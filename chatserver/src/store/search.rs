@@ -38,15 +38,18 @@ impl Searcher {
     /// Answers searches until the store closes; in between follows the commits.
     pub(super) fn run(mut self, queue: &Receiver<Search>, mut commits: Receiver<()>, sink: &ReadSink) {
         let mut due = Some(Instant::now());
+        let nothing = never();
         loop {
             let step = due.map_or_else(never, at);
+            // While a step is due anyway, commits wake nobody: their one token waits.
+            let commits_now = if due.is_some() { &nothing } else { &commits };
             select! {
                 recv(queue) -> search => match search {
                     Ok(search) => sink(self.answer(&search)),
                     Err(_) => return,
                 },
-                recv(commits) -> commit => match commit {
-                    Ok(()) => due = due.or_else(|| Some(Instant::now() + GATHER)),
+                recv(commits_now) -> commit => match commit {
+                    Ok(()) => due = Some(Instant::now() + GATHER),
                     Err(_) => commits = never(),
                 },
                 recv(step) -> _ => due = self.step(),
