@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use chatproto::Instant;
-use chatproto::hub::{Hub, Label, Record};
+use chatproto::hub::{Label, Record};
 use chatproto::session::{self, Announcement, ChatMessage, Event, Restored, RoomKey, Session};
 use chatproto::testing::{MemoryLog, SessionEnd};
-use chatproto::wire::{Capabilities, Capability, Change, DeviceId, ErrorCode, LinkKey, Name, Text};
+use chatproto::wire::{Capabilities, Capability, DeviceId, ErrorCode, LinkKey, Name, Text};
 
 use crate::share::Share;
 use crate::world::{SERVER, Totals, name};
@@ -33,8 +33,6 @@ pub struct Client {
     long: BTreeSet<RoomKey>,
     said: BTreeMap<u64, (RoomKey, Text)>,
     outcomes: BTreeMap<u64, Outcome>,
-    /// Who is in each room, as far as this device was told since it asked; whether more of that is to come.
-    present: BTreeMap<RoomKey, (BTreeSet<Name>, bool)>,
 }
 
 /// The first units of a file, as they lie on a disk.
@@ -70,7 +68,6 @@ impl Client {
             long: BTreeSet::new(),
             said: BTreeMap::new(),
             outcomes: BTreeMap::new(),
-            present: BTreeMap::new(),
         }
     }
 
@@ -100,8 +97,6 @@ impl Client {
 
     /// Holds an event against the model.
     pub fn check(&mut self, event: &Event, log: &MemoryLog, totals: &mut Totals) {
-        self.note_presence(event);
-        totals.expelled += u64::from(matches!(event, Event::Left { code: Some(_), .. }));
         match event {
             Event::Joined { room, last, .. } => {
                 // A group is entered at its end, a conversation at its beginning; who comes back goes on.
@@ -163,44 +158,6 @@ impl Client {
         }
     }
 
-    /// Keeps the list of who is there: asked for once, and kept from what is told.
-    fn note_presence(&mut self, event: &Event) {
-        match event {
-            Event::Joined { room, .. } | Event::Left { room, .. } => drop(self.present.remove(room)),
-            Event::Lost { .. } => self.present.clear(),
-            // Refused with too many open requests: then there is no list.
-            Event::CaughtUp { room, .. } => _ = self.end.session_mut().who(room),
-            Event::Members { room, members, more, .. } => {
-                let (present, is_open) = self.present.entry(room.clone()).or_default();
-                if !core::mem::replace(is_open, *more) {
-                    present.clear();
-                }
-                present.extend(members.iter().map(|member| member.user.clone()));
-            }
-            Event::Presence { room, user, change, .. } => {
-                let Some((present, _)) = self.present.get_mut(room) else { return };
-                match change {
-                    Change::Entered => _ = present.insert(user.clone()),
-                    Change::Departed => _ = present.remove(user),
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What it was told is what is so. Gives the number of rooms that it knows about.
-    pub fn check_presence(&self, hub: &Hub) -> u64 {
-        let session = self.end.session();
-        for room in session.joined() {
-            let Some((present, _)) = self.present.get(room) else { continue };
-            let RoomKey::Room(name) = room else { continue };
-            let id = hub.router().find(&Label::Group(name.clone())).expect("it is in it");
-            let there: BTreeSet<Name> = hub.router().people(id).map(|(name, _)| name.clone()).collect();
-            assert_eq!(*present, there, "{:?} {} in {room}", self.user, self.device);
-        }
-        session.joined().filter(|room| self.present.contains_key(room)).count() as u64
-    }
-
     fn check_message(&mut self, message: &ChatMessage, log: &MemoryLog) {
         let who = (&self.user, self.device);
         let Some(next) = self.views.get_mut(&message.room) else {
@@ -252,8 +209,6 @@ fn config(user: &Name, device: DeviceId, key: LinkKey) -> session::Config {
     let mut config = session::Config::new(user.clone(), device);
     config.announcement = Some(Announcement::new(6000, key, Vec::new()).unwrap());
     config.max_unposted = 8;
-    config.capabilities = [Capability::Ways, Capability::Relay, Capability::Moderation]
-        .into_iter()
-        .fold(Capabilities::NONE, Capabilities::with);
+    config.capabilities = Capabilities::NONE.with(Capability::Ways).with(Capability::Relay);
     config
 }

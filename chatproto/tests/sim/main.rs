@@ -16,7 +16,6 @@
 
 mod client;
 mod link;
-mod order;
 mod share;
 mod world;
 

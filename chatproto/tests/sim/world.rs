@@ -16,14 +16,13 @@ use chatproto::wire::*;
 
 use crate::client::Client;
 use crate::link::{Around, LinkEnd};
-use crate::order::{self, Insiders, VAULT};
 use crate::share::Share;
 
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4000);
 
 /// Alice has two devices.
-pub const PEOPLE: [&str; 4] = ["alice", "alice", "bob", "carol"];
-pub const ROOMS: [&str; 3] = ["lobby", "tea", "den"];
+const PEOPLE: [&str; 4] = ["alice", "alice", "bob", "carol"];
+const ROOMS: [&str; 3] = ["lobby", "tea", "den"];
 
 /// Messages of a life in which nothing happens but one crash.
 pub const SAID_IN_PEACE: u64 = 16;
@@ -58,10 +57,6 @@ pub struct Totals {
     pub parts: u64,
     pub away: u64,
     pub not_reached: u64,
-    pub orders: u64,
-    pub mutes: u64,
-    pub expelled: u64,
-    pub present: u64,
 }
 
 impl Totals {
@@ -83,10 +78,6 @@ impl Totals {
         self.parts += other.parts;
         self.away += other.away;
         self.not_reached += other.not_reached;
-        self.orders += other.orders;
-        self.mutes += other.mutes;
-        self.expelled += other.expelled;
-        self.present += other.present;
     }
 
     pub fn assert_rich(&self) {
@@ -106,10 +97,6 @@ impl Totals {
             self.files_failed,
             self.away,
             self.not_reached,
-            self.orders,
-            self.mutes,
-            self.expelled,
-            self.present,
         ];
         assert!(all.iter().all(|count| *count >= 5), "too little happened: {self:?}");
     }
@@ -127,9 +114,6 @@ pub struct World {
     /// Introductions that must end in a link or a verdict.
     seeking: BTreeMap<(usize, OfferId), Introduction>,
     totals: Totals,
-    insiders: Insiders,
-    /// When the server crashed.
-    crashes: Vec<Instant>,
     is_ending: bool,
 }
 
@@ -175,8 +159,6 @@ impl World {
             dials: Vec::new(),
             seeking: BTreeMap::new(),
             totals: Totals::default(),
-            insiders: Insiders::default(),
-            crashes: Vec::new(),
             is_ending: false,
         }
     }
@@ -218,8 +200,7 @@ impl World {
     fn act(&mut self) {
         let at = self.rng.index(self.clients.len());
         match self.rng.below(100) {
-            0..22 => self.say(at),
-            22..30 => self.order(at),
+            0..30 => self.say(at),
             30..40 => self.say_direct(at),
             40..46 => {
                 let room = self.room();
@@ -263,17 +244,6 @@ impl World {
         }
     }
 
-    /// Order is kept, or somebody tries to; and the private room is talked in.
-    fn order(&mut self, at: usize) {
-        let client = &mut self.clients[at];
-        let who = client.user.clone();
-        let (log, session) = (self.server.log(), client.end.session_mut());
-        self.insiders.act(&mut self.rng, &who, session, log);
-        if self.insiders.may_say(&who) {
-            client.say(RoomKey::Room(name(VAULT)), VAULT);
-        }
-    }
-
     fn say_direct(&mut self, at: usize) {
         let to = name(self.rng.choose(&PEOPLE).unwrap());
         self.clients[at].say(RoomKey::User(to), "psst");
@@ -298,7 +268,6 @@ impl World {
             self.server.crash_at(point, 1 + self.rng.below(8));
         } else if self.server.is_up() {
             self.server.crash(&mut self.network);
-            self.crashes.push(self.now);
             self.totals.crashes += 1;
         } else {
             self.server.restart(config(), self.rng.next_u64(), &mut self.network);
@@ -360,7 +329,6 @@ impl World {
         actors.extend(self.links.iter_mut().map(|link| &mut link.end as &mut dyn Actor));
         run(&mut self.network, &mut actors, &mut self.now, until).unwrap();
         if was_up && !self.server.is_up() {
-            self.crashes.push(self.now);
             self.totals.crashes += 1;
             self.totals.trapped += 1;
         }
@@ -373,7 +341,6 @@ impl World {
             for event in self.clients[at].end.take_events() {
                 any = true;
                 self.clients[at].check(&event, self.server.log(), &mut self.totals);
-                self.insiders.check(&self.clients[at].user, &event);
                 self.on_session_event(at, event);
             }
             while let Some((stream, from)) = self.network.poll_accepted(self.clients[at].listener, self.now) {
@@ -542,9 +509,7 @@ impl World {
         self.pass(Duration::from_secs(2));
         for client in &self.clients {
             client.check_end(self.server.log());
-            self.totals.present += client.check_presence(self.server.hub());
         }
-        order::check_end(self.server.log(), self.server.hub(), self.now, &self.crashes, &mut self.totals);
         self.check_log();
     }
 
@@ -589,9 +554,7 @@ fn config() -> Config {
     config.page_messages = 3;
     config.recent_bytes = 2 * 1024;
     config.max_appends = 16;
-    config.capabilities = [Capability::Ways, Capability::Relay, Capability::Moderation]
-        .into_iter()
-        .fold(Capabilities::NONE, Capabilities::with);
+    config.capabilities = Capabilities::NONE.with(Capability::Ways).with(Capability::Relay);
     config.max_relays = 4;
     config
 }
