@@ -329,10 +329,11 @@ impl Hub {
         let Some(house) = self.router.house(room) else { return Vec::new() };
         let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
         let name = NoteRef::truncated(name).to_owned();
+        let with_addresses = house.banned_with_addresses();
         let of = |action, notes: &alloc::collections::BTreeMap<Name, Imposed>| {
             let lines = notes.iter().filter_map(|(user, imposed)| {
-                let with_addresses = action == Action::Ban && house.bans_addresses_of(user);
-                let action = if with_addresses { Action::BanAddress } else { action };
+                let covers_more = action == Action::Ban && with_addresses.contains(user);
+                let action = if covers_more { Action::BanAddress } else { action };
                 Some(line(action, user.as_str(), in_force(imposed)?, &imposed.reason, &name))
             });
             lines.collect::<Vec<_>>()

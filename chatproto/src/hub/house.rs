@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::Instant;
 use crate::wire::{Action, Name, Network, Note, Rank};
@@ -135,10 +135,10 @@ impl House {
         bans.find_map(|(_, ban)| ban.left(now).map(|left| (left, &ban.reason)))
     }
 
-    /// Whether the ban of `user` covers addresses as well.
+    /// Whose bans cover addresses as well.
     #[must_use]
-    pub fn bans_addresses_of(&self, user: &Name) -> bool {
-        self.networks.keys().any(|(_, with)| with.as_ref() == Some(user))
+    pub fn banned_with_addresses(&self) -> BTreeSet<&Name> {
+        self.networks.keys().filter_map(|(_, with)| with.as_ref()).collect()
     }
 
     /// Does what an [`Event::Moderate`](super::Event::Moderate) asked to be stored.

@@ -43,7 +43,6 @@ pub struct MemoryLog {
 struct Room {
     label: Label,
     house: House,
-    first_house: House,
     topic: Note,
     last: u64,
     /// Up to here the records are only remembered, not kept.
@@ -299,18 +298,6 @@ impl MemoryLog {
         &self.gate
     }
 
-    /// What was done, with the room that it was done to; `None` for the whole server.
-    #[must_use]
-    pub fn audit(&self) -> &[(Option<RoomId>, AuditLine)] {
-        &self.audit
-    }
-
-    /// Who might do what in a room when it was made.
-    #[must_use]
-    pub fn first_house(&self, room: RoomId) -> Option<&House> {
-        self.rooms.get(&room).map(|room| &room.first_house)
-    }
-
     /// The greatest number that a room has had, for a hub that starts.
     #[must_use]
     pub fn last_room(&self) -> RoomId {
@@ -412,7 +399,6 @@ impl MemoryLog {
                     if !self.fails {
                         self.rooms.entry(room).or_insert(Room {
                             label,
-                            first_house: house.clone(),
                             house,
                             topic,
                             last: 0,

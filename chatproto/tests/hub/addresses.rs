@@ -121,6 +121,73 @@ fn the_part_of_an_ipv6_address_that_one_customer_has_counts() {
 }
 
 #[test]
+fn an_ipv4_address_inside_of_ipv6_is_the_same_address() {
+    let (mut desk, [alice, _, flatmate, carol]) = den();
+    let mapped = desk.login_from("::ffff:192.0.2.7", "erin", 1);
+    assert_eq!(enters(&mut desk, mapped), None);
+    desk.commit();
+    desk.skip(mapped);
+    // Said of one who came by IPv4, and of one who came by IPv6.
+    order(&mut desk, alice, Action::BanAddress, "bob", 0);
+    assert!(is_out(&desk.frames(mapped)) && is_out(&desk.frames(flatmate)));
+    assert_eq!(enters(&mut desk, mapped).unwrap().0, ErrorCode::Banned);
+    order(&mut desk, alice, Action::Unban, "bob", 0);
+    order(&mut desk, alice, Action::BanAddress, "erin", 0);
+    assert_eq!(enters(&mut desk, flatmate).unwrap().0, ErrorCode::Banned);
+    assert!(!is_out(&desk.frames(carol)), "not all of IPv4");
+    let all = from_above(&mut desk, Action::BanNetwork, "::ffff:0.0.0.0/97");
+    assert_eq!(all, Ok(()), "half of IPv4");
+    let root = desk.login_from("127.0.0.1", "root", 1);
+    let shown = imposed(&mut desk, root, Inquiry::Imposed);
+    assert!(shown.contains(&(Action::BanNetwork, "0.0.0.0/1")), "{shown:?}");
+}
+
+#[test]
+fn a_device_of_the_same_person_elsewhere_stays_and_a_new_ban_takes_the_place_of_the_old() {
+    let (mut desk, [alice, _, flatmate, carol]) = den();
+    let away = desk.login_from("203.0.113.50", "flatmate", 9);
+    assert_eq!(enters(&mut desk, away), None);
+    desk.commit();
+    order(&mut desk, alice, Action::BanAddress, "bob", 0);
+    assert!(is_out(&desk.frames(flatmate)));
+    assert!(!is_out(&desk.frames(away)), "the person is not banned");
+    desk.hub.disconnect_user(&name("bob"), desk.now);
+    // Bob comes from elsewhere now: the ban follows, and the old address is free.
+    let bob = desk.login_from(ELSEWHERE, "bob", 7);
+    assert_eq!(enters(&mut desk, bob).unwrap().0, ErrorCode::Banned);
+    order(&mut desk, alice, Action::BanAddress, "bob", 0);
+    assert!(is_out(&desk.frames(carol)));
+    assert_eq!(enters(&mut desk, flatmate), None);
+    // A ban without addresses lifts those.
+    order(&mut desk, alice, Action::Ban, "bob", 0);
+    assert_eq!(enters(&mut desk, carol), None);
+    assert_eq!(imposed(&mut desk, alice, Inquiry::Imposed), [(Action::Ban, "bob")]);
+}
+
+#[test]
+fn addresses_count_among_the_notes_of_the_room() {
+    let mut desk = Desk::with(|config| {
+        config.capabilities = Capabilities::NONE.with(Capability::Moderation);
+        config.max_house_notes = 3;
+    });
+    let [alice, _bob] = [("203.0.113.1", "alice"), (HOME, "bob")].map(|(ip, user)| {
+        let conn = desk.login_from(ip, user, 1);
+        desk.join(conn, "den", None);
+        desk.commit();
+        desk.skip(conn);
+        conn
+    });
+    // The owner, the ban and the address are three.
+    order(&mut desk, alice, Action::BanAddress, "bob", 10);
+    assert_eq!(errors(&desk.frames(alice)), []);
+    assert_eq!(from_above(&mut desk, Action::BanNetwork, "198.51.100.0/24").map_err(|_| ()), Err(()));
+    order(&mut desk, alice, Action::Mute, "bob", 10);
+    assert_eq!(errors(&desk.frames(alice))[0].0, ErrorCode::Busy);
+    desk.pass(10_000);
+    assert_eq!(from_above(&mut desk, Action::BanNetwork, "198.51.100.0/24"), Ok(()));
+}
+
+#[test]
 fn networks_are_the_business_of_the_servers_operator() {
     let (mut desk, [alice, bob, _, carol]) = den();
     for action in [Action::BanNetwork, Action::UnbanNetwork] {
