@@ -132,7 +132,7 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
     help(
         "/ban",
         "/ban USER TIME [REASON] [--address]",
-        "remove somebody and keep them out for a while; with --address also whoever comes from where they are now",
+        "keep somebody out; with --address also whoever comes from there",
     ),
     help("/unban", "/unban USER", "lift that"),
     help("/slow", "/slow TIME", "let everybody wait between two messages; 0 ends it"),
