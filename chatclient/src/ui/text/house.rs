@@ -92,10 +92,12 @@ fn line(line: &Line) -> String {
         let word = |word: &Option<Note>| word.as_ref().map_or("*", |word| word.as_str()).to_owned();
         shown += &format!("{} {} {} ", timestamp(*time), word(room), word(by));
     }
-    shown += match action {
-        Action::BanAddress | Action::BanNetwork => Action::Ban.name(),
-        Action::UnbanNetwork => Action::Unban.name(),
-        other => other.name(),
+    shown += if matches!(action, Action::BanAddress | Action::BanNetwork) {
+        Action::Ban.name()
+    } else if *action == Action::UnbanNetwork {
+        Action::Unban.name()
+    } else {
+        action.name()
     };
     match (action, subject) {
         (Action::BanAddress, Some(subject)) => shown += &format!(" {} and their address", subject.as_str()),
