@@ -22,9 +22,15 @@ fn accepting_bob(server: &Server, scratch: &Scratch) -> Client {
     Client::ready(Options::new("bob", server, scratch).arg("--accept").arg("all"))
 }
 
-/// A file that takes a while, in bob's share.
+/// Whose files take a while, however fast the machine is.
+fn slow_bob(server: &Server, scratch: &Scratch) -> Client {
+    let options = Options::new("bob", server, scratch);
+    Client::ready(options.args(["--accept", "all", "--upload-rate", "2M"]))
+}
+
+/// A file that takes half a minute, in bob's share.
 fn big_file(scratch: &Scratch) {
-    let content = noise(96 * 1024 * 1024, 3);
+    let content = noise(64 * 1024 * 1024, 3);
     std::fs::write(scratch.folder("bob-share").join("big.bin"), content).expect("a file to share");
 }
 
@@ -79,7 +85,7 @@ fn a_transfer_can_be_cancelled_from_either_side() {
     let (scratch, server) = world();
     big_file(&scratch);
     let mut alice = Client::ready(Options::new("alice", &server, &scratch));
-    let mut bob = accepting_bob(&server, &scratch);
+    let mut bob = slow_bob(&server, &scratch);
     fetch_big(&mut alice);
     alice.type_line("/cancel 1");
     let cancelled = alice.expect("transfer", |event| event["state"] == "cancelled");

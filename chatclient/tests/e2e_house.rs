@@ -258,3 +258,63 @@ fn a_private_room_is_found_by_the_invited_only() {
     bob.type_line("/join den");
     bob.expect("error", |event| event["code"] == "no_such_room");
 }
+
+#[test]
+fn a_ban_of_a_room_may_cover_the_address_which_nobody_is_shown() {
+    let (scratch, server) = world();
+    let run = |args: &[&str]| {
+        let (code, said) = operator(args, &scratch);
+        assert_eq!(code, Some(0), "{args:?}: {said}");
+        said
+    };
+    server.add_users(&["carol"]);
+    let [mut alice, mut bob, mut carol] =
+        ["alice", "bob", "carol"].map(|user| client(user, &server, &scratch));
+    alice.type_line("/create den");
+    alice.expect("joined", |event| event["room"] == "den");
+    for other in [&mut bob, &mut carol] {
+        other.type_line("/join den");
+        other.expect("joined", |event| event["room"] == "den");
+    }
+    // All are on loopback: who keeps order stays.
+    alice.type_line("/ban bob 1h spam --address");
+    assert_eq!(alice.expect("moderated", |_| true)["action"], "ban_address");
+    for other in [&mut bob, &mut carol] {
+        other.expect("left", |event| event["room"] == "den");
+        other.type_line("/join den");
+        other.expect("error", |event| event["code"] == "banned");
+    }
+    alice.type_line("/bans");
+    let bans = alice.expect("bans", |_| true);
+    let ban = &bans["bans"][0];
+    assert_eq!((&ban["action"], &ban["subject"]), (&"ban_address".into(), &"bob".into()), "{bans}");
+    alice.type_line("/audit 1");
+    let audit = alice.expect("audit", |_| true);
+    assert!(!bans.to_string().contains("127.") && !audit.to_string().contains("127."), "{bans} {audit}");
+    alice.quit();
+    server.stop();
+
+    // It outlives the server; the operator sees it, and lifts it without one.
+    assert!(run(&["room", "show", "den"]).contains("ban 127.0.0.1 for another"));
+    let server = Server::start(&scratch.path("server"));
+    let mut dave = {
+        server.add_users(&["dave"]);
+        client("dave", &server, &scratch)
+    };
+    dave.type_line("/join den");
+    let refused = dave.expect("error", |event| event["code"] == "banned");
+    assert!(refused["message"].as_str().expect("a message").contains("from your address"), "{refused}");
+    run(&["room", "unban", "den", "bob"]);
+    dave.type_line("/join den");
+    dave.expect("joined", |event| event["room"] == "den");
+
+    run(&["room", "ban", "den", "127.0.0.0/8", "--reason", "a flood"]);
+    dave.expect("left", |event| event["room"] == "den");
+    let (code, _) = operator(&["room", "ban", "den", "127.0.0.0/8", "--address"], &scratch);
+    assert_eq!(code, Some(2));
+    server.stop();
+    assert!(run(&["room", "show", "den"]).contains("ban 127.0.0.0/8: a flood"));
+    run(&["room", "unban", "den", "127.0.0.0/8"]);
+    assert!(!run(&["room", "show", "den"]).contains("ban"));
+    assert!(run(&["audit", "--room", "den"]).contains("unban_network 127.0.0.0/8"));
+}

@@ -19,6 +19,9 @@ use serde_json::Value;
 /// A file that takes a while, in MiB.
 const BIG: usize = 128;
 
+/// How fast it comes while something is to happen to it, however fast the machine is.
+const SLOWLY: &str = "12M";
+
 struct World {
     scratch: Scratch,
     server: Server,
@@ -36,11 +39,27 @@ impl World {
     }
 
     fn alice(&self) -> Client {
-        Client::ready(Options::new("alice", &self.server, &self.scratch))
+        Client::ready(self.alices())
+    }
+
+    fn slow_alice(&self) -> Client {
+        Client::ready(self.alices().args(["--download-rate", SLOWLY]))
+    }
+
+    fn alices(&self) -> Options {
+        Options::new("alice", &self.server, &self.scratch)
     }
 
     fn bob(&self) -> Client {
-        Client::ready(Options::new("bob", &self.server, &self.scratch).arg("--accept").arg("all"))
+        Client::ready(self.bobs())
+    }
+
+    fn slow_bob(&self) -> Client {
+        Client::ready(self.bobs().args(["--upload-rate", SLOWLY]))
+    }
+
+    fn bobs(&self) -> Options {
+        Options::new("bob", &self.server, &self.scratch).args(["--accept", "all"])
     }
 
     fn arrived(&self) -> PathBuf {
@@ -77,7 +96,7 @@ fn resumed_at(client: &mut Client) -> u64 {
 #[test]
 fn it_goes_on_by_itself_when_the_sender_is_back() {
     let world = World::new();
-    let bob = world.bob();
+    let bob = world.slow_bob();
     let mut alice = world.alice();
     list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
@@ -103,9 +122,9 @@ fn it_goes_on_by_itself_when_the_sender_is_back() {
 fn a_receiver_that_was_killed_goes_on_where_it_was() {
     let world = World::new();
     let mut bob = world.bob();
-    let mut alice = world.alice();
+    let mut alice = world.slow_alice();
     list(&mut alice, "bob");
-    fetch(&mut alice, 60 * MIB);
+    fetch(&mut alice, 40 * MIB);
     alice.kill();
     bob.expect("upload", |event| event["state"] == "failed");
     assert!(!world.arrived().exists());
@@ -124,7 +143,7 @@ fn a_receiver_that_was_killed_goes_on_where_it_was() {
 fn quitting_in_the_middle_keeps_what_came() {
     let world = World::new();
     let bob = world.bob();
-    let mut alice = world.alice();
+    let mut alice = world.slow_alice();
     list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
     alice.quit();
@@ -141,7 +160,7 @@ fn quitting_in_the_middle_keeps_what_came() {
 #[test]
 fn a_source_that_changed_is_refused_until_the_user_says_otherwise() {
     let world = World::new();
-    let bob = world.bob();
+    let bob = world.slow_bob();
     let mut alice = world.alice();
     list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);
@@ -169,7 +188,7 @@ fn a_source_that_changed_is_refused_until_the_user_says_otherwise() {
 #[test]
 fn a_change_that_shows_neither_in_size_nor_in_time_is_found_by_the_hashes() {
     let world = World::new();
-    let bob = world.bob();
+    let bob = world.slow_bob();
     let mut alice = world.alice();
     list(&mut alice, "bob");
     fetch(&mut alice, 8 * MIB);

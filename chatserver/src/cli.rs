@@ -3,7 +3,7 @@
 mod house;
 mod lifetime;
 
-pub use house::{BanCommand, LockdownCommand, PersonArgs, RoomArgs, RoomCommand, TermsArgs};
+pub use house::{BanCommand, LockdownCommand, PersonArgs, RoomArgs, RoomCommand, TermsArgs, WhomArgs};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

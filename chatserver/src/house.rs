@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use chatproto::wire::{Action, Name, Note, Subject, escaped};
 
-use crate::cli::{BanCommand, DataArg, LockdownCommand, PersonArgs, RoomArgs, RoomCommand, TermsArgs};
+use crate::cli::{
+    BanCommand, DataArg, LockdownCommand, PersonArgs, RoomArgs, RoomCommand, TermsArgs, WhomArgs,
+};
 use crate::control::{self, Order};
 use crate::exit::Failure;
 use crate::server;
@@ -60,8 +62,11 @@ pub fn room(command: &RoomCommand) -> Result<(), Failure> {
         RoomCommand::Kick { person, reason } => to_person(person, Action::Kick, None, reason),
         RoomCommand::Mute { person, terms } => to_person(person, Action::Mute, terms.time, &terms.reason),
         RoomCommand::Unmute(person) => to_person(person, Action::Unmute, None, ""),
-        RoomCommand::Ban { person, terms } => to_person(person, Action::Ban, terms.time, &terms.reason),
-        RoomCommand::Unban(person) => to_person(person, Action::Unban, None, ""),
+        RoomCommand::Ban { whom, address, terms } => {
+            let action = if *address { Action::BanAddress } else { Action::Ban };
+            to_whom(whom, [action, Action::BanNetwork], terms.time, &terms.reason)
+        }
+        RoomCommand::Unban(whom) => to_whom(whom, [Action::Unban, Action::UnbanNetwork], None, ""),
     }
 }
 
@@ -134,7 +139,7 @@ pub(crate) fn forget(data: &DataArg) -> Result<(), Failure> {
 
 fn to_room(room: &RoomArgs, action: Action, seconds: u32, note: &str, did: &str) -> Result<(), Failure> {
     let (name, note) = (checked(&room.room)?, checked_note(note)?);
-    let order = Order::Room { room: name, action, user: None, seconds, note };
+    let order = Order::Room { room: name, action, user: None, network: None, seconds, note };
     done(&room.data, order, &format!("{did} {}", room.room))
 }
 
@@ -149,7 +154,33 @@ fn to_person(
     // What was noted about an account ended with it.
     check_account(data, &user)?;
     let done_to = format!("{}: {} {user}", name, action.name());
-    done(data, Order::Room { room: name, action, user: Some(user), seconds: seconds(time)?, note }, &done_to)
+    let seconds = seconds(time)?;
+    done(data, Order::Room { room: name, action, user: Some(user), network: None, seconds, note }, &done_to)
+}
+
+/// To an account or to a network, each with its action.
+fn to_whom(
+    whom: &WhomArgs,
+    [of_account, of_network]: [Action; 2],
+    time: Option<Duration>,
+    reason: &str,
+) -> Result<(), Failure> {
+    let WhomArgs { room, subject, data } = whom;
+    match checked_subject(subject)? {
+        Subject::User(user) => {
+            let (room, user, data) = (room.clone(), user.as_str().to_owned(), data.clone());
+            to_person(&PersonArgs { room, user, data }, of_account, time, reason)
+        }
+        Subject::Network(_) if of_account == Action::BanAddress => {
+            Err(Failure::Usage("--address goes with an account".into()))
+        }
+        Subject::Network(network) => {
+            let (room, note, seconds) = (checked(room)?, checked_note(reason)?, seconds(time)?);
+            let what = format!("{room}: {} {network}", of_network.name());
+            let (action, network) = (of_network, Some(network.to_string()));
+            done(data, Order::Room { room, action, user: None, network, seconds, note }, &what)
+        }
+    }
 }
 
 fn done(data: &DataArg, order: Order, what: &str) -> Result<(), Failure> {
@@ -191,6 +222,12 @@ fn show(args: &RoomArgs) -> Result<(), Failure> {
     let now_ms = unix_ms();
     for line in room.house.sanctions.iter().filter_map(|row| sanction(row, now_ms)) {
         say(&line)?;
+    }
+    for (row, with) in &room.house.networks {
+        let with = with.as_ref().map_or_else(String::new, |user| format!(" (with {user})"));
+        if let Some(line) = sanction(row, now_ms) {
+            say(&format!("{line}{with}"))?;
+        }
     }
     Ok(())
 }

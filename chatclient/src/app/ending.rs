@@ -142,6 +142,11 @@ impl App {
             }
             Err(failure) => self.voice.fail(Some(&errand), failure.code, failure.message),
         }
+        if self.transfers.discarding.is_empty() {
+            for held_up in std::mem::take(&mut self.transfers.held_up) {
+                self.look_for_part(held_up);
+            }
+        }
     }
 
     fn cancel_on_link(&mut self, id: u64, code: ErrorCode) {

@@ -96,10 +96,11 @@ impl App {
             let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
             if download.file.has_parts() && download.found.is_none() {
                 download.stage = Stage::Looking;
-                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
-                let origin = download.file.origin();
-                let folder = self.folder();
-                self.jobs.submit(Job::Look { id, folder, into, name, origin });
+                if self.transfers.discarding.is_empty() {
+                    self.look_for_part(id);
+                } else {
+                    self.transfers.held_up.insert(id);
+                }
             } else {
                 download.stage = Stage::Ready;
                 if !self.ask_for(id) {
@@ -108,6 +109,15 @@ impl App {
             }
         }
         self.gather(link);
+    }
+
+    /// Lets a worker look for what an earlier transfer left.
+    pub(super) fn look_for_part(&mut self, id: u64) {
+        let Some(download) = self.transfers.downloads.get(&id) else { return };
+        let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
+        let origin = download.file.origin();
+        let folder = self.folder();
+        self.jobs.submit(Job::Look { id, folder, into, name, origin });
     }
 
     /// It is known what there is of a file; the rest is asked for.

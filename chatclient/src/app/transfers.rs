@@ -97,6 +97,8 @@ pub(super) struct Transfers {
     pub(super) kept: BTreeMap<u64, KeptPart>,
     /// Commands that wait for one of them to be removed.
     pub(super) discarding: BTreeMap<u64, Errand>,
+    /// Downloads that look for an earlier part once these are gone: it may be the one that is being removed.
+    pub(super) held_up: BTreeSet<u64>,
     last: u64,
 }
 

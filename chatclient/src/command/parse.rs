@@ -129,7 +129,11 @@ pub(crate) const COMMANDS: &[CommandHelp] = &[
         "let somebody not speak for a while: 90s, 15m, 2h, 7d, forever",
     ),
     help("/unmute", "/unmute USER", "lift that"),
-    help("/ban", "/ban USER TIME [REASON]", "remove somebody and keep them out for a while"),
+    help(
+        "/ban",
+        "/ban USER TIME [REASON] [--address]",
+        "keep somebody out; with --address also whoever comes from there",
+    ),
     help("/unban", "/unban USER", "lift that"),
     help("/slow", "/slow TIME", "let everybody wait between two messages; 0 ends it"),
     help("/op", "/op USER", "make somebody an operator of the room"),
@@ -224,7 +228,7 @@ fn command(words: &Words<'_>) -> Result<Command, CommandError> {
         }
         "/kick" => words.order(Action::Kick, Takes::Reason)?,
         "/mute" => words.order(Action::Mute, Takes::TimeAndReason)?,
-        "/ban" => words.order(Action::Ban, Takes::TimeAndReason)?,
+        "/ban" => words.ban()?,
         "/invite" => words.order(Action::Invite, Takes::Nothing)?,
         "/unmute" => words.order(Action::Unmute, Takes::Nothing)?,
         "/unban" => words.order(Action::Unban, Takes::Nothing)?,
@@ -367,6 +371,9 @@ fn picks(text: &str, what: &'static str, min: u64, max: u64) -> Result<Option<Pi
     Ok((!numbers.is_empty()).then_some(Picks::These(numbers)))
 }
 
+/// A ban covers the addresses, too.
+const ADDRESS: &str = "--address";
+
 /// How everything is asked for.
 const ALL_WORDS: [&str; 2] = ["all", "*"];
 
@@ -450,6 +457,19 @@ impl Words<'_> {
             }
         };
         Ok(Command::Moderate(Order { action, user, seconds, note: note(reason)? }))
+    }
+
+    /// `USER TIME`, maybe a reason, and `--address` before or behind it.
+    fn ban(&self) -> Result<Command, CommandError> {
+        let is_option = |word: &&str| *word == ADDRESS;
+        let (who, rest) = split_word(self.rest);
+        let (time, reason) = split_word(rest);
+        let (first, after) = split_word(reason);
+        let (before, last) = reason.rsplit_once(char::is_whitespace).unwrap_or(("", reason));
+        let reason = if is_option(&first) { Some(after) } else { Some(before).filter(|_| is_option(&last)) };
+        let Some(reason) = reason else { return self.order(Action::Ban, Takes::TimeAndReason) };
+        let rest = format!("{who} {time} {}", reason.trim_end());
+        Words { command: self.command, rest: rest.trim_end() }.order(Action::BanAddress, Takes::TimeAndReason)
     }
 
     /// `WHO`, and for a ban `TIME`, maybe a reason.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::config::Label;
 use super::house::House;
 use crate::wire::{
-    Action, Anchor, CloseReason, DeviceId, ErrorCode, LinkKey, Name, Note, OfferId, Purpose, RequestId,
-    RoomId, Subject, Text,
+    Action, Anchor, CloseReason, DeviceId, ErrorCode, LinkKey, Name, Network, Note, OfferId, Purpose,
+    RequestId, RoomId, Subject, Text,
 };
 
 /// One connection for as long as the hub lives; never used twice. Whoever runs a [`Router`](super::Router) alone chooses
@@ -224,6 +224,8 @@ pub enum Event {
         note: Note,
         /// Who is let into a room that becomes private, besides those with a role.
         admits: Vec<Name>,
+        /// The addresses that a ban covers, or its lifting.
+        networks: Vec<Network>,
     },
     /// Change what holds for the whole server, with a line in the audit log; answer as above.
     Govern {

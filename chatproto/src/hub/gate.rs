@@ -116,7 +116,10 @@ impl Gate {
                 | Action::Public
                 | Action::Owner
                 | Action::Remove
-                | Action::Create,
+                | Action::Create
+                | Action::BanAddress
+                | Action::BanNetwork
+                | Action::UnbanNetwork,
                 _,
             ) => {}
         }

@@ -150,7 +150,10 @@ impl Hub {
                 | Action::Public
                 | Action::Owner
                 | Action::Remove
-                | Action::Create,
+                | Action::Create
+                | Action::BanAddress
+                | Action::BanNetwork
+                | Action::UnbanNetwork,
                 _,
             ) => Err((ErrorCode::Forbidden, "this is done to a room, not to the server")),
         }
@@ -270,7 +273,7 @@ impl Hub {
             }
             Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
             Inquiry::Imposed => {
-                let lines = self.imposed(room);
+                let lines = self.imposed(room, is_admin);
                 self.send_report(id, asked.request, &lines);
             }
         }
@@ -284,7 +287,11 @@ impl Hub {
             client.requests = client.requests.saturating_sub(1);
         }
         match lines {
-            Some(lines) => self.send_report(conn, request, lines),
+            Some(lines) => {
+                let is_admin = self.clients.get(&conn).is_some_and(|client| client.is_admin);
+                let lines = lines.iter().map(|line| shown_to(is_admin, line)).collect::<Vec<_>>();
+                self.send_report(conn, request, &lines);
+            }
             None => {
                 let note = "the audit log could not be read";
                 self.send_error(conn, ErrorCode::Internal, &FrameType::Inquire, request.into(), note);
@@ -294,7 +301,7 @@ impl Hub {
     }
 
     /// Everything that is imposed in a room or on the whole server.
-    fn imposed(&self, room: Option<super::RoomId>) -> Vec<AuditLine> {
+    fn imposed(&self, room: Option<super::RoomId>, is_admin: bool) -> Vec<AuditLine> {
         let now = self.now;
         let empty = || NoteRef::EMPTY.to_owned();
         let line = |action, subject: &str, seconds, note: &Note, room: &Note| AuditLine {
@@ -322,13 +329,23 @@ impl Hub {
         let Some(house) = self.router.house(room) else { return Vec::new() };
         let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
         let name = NoteRef::truncated(name).to_owned();
+        let with_addresses = house.banned_with_addresses();
         let of = |action, notes: &alloc::collections::BTreeMap<Name, Imposed>| {
             let lines = notes.iter().filter_map(|(user, imposed)| {
+                let covers_more = action == Action::Ban && with_addresses.contains(user);
+                let action = if covers_more { Action::BanAddress } else { action };
                 Some(line(action, user.as_str(), in_force(imposed)?, &imposed.reason, &name))
             });
             lines.collect::<Vec<_>>()
         };
-        [of(Action::Ban, &house.bans), of(Action::Mute, &house.mutes)].concat()
+        // Operators of a room are not told addresses.
+        let networks = house.networks.iter().filter(|((_, with), _)| with.is_none());
+        let networks = networks.filter_map(|((network, _), imposed)| {
+            let subject = if is_admin { alloc::format!("{network}") } else { alloc::string::String::new() };
+            Some(line(Action::BanNetwork, &subject, in_force(imposed)?, &imposed.reason, &name))
+        });
+        let networks = networks.collect::<Vec<_>>();
+        [of(Action::Ban, &house.bans), networks, of(Action::Mute, &house.mutes)].concat()
     }
 
     fn send_report(&mut self, id: ConnId, request: RequestId, lines: &[AuditLine]) {
@@ -348,6 +365,16 @@ impl Hub {
             self.send(id, &Report { request, more, lines: List::new(page) });
         }
     }
+}
+
+/// A line of the audit log as it is shown: only administrators are told addresses.
+fn shown_to(is_admin: bool, line: &AuditLine) -> AuditLine {
+    let is_address = matches!(line.action, Action::BanNetwork | Action::UnbanNetwork);
+    let mut line = line.clone();
+    if is_address && !is_admin {
+        line.subject = NoteRef::EMPTY.to_owned();
+    }
+    line
 }
 
 const BARRED: &str = "you may not use this server";

@@ -1,12 +1,13 @@
 //! The order of one room: whose it is, who keeps it, who may not speak or enter for a while.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::Instant;
-use crate::wire::{Action, Name, Note, Rank};
+use crate::wire::{Action, Name, Network, Note, Rank};
 
 /// What somebody is in a room beyond being there. Later ones may do more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +63,8 @@ pub struct Ruling<'a> {
     pub reason: &'a Note,
     /// Who is let into a room that becomes private, besides those with a role.
     pub admits: &'a [Name],
+    /// Of a ban with addresses, these; of one of a network, that.
+    pub networks: &'a [Network],
 }
 
 /// Who may do what in a room. The default is a public room that belongs to nobody.
@@ -77,6 +80,8 @@ pub struct House {
     pub mutes: BTreeMap<Name, Imposed>,
     /// Who may not enter.
     pub bans: BTreeMap<Name, Imposed>,
+    /// From where nobody enters but those who keep order; with the account whose ban it belongs to, if to one.
+    pub networks: BTreeMap<(Network, Option<Name>), Imposed>,
 }
 
 impl House {
@@ -122,9 +127,23 @@ impl House {
         ban.left(now).map(|left| (left, &ban.reason))
     }
 
+    /// For how long nobody may enter from `addr`, and why; `None` if they may. Looks at every network that is banned, of which
+    /// a room has no more than its [`max_house_notes`](super::Config::max_house_notes).
+    #[must_use]
+    pub fn bars_address(&self, addr: IpAddr, now: Instant) -> Option<(Left, &Note)> {
+        let mut bans = self.networks.iter().filter(|((network, _), _)| network.contains(addr));
+        bans.find_map(|(_, ban)| ban.left(now).map(|left| (left, &ban.reason)))
+    }
+
+    /// Whose bans cover addresses as well.
+    #[must_use]
+    pub fn banned_with_addresses(&self) -> BTreeSet<&Name> {
+        self.networks.keys().filter_map(|(_, with)| with.as_ref()).collect()
+    }
+
     /// Does what an [`Event::Moderate`](super::Event::Moderate) asked to be stored.
     pub fn apply(&mut self, ruling: &Ruling<'_>, now: Instant) {
-        let &Ruling { action, seconds, reason, admits, .. } = ruling;
+        let &Ruling { action, seconds, reason, admits, networks, .. } = ruling;
         match action {
             Action::Slow => self.slow = Duration::from_secs(seconds.into()),
             Action::Private => {
@@ -137,12 +156,20 @@ impl House {
                 self.is_private = false;
                 self.roles.retain(|_, role| *role > Role::Member);
             }
+            Action::BanNetwork => {
+                let ban = || Imposed::from(now, seconds, reason);
+                self.networks.extend(networks.iter().map(|network| ((*network, None), ban())));
+            }
+            Action::UnbanNetwork => {
+                self.networks.retain(|(network, with), _| with.is_some() || !networks.contains(network));
+            }
             Action::Topic
             | Action::Invite
             | Action::Kick
             | Action::Mute
             | Action::Unmute
             | Action::Ban
+            | Action::BanAddress
             | Action::Unban
             | Action::Op
             | Action::Deop
@@ -154,11 +181,11 @@ impl House {
             | Action::Unlock => {}
         }
         if let Some(user) = ruling.user.cloned() {
-            self.apply_to(action, user, || Imposed::from(now, seconds, reason));
+            self.apply_to(action, user, networks, || Imposed::from(now, seconds, reason));
         }
     }
 
-    fn apply_to(&mut self, action: Action, user: Name, imposed: impl FnOnce() -> Imposed) {
+    fn apply_to(&mut self, action: Action, user: Name, networks: &[Network], imposed: impl Fn() -> Imposed) {
         match action {
             Action::Invite => {
                 self.roles.entry(user).or_insert(Role::Member);
@@ -167,11 +194,19 @@ impl House {
             Action::Kick => self.roles.retain(|name, role| *name != user || *role > Role::Member),
             Action::Mute => drop(self.mutes.insert(user, imposed())),
             Action::Unmute => drop(self.mutes.remove(&user)),
-            Action::Ban => {
+            Action::Ban | Action::BanAddress => {
+                self.lift_addresses_of(&user);
                 self.roles.remove(&user);
+                if action == Action::BanAddress {
+                    let with = |network: &Network| ((*network, Some(user.clone())), imposed());
+                    self.networks.extend(networks.iter().map(with));
+                }
                 self.bans.insert(user, imposed());
             }
-            Action::Unban => drop(self.bans.remove(&user)),
+            Action::Unban => {
+                self.lift_addresses_of(&user);
+                self.bans.remove(&user);
+            }
             Action::Op => drop(self.roles.insert(user, Role::Operator)),
             Action::Deop if self.is_private => drop(self.roles.insert(user, Role::Member)),
             Action::Deop => drop(self.roles.remove(&user)),
@@ -181,6 +216,7 @@ impl House {
                 }
                 self.mutes.remove(&user);
                 self.bans.remove(&user);
+                self.lift_addresses_of(&user);
                 self.roles.insert(user, Role::Owner);
             }
             Action::Topic
@@ -191,8 +227,14 @@ impl House {
             | Action::Create
             | Action::Lockdown
             | Action::Hush
-            | Action::Unlock => {}
+            | Action::Unlock
+            | Action::BanNetwork
+            | Action::UnbanNetwork => {}
         }
+    }
+
+    fn lift_addresses_of(&mut self, user: &Name) {
+        self.networks.retain(|(_, with), _| with.as_ref() != Some(user));
     }
 
     /// Forgets all about somebody whose account is gone. `false` if there was nothing.
@@ -200,6 +242,7 @@ impl House {
         let role = self.roles.remove(user).is_some();
         let mute = self.mutes.remove(user).is_some();
         let ban = self.bans.remove(user).is_some();
+        self.lift_addresses_of(user);
         role || mute || ban
     }
 
@@ -213,7 +256,8 @@ impl House {
         let holds = |_: &Name, imposed: &mut Imposed| imposed.left(now).is_some();
         self.mutes.retain(holds);
         self.bans.retain(holds);
-        self.roles.len() + self.mutes.len() + self.bans.len()
+        self.networks.retain(|_, ban| ban.left(now).is_some());
+        self.roles.len() + self.mutes.len() + self.bans.len() + self.networks.len()
     }
 }
 

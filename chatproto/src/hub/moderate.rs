@@ -4,6 +4,9 @@
 //! undoes nothing that anybody has seen. An operator acts upon those below, the owner upon operators too, an administrator
 //! of the server is above every owner of a room that shows itself to them, and the operator of the server above all.
 
+use core::net::IpAddr;
+
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::house::{House, Left, Role, Ruling};
@@ -11,8 +14,8 @@ use super::orders::{Asker, Pending, Refused};
 use super::query::{Query, Wanted};
 use super::{ConnId, Event, Hub, Label, OrderId};
 use crate::wire::{
-    Action, Capability, Create, DeviceId, ErrorCode, Invited, Moderate, Moderated, Name, Note, RequestId,
-    RoomId,
+    Action, Capability, Create, DeviceId, ErrorCode, Invited, Moderate, Moderated, Name, Network, Note,
+    RequestId, RoomId,
 };
 
 /// A change of a room that somebody wants.
@@ -27,6 +30,8 @@ pub(super) struct Order {
     pub(super) note: Note,
     /// Who is let into a room that becomes private.
     pub(super) admits: Vec<Name>,
+    /// The addresses that a ban covers.
+    pub(super) networks: Vec<Network>,
 }
 
 /// A change of a room that the operator of the server wants.
@@ -38,6 +43,8 @@ pub struct RoomOrder {
     pub action: Action,
     /// To whom; the program has looked whether there is such an account.
     pub user: Option<Name>,
+    /// Upon which network, of a ban of one and its lifting.
+    pub network: Option<Network>,
     /// For how long, where the action has a time; 0 for no end, or, of slow mode, for none.
     pub seconds: u32,
     /// The topic, or the reason; may be empty.
@@ -125,6 +132,7 @@ impl Hub {
             seconds: if has_time(asked.action) { asked.seconds } else { 0 },
             note: asked.note.to_owned(),
             admits: Vec::new(),
+            networks: Vec::new(),
         };
         if let Err(refused) = self.check(&order) {
             return self.refuse_order(&order, refused);
@@ -148,9 +156,10 @@ impl Hub {
     /// # Errors
     /// Says what is in the way.
     pub fn moderate_as_host(&mut self, wanted: RoomOrder) -> Result<OrderId, (ErrorCode, &'static str)> {
-        let RoomOrder { room, action, user, seconds, note } = wanted;
+        let RoomOrder { room, action, user, network, seconds, note } = wanted;
+        let networks = network.into_iter().collect();
         let room = self.router.find(&Label::Group(room)).ok_or((ErrorCode::NoSuchRoom, "no such room"))?;
-        let order = Order { asker: None, room, action, user, seconds, note, admits: Vec::new() };
+        let order = Order { asker: None, room, action, user, seconds, note, admits: Vec::new(), networks };
         self.check(&order)?;
         Ok(self.store_order(order))
     }
@@ -178,11 +187,25 @@ impl Hub {
         if order.action == Action::Private {
             order.admits = self.router.people(order.room).map(|(name, _)| name.clone()).collect();
         }
+        if let Some(user) = order.user.as_ref().filter(|_| order.action == Action::BanAddress) {
+            order.networks = self.addresses_of(user);
+        }
         let Order { room, action, seconds, .. } = order;
         let by = order.asker.as_ref().map(|asker| asker.name.clone());
-        let (user, note, admits) = (order.user.clone(), order.note.clone(), order.admits.clone());
+        let (user, note) = (order.user.clone(), order.note.clone());
+        let (admits, networks) = (order.admits.clone(), order.networks.clone());
         let id = self.begin_order(Pending::Room(order));
-        self.events.push_back(Event::Moderate { id, room, by, action, user, seconds, note, admits });
+        self.events.push_back(Event::Moderate {
+            id,
+            room,
+            by,
+            action,
+            user,
+            seconds,
+            note,
+            admits,
+            networks,
+        });
         id
     }
 
@@ -198,13 +221,20 @@ impl Hub {
         let Some(least) = least(action) else {
             return Err((ErrorCode::Forbidden, "this is not done to a room"));
         };
+        if matches!(action, Action::BanNetwork | Action::UnbanNetwork) && order.networks.is_empty() {
+            return Err((ErrorCode::Forbidden, "only the operator of the server bans networks from a room"));
+        }
+        if order.networks.iter().any(|network| network.prefix() == 0) {
+            return Err((ErrorCode::Forbidden, "this would be everybody"));
+        }
         if needs_person(action) && order.user.is_none() {
             return Err((ErrorCode::NoSuchUser, "this needs the name of a person"));
         }
         let mine = order.asker.as_ref().map_or(Power::Host, |asker| self.power(room, &asker.name));
         if mine < least {
             let note = match least {
-                Power::Owner | Power::Admin | Power::Host => "only the owner of the room may do this",
+                Power::Host => "only the operator of the server may do this",
+                Power::Owner | Power::Admin => "only the owner of the room may do this",
                 Power::Guest | Power::Operator => "only operators of the room may do this",
             };
             return Err((ErrorCode::Forbidden, note));
@@ -217,6 +247,7 @@ impl Hub {
             return Err((ErrorCode::Forbidden, "they have as much to say here as you"));
         }
         let people = self.router.people(room).count();
+        let devices = order.user.as_ref().map_or(0, |user| self.conns_of(user).len());
         let Some(house) = self.router.house_mut(room) else {
             return Err((ErrorCode::NoSuchRoom, "no such room"));
         };
@@ -225,15 +256,27 @@ impl Hub {
             (Action::Invite, false) => Some("everybody may enter this room"),
             (Action::Private, true) => Some("the room is private already"),
             (Action::Public, false) => Some("the room is public already"),
+            (Action::UnbanNetwork, _)
+                if !house
+                    .networks
+                    .keys()
+                    .any(|(network, with)| with.is_none() && order.networks.contains(network)) =>
+            {
+                Some("there is no such ban")
+            }
             (Action::Owner, _) if order.user.as_ref().is_some_and(owns) => Some("they own it already"),
             (_, true | false) => None,
         };
         if let Some(note) = is_so_already {
             return Err((ErrorCode::Forbidden, note));
         }
-        let adds_one =
-            matches!(action, Action::Invite | Action::Mute | Action::Ban | Action::Op | Action::Owner);
-        let added = if action == Action::Private { people } else { usize::from(adds_one) };
+        let added = if action == Action::Private {
+            people
+        } else if action == Action::BanAddress {
+            devices.saturating_add(1)
+        } else {
+            usize::from(adds(action))
+        };
         if added > 0 && house.count(now) + added > max {
             return Err((ErrorCode::Busy, "the room keeps as many roles, mutes and bans as it may"));
         }
@@ -262,11 +305,12 @@ impl Hub {
 
     /// The order is stored: from here on it holds, and everybody hears of it.
     pub(super) fn carry_out(&mut self, order: Order) {
-        let Order { asker, room, action, user, seconds, note, admits } = order;
+        let Order { asker, room, action, user, seconds, note, admits, networks } = order;
         if action == Action::Topic {
             self.router.set_topic(room, note.clone());
         } else if let Some(house) = self.router.house_mut(room) {
-            let ruling = Ruling { action, user: user.as_ref(), seconds, reason: &note, admits: &admits };
+            let (reason, admits, networks) = (&note, &admits[..], &networks[..]);
+            let ruling = Ruling { action, user: user.as_ref(), seconds, reason, admits, networks };
             house.apply(&ruling, self.now);
         }
         let device = asker.as_ref().map_or_else(DeviceId::default, |asker| asker.device);
@@ -289,6 +333,11 @@ impl Hub {
             (Action::Invite, Some(user)) => self.tell_invited(room, user, done.by),
             (Action::Kick, Some(user)) => self.expel(room, Some(user), &done, ErrorCode::Kicked),
             (Action::Ban, Some(user)) => self.expel(room, Some(user), &done, ErrorCode::Banned),
+            (Action::BanAddress, Some(user)) => {
+                self.expel(room, Some(user), &done, ErrorCode::Banned);
+                self.expel_from(room, &networks, &done);
+            }
+            (Action::BanNetwork, _) => self.expel_from(room, &networks, &done),
             (Action::Private, _) => self.expel(room, None, &done, ErrorCode::Kicked),
             (Action::Remove, _) => self.remove_room(room, &done),
             (_, None | Some(_)) => {}
@@ -340,6 +389,38 @@ impl Hub {
         }
     }
 
+    /// Takes everybody out of a room who comes from one of these networks, but for those who keep order.
+    fn expel_from(&mut self, room: RoomId, networks: &[Network], done: &Moderated<'_>) {
+        for id in self.router.conns(room) {
+            let Some(client) = self.clients.get(&id) else { continue };
+            let is_there = networks.iter().any(|network| network.contains(client.addr.ip()));
+            let keeps_order =
+                client.user.as_ref().is_some_and(|user| self.power(room, user) >= Power::Operator);
+            if is_there && !keeps_order {
+                self.send(id, done);
+                self.take_out(id, room, Some(ErrorCode::Banned));
+            }
+        }
+    }
+
+    /// Where an account is connected from now; of IPv6 the part that one customer has.
+    fn addresses_of(&self, user: &Name) -> Vec<Network> {
+        let addrs = self.conns_of(user).into_iter().filter_map(|id| Some(self.clients.get(&id)?.addr.ip()));
+        let networks = addrs.map(|addr| match addr.to_canonical() {
+            addr @ IpAddr::V4(_) => Network::of(addr),
+            addr @ IpAddr::V6(_) => Network::new(addr, CUSTOMER_BITS).unwrap_or_else(|| Network::of(addr)),
+        });
+        networks.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// For how long somebody may not enter a room from where they are, and why.
+    pub(super) fn bars_origin(&self, room: RoomId, id: ConnId, user: &Name) -> Option<(Left, Note)> {
+        let house = self.router.house(room).filter(|house| !house.networks.is_empty())?;
+        let addr = self.clients.get(&id)?.addr.ip();
+        let (left, reason) = house.bars_address(addr, self.now)?;
+        (self.power(room, user) < Power::Operator).then(|| (left, reason.clone()))
+    }
+
     /// Everybody leaves, and there is no such room any more.
     fn remove_room(&mut self, room: RoomId, done: &Moderated<'_>) {
         // What is in the batch goes out before: whoever is live has seen all of the room.
@@ -389,6 +470,9 @@ pub(super) const NO_ROLES: Refused = (ErrorCode::NotSupported, "this server does
 
 pub(super) const TOO_MANY: Refused = (ErrorCode::TooManyRequests, "too many requests are open");
 
+/// Bits of an IPv6 address that one customer has.
+const CUSTOMER_BITS: u8 = 64;
+
 /// Who may do it at least; `None` for what is not done to a room.
 fn least(action: Action) -> Option<Power> {
     match action {
@@ -399,7 +483,10 @@ fn least(action: Action) -> Option<Power> {
         | Action::Mute
         | Action::Unmute
         | Action::Ban
+        | Action::BanAddress
         | Action::Unban => Some(Power::Operator),
+        // Operators of rooms do not learn addresses, so they cannot name them.
+        Action::BanNetwork | Action::UnbanNetwork => Some(Power::Host),
         Action::Op | Action::Deop | Action::Private | Action::Public | Action::Owner | Action::Remove => {
             Some(Power::Owner)
         }
@@ -407,16 +494,36 @@ fn least(action: Action) -> Option<Power> {
     }
 }
 
+/// Whether the action adds one to what is noted in the room.
+fn adds(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Invite | Action::Mute | Action::Ban | Action::Op | Action::Owner | Action::BanNetwork
+    )
+}
+
 /// Whether the action is about a person.
 fn needs_person(action: Action) -> bool {
-    !matches!(action, Action::Topic | Action::Slow | Action::Private | Action::Public | Action::Remove)
+    !matches!(
+        action,
+        Action::Topic
+            | Action::Slow
+            | Action::Private
+            | Action::Public
+            | Action::Remove
+            | Action::BanNetwork
+            | Action::UnbanNetwork
+    )
 }
 
 fn has_time(action: Action) -> bool {
-    matches!(action, Action::Slow | Action::Mute | Action::Ban)
+    matches!(action, Action::Slow | Action::Mute | Action::Ban | Action::BanAddress | Action::BanNetwork)
 }
 
 /// Whether the action is about a person who must be below.
 fn acts_upon(action: Action) -> bool {
-    matches!(action, Action::Kick | Action::Mute | Action::Ban | Action::Op | Action::Deop)
+    matches!(
+        action,
+        Action::Kick | Action::Mute | Action::Ban | Action::BanAddress | Action::Op | Action::Deop
+    )
 }

@@ -38,6 +38,11 @@ impl Hub {
             let (code, retry_after) = (ErrorCode::Banned, left.as_retry_after());
             return self.send_error_until(id, code, join, join.request.into(), retry_after, &note);
         }
+        if let Some((left, reason)) = self.bars_origin(room, id, &user) {
+            let note = sentence("nobody may enter this room from your address", left, &reason);
+            let (code, retry_after) = (ErrorCode::Banned, left.as_retry_after());
+            return self.send_error_until(id, code, join, join.request.into(), retry_after, &note);
+        }
         if self.is_full_for(room, &user) {
             let note = "the room holds as many people as it may";
             return self.send_error(id, ErrorCode::RoomFull, join, join.request.into(), note);

@@ -9,7 +9,7 @@ use crate::Instant;
 use crate::hub::{
     AppendId, AuditLine, Event, Gate, House, Hub, Label, OrderId, QueryId, Record, RoomRecord, Ruling, Stored,
 };
-use crate::wire::{Action, Anchor, DeviceId, Name, Note, NoteRef, RoomId, Subject};
+use crate::wire::{Action, Anchor, DeviceId, Name, Network, Note, NoteRef, RoomId, Subject};
 
 /// What virtual time 0 is in the times of messages: 2026-01-01 UTC, in milliseconds since 1970-01-01 UTC.
 pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
@@ -67,6 +67,7 @@ enum Change {
         seconds: u32,
         note: Note,
         admits: Vec<Name>,
+        networks: Vec<Network>,
     },
     Govern {
         id: OrderId,
@@ -153,7 +154,7 @@ impl MemoryLog {
             Event::RoomCreated { id, room, label, house, .. } => {
                 self.waiting.push_back(Change::Room { id, room, label, house });
             }
-            Event::Moderate { id, room, by, action, user, seconds, note, admits } => {
+            Event::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                 self.waiting.push_back(Change::Moderate {
                     id,
                     room,
@@ -163,6 +164,7 @@ impl MemoryLog {
                     seconds,
                     note,
                     admits,
+                    networks,
                 });
             }
             Event::Govern { id, by, action, subject, seconds, note } => {
@@ -407,16 +409,20 @@ impl MemoryLog {
                     }
                     self.answers.extend(id.map(|id| Answer::Ordered(id, !self.fails)));
                 }
-                Change::Moderate { id, room, by, action, user, seconds, note, admits } => {
+                Change::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                     let is_there = !self.fails && self.rooms.contains_key(&room);
                     self.answers.push_back(Answer::Ordered(id, is_there));
                     if !is_there {
                         continue;
                     }
-                    let subject = user.as_ref().map_or("", |user| user.as_str());
+                    let network =
+                        networks.first().filter(|_| user.is_none()).map(|it| alloc::format!("{it}"));
+                    let subject =
+                        user.as_ref().map(|user| user.as_str()).or(network.as_deref()).unwrap_or("");
                     self.note(Some(room), by.as_ref(), action, subject, seconds, &note, time);
                     let (user, reason, admits) = (user.as_ref(), &note, &admits[..]);
-                    let ruling = Ruling { action, user, seconds, reason, admits };
+                    let networks = &networks[..];
+                    let ruling = Ruling { action, user, seconds, reason, admits, networks };
                     if action == Action::Remove {
                         self.rooms.remove(&room);
                     } else if let Some(room) = self.rooms.get_mut(&room) {

@@ -293,6 +293,9 @@ table! {
         16 Lockdown "lockdown" "Lets nobody log in but administrators."
         17 Hush "hush" "As lockdown, and only administrators may speak."
         18 Unlock "unlock" "Ends lockdown and hush."
+        19 BanAddress "ban_address" "As ban, and nobody enters from the addresses that the person comes from now."
+        20 BanNetwork "ban_network" "Removes everybody who comes from an address or a network, and keeps them out. Only told, never asked for with this number."
+        21 UnbanNetwork "unban_network" "Lifts that. Only told, never asked for with this number."
     }
 }
 

@@ -323,6 +323,7 @@ fn the_operator_of_the_server_is_above_all_and_told_as_nobody() {
         room: name("garden"),
         action,
         user: user.map(name),
+        network: None,
         seconds: 0,
         note: note(""),
     };

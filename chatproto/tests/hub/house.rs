@@ -310,6 +310,7 @@ fn what_is_stored_says_who_did_what_and_why() {
         seconds: 30,
         note: note("spam"),
         admits: Vec::new(),
+        networks: Vec::new(),
     };
     assert_eq!(events, [expected]);
 }

@@ -16,6 +16,7 @@ mod host;
 mod house;
 
 mod account;
+mod addresses;
 mod bounds;
 mod budgets;
 mod catch_up;

@@ -131,7 +131,7 @@ TABLES = {
     "change": (1, "1 entered 2 departed"),
     "anchor": (1, "1 before 2 after 3 around"),
     "action": (1, """1 topic 2 slow 3 invite 4 kick 5 mute 6 unmute 7 ban 8 unban 9 op 10 deop 11 private 12 public
-        13 owner 14 remove 15 create 16 lockdown 17 hush 18 unlock"""),
+        13 owner 14 remove 15 create 16 lockdown 17 hush 18 unlock 19 ban_address 20 ban_network 21 unban_network"""),
     "rank": (1, "0 guest 1 member 2 operator 3 owner"),
     "inquiry": (1, "1 audit 2 imposed"),
     "entry_kind": (1, "1 file 2 folder"),

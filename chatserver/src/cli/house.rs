@@ -81,15 +81,18 @@ pub enum RoomCommand {
     Unmute(PersonArgs),
     /// Remove somebody from a room and keep them out.
     Ban {
-        /// The room, the person, and the data directory.
+        /// The room, who, and the data directory.
         #[command(flatten)]
-        person: PersonArgs,
+        whom: WhomArgs,
+        /// Of an account: also everybody who comes from the addresses that it is connected from now.
+        #[arg(long)]
+        address: bool,
         /// For how long, and why.
         #[command(flatten)]
         terms: TermsArgs,
     },
     /// Lift that.
-    Unban(PersonArgs),
+    Unban(WhomArgs),
     /// Let everybody in a room wait between two messages; 0 ends it.
     Slow {
         /// The room, and the data directory.
@@ -118,6 +121,19 @@ pub struct PersonArgs {
     pub room: String,
     /// The account's ID.
     pub user: String,
+    /// The data directory.
+    #[command(flatten)]
+    pub data: DataArg,
+}
+
+/// Somebody, or everybody from somewhere, in a room.
+#[derive(Debug, Clone, Args)]
+pub struct WhomArgs {
+    /// The room's name.
+    pub room: String,
+    /// An account's ID, an address as 192.0.2.7, or a network as 2001:db8::/32. An ID that looks like an address has an `@`
+    /// before it.
+    pub subject: String,
     /// The data directory.
     #[command(flatten)]
     pub data: DataArg,

@@ -27,6 +27,7 @@ pub(crate) enum Order {
         #[serde(with = "action")]
         action: Action,
         user: Option<String>,
+        network: Option<String>,
         seconds: u32,
         note: String,
     },
@@ -141,7 +142,22 @@ mod tests {
     fn orders_are_read_back_as_they_were_written() {
         let user = Some("bob".to_owned());
         let orders = [
-            Order::Room { room: "den".into(), action: Action::Mute, user, seconds: 60, note: "\"x\"".into() },
+            Order::Room {
+                room: "den".into(),
+                action: Action::Mute,
+                user,
+                network: None,
+                seconds: 60,
+                note: "\"x\"".into(),
+            },
+            Order::Room {
+                room: "den".into(),
+                action: Action::BanNetwork,
+                user: None,
+                network: Some("192.0.2.0/24".into()),
+                seconds: 0,
+                note: String::new(),
+            },
             Order::Create { room: "den".into(), owner: None, is_private: true },
             Order::Server { action: Action::Unlock, subject: None, seconds: 0, note: String::new() },
             Order::Forget {},

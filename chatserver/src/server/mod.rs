@@ -174,8 +174,7 @@ impl Server {
         })
         .map_err(Failure::said)?;
         let store = Store::start(lock, &log, on_write, on_read).map_err(Failure::said)?;
-        let ring = (log.durability == Durability::Off)
-            .then(|| Ring::new(store.rooms(), log.ring_messages, log.ring_bytes));
+        let ring = (log.durability == Durability::Off).then(|| Ring::new(store.rooms(), &log));
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
         let config = hub_config(server, &settings)?;
         let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chatproto::hub::{Hub, OrderId, RoomOrder};
-use chatproto::wire::{ErrorCode, Name, Note, RoomId, Subject};
+use chatproto::wire::{ErrorCode, Name, Network, Note, RoomId, Subject};
 use crossbeam_channel::Sender;
 
 use super::seam::{self, Seam};
@@ -68,9 +68,11 @@ impl Orders {
 fn begin(hub: &mut Hub, order: Order) -> Result<Option<OrderId>, String> {
     let refused = |(_, note): (ErrorCode, &'static str)| note.to_owned();
     match order {
-        Order::Room { room, action, user, seconds, note } => {
+        Order::Room { room, action, user, network, seconds, note } => {
             let user = user.as_deref().map(name).transpose()?;
-            let wanted = RoomOrder { room: name(&room)?, action, user, seconds, note: reason(&note)? };
+            let network = network.as_deref().map(self::network).transpose()?;
+            let (room, note) = (name(&room)?, reason(&note)?);
+            let wanted = RoomOrder { room, action, user, network, seconds, note };
             hub.moderate_as_host(wanted).map(Some).map_err(refused)
         }
         Order::Create { room, owner, is_private } => {
@@ -88,6 +90,14 @@ fn begin(hub: &mut Hub, order: Order) -> Result<Option<OrderId>, String> {
 
 fn name(text: &str) -> Result<Name, String> {
     Name::new(text).map_err(|error| format!("`{}` is no name: {error}", chatproto::wire::escaped(text)))
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    match text.parse::<Subject>() {
+        Ok(Subject::Network(network)) => Ok(network),
+        Ok(Subject::User(_)) => Err("this is no address and no network".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn reason(text: &str) -> Result<Note, String> {

@@ -6,13 +6,14 @@
 //! what is sent again while the server runs appears once. All else ends with the process: whoever comes back for what is
 //! gone is told so by a `gap`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
 use chatproto::hub::{AppendId, Record};
 use chatproto::wire::{Anchor, DeviceId, Name, RoomId};
 
 use crate::store::counters::Counters;
-use crate::store::{Outcome, RoomRow, WriteError};
+use crate::store::{Outcome, RoomRow, StoreConfig, WriteError};
 
 /// How many numbers of a room are reserved at once. A server that was killed leaves at most twice as many out. Half of them
 /// last longer than the disk takes for the next block, also in a room where 100,000 messages a second are said.
@@ -24,11 +25,17 @@ const MAX_DEVICES: usize = 65_536;
 /// What a record takes beside its text, about: names are shared.
 const RECORD_BYTES: usize = 96;
 
+/// Past the bound over all rooms, one part in so many goes at once.
+const SHRINK_PART: usize = 16;
+
 /// The latest messages of every room.
 #[derive(Debug)]
 pub(super) struct Ring {
     max_messages: usize,
     max_bytes: usize,
+    max_total_bytes: usize,
+    /// Of all rooms together.
+    total_bytes: usize,
     rooms: BTreeMap<RoomId, Room>,
     /// What each device said since the start.
     said: HashMap<(Name, DeviceId), Counters>,
@@ -67,14 +74,16 @@ enum Asked {
 
 impl Ring {
     /// A ring over rooms that exist: their numbers go on from where they are.
-    pub(super) fn new(rooms: &[RoomRow], max_messages: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(rooms: &[RoomRow], config: &StoreConfig) -> Self {
         let room = |row: &RoomRow| {
             let (last, time) = (row.last_seq, row.last_ms);
             (RoomId(row.id), Room { last, reserved: last, time, ..Room::default() })
         };
         Self {
-            max_messages: max_messages.max(1),
-            max_bytes,
+            max_messages: config.ring_messages.max(1),
+            max_bytes: config.ring_bytes,
+            max_total_bytes: config.ring_total_bytes,
+            total_bytes: 0,
             rooms: rooms.iter().map(room).collect(),
             said: HashMap::new(),
             outcomes: Vec::new(),
@@ -187,12 +196,32 @@ impl Ring {
         let counter = record.counter;
         room.last = room.last.saturating_add(1);
         let (seq, time_ms) = (room.last, room.time);
+        let before = room.bytes;
         room.push(Record { seq, time: time_ms, ..record }, self.max_messages, self.max_bytes);
+        self.total_bytes = self.total_bytes.saturating_sub(before).saturating_add(room.bytes);
+        self.shrink();
         if self.said.len() >= MAX_DEVICES && !self.said.contains_key(&who) {
             self.said.clear();
         }
         self.said.entry(who).or_default().insert(counter);
         self.outcomes.push(Outcome::Committed { id: id.0, seq, time_ms });
+    }
+
+    /// Past the bound over all rooms, the oldest messages go, whatever room they are in: so many at once that it is seldom done.
+    fn shrink(&mut self) {
+        if self.total_bytes <= self.max_total_bytes {
+            return;
+        }
+        let wanted = self.max_total_bytes - self.max_total_bytes / SHRINK_PART;
+        let oldest = |(id, room): (&RoomId, &Room)| Some(Reverse((room.records.front()?.time, *id)));
+        let mut oldest = self.rooms.iter().filter_map(oldest).collect::<BinaryHeap<_>>();
+        while self.total_bytes > wanted {
+            let Some(Reverse((_, id))) = oldest.pop() else { return };
+            let Some(room) = self.rooms.get_mut(&id) else { continue };
+            let freed = room.pop();
+            self.total_bytes = self.total_bytes.saturating_sub(freed);
+            oldest.extend(room.records.front().map(|next| Reverse((next.time, id))));
+        }
     }
 
     fn earlier(
@@ -225,8 +254,15 @@ impl Room {
         self.bytes += bytes(&record);
         self.records.push_back(record);
         while self.records.len() > max_messages || (self.bytes > max_bytes && self.records.len() > 1) {
-            self.bytes -= self.records.pop_front().map_or(0, |oldest| bytes(&oldest));
+            self.pop();
         }
+    }
+
+    /// Lets the oldest message go, and gives its bytes.
+    fn pop(&mut self) -> usize {
+        let freed = self.records.pop_front().map_or(0, |oldest| bytes(&oldest));
+        self.bytes = self.bytes.saturating_sub(freed);
+        freed
     }
 }
 

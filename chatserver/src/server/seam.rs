@@ -8,7 +8,7 @@ use chatproto::hub::{
     AppendId, AuditLine, Event, Gate, House, Hub, Imposed, Label, Lockdown, OrderId, QueryId, Record, Role,
     RoomRecord, Stored,
 };
-use chatproto::wire::{Action, Anchor, DeviceId, Name, Note, RoomId, Subject, Text};
+use chatproto::wire::{Action, Anchor, DeviceId, Name, Network, Note, RoomId, Subject, Text};
 
 use super::ring::{Reservation, Ring};
 use crate::exit::Failure;
@@ -108,9 +108,9 @@ impl Seam {
                 self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false, order });
                 self.waiting.push_back(write);
             }
-            Event::Moderate { id, room, by, action, user, seconds, note, admits } => {
+            Event::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                 self.make_room_again(room);
-                let Some(change) = change(action, &admits) else {
+                let Some(change) = change(action, &admits, &networks) else {
                     hub.ordered(id, false);
                     return;
                 };
@@ -120,7 +120,9 @@ impl Seam {
                     by: by.map(|by| by.as_str().into()),
                     action: action.name(),
                     change: Box::new(change),
-                    user: user.map(|user| user.as_str().into()),
+                    user: user
+                        .map(|user| user.as_str().to_owned())
+                        .or_else(|| named_network(action, &networks)),
                     seconds,
                     note: note.as_str().into(),
                 });
@@ -351,7 +353,8 @@ fn numbered(id: u64) -> Option<RoomId> {
 }
 
 /// What an action changes in the tables of a room; `None` for one that changes none.
-pub(super) fn change(action: Action, admits: &[Name]) -> Option<HouseChange> {
+pub(super) fn change(action: Action, admits: &[Name], networks: &[Network]) -> Option<HouseChange> {
+    let networks = || networks.iter().map(Network::to_string).collect();
     Some(match action {
         Action::Topic => HouseChange::Topic,
         Action::Slow => HouseChange::Slow,
@@ -360,6 +363,9 @@ pub(super) fn change(action: Action, admits: &[Name]) -> Option<HouseChange> {
         Action::Mute => HouseChange::Impose(Sanction::Mute),
         Action::Unmute => HouseChange::Lift(Sanction::Mute),
         Action::Ban => HouseChange::Impose(Sanction::Ban),
+        Action::BanAddress => HouseChange::BanWith(networks()),
+        Action::BanNetwork => HouseChange::BarNetworks(networks()),
+        Action::UnbanNetwork => HouseChange::UnbarNetworks(networks()),
         Action::Unban => HouseChange::Lift(Sanction::Ban),
         Action::Op => HouseChange::Role(Some(RoleRow::Operator)),
         Action::Deop => HouseChange::Demote,
@@ -391,8 +397,17 @@ fn gate_change(action: Action) -> Option<GateChange> {
         | Action::Public
         | Action::Owner
         | Action::Remove
-        | Action::Create => None,
+        | Action::Create
+        | Action::BanAddress
+        | Action::BanNetwork
+        | Action::UnbanNetwork => None,
     }
+}
+
+/// What the audit log has for a person where a network is banned. Those that a person's ban covers stand nowhere in it.
+fn named_network(action: Action, networks: &[Network]) -> Option<String> {
+    let is_named = matches!(action, Action::BanNetwork | Action::UnbanNetwork);
+    networks.first().filter(|_| is_named).map(Network::to_string)
 }
 
 /// Bytes of names and texts to read for one page. As frames they are longer: it is all that a page can take, and what is
@@ -527,6 +542,13 @@ fn house(row: &HouseRow, now_ms: u64) -> Option<House> {
         };
         if let Some(imposed) = imposed(row, now_ms)? {
             notes.insert(Name::new(&row.subject).ok()?, imposed);
+        }
+    }
+    for (row, with) in &row.networks {
+        let Ok(Subject::Network(network)) = row.subject.parse() else { return None };
+        let with = with.as_deref().map(Name::new).transpose().ok()?;
+        if let Some(imposed) = imposed(row, now_ms)? {
+            house.networks.insert((network, with), imposed);
         }
     }
     Some(house)

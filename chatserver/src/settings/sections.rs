@@ -149,5 +149,6 @@ section! {
         keep_bytes: Bound<{ 16 * MIB }, { 1 << 47 }>,
         ring_messages: Number<usize, 1, 1_000_000>,
         ring_bytes: Size<usize, { 16 * KIB }, GIB>,
+        ring_total_bytes: Size<usize, MIB, { 64 * GIB }>,
     }
 }

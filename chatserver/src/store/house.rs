@@ -39,8 +39,14 @@ pub enum HouseChange {
     Dismiss,
     /// The person may not do something until the time has passed; a ban takes their role.
     Impose(Sanction),
+    /// As a ban, and nobody enters from these networks.
+    BanWith(Box<[String]>),
     /// The person may do it again.
     Lift(Sanction),
+    /// Nobody enters from these networks until the time has passed.
+    BarNetworks(Box<[String]>),
+    /// That is lifted.
+    UnbarNetworks(Box<[String]>),
     /// The person keeps order no more; in a private room they stay let in.
     Demote,
     /// The person owns the room, free of mutes and bans; who owned it keeps order.
@@ -102,6 +108,8 @@ pub struct HouseRow {
     pub roles: Vec<(String, RoleRow)>,
     /// Who may not do what.
     pub sanctions: Vec<SanctionRow>,
+    /// From which networks nobody enters, each a ban whose subject is the network, and with whose ban.
+    pub networks: Vec<(SanctionRow, Option<String>)>,
 }
 
 /// One line of the audit log.
@@ -214,9 +222,26 @@ fn change_room(
         HouseChange::Dismiss => {
             run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2 AND role = 'member'", &[&room, &user])
         }
+        HouseChange::BanWith(networks) => {
+            let ban = HouseChange::Impose(Sanction::Ban);
+            change_room(conn, room, &ban, user, seconds, note, now_ms)?;
+            let until_ms = until_ms(now_ms, seconds);
+            networks.iter().try_for_each(|network| run(BAR, &[&room, network, &user, &until_ms, &note]))
+        }
+        HouseChange::BarNetworks(networks) => {
+            let until_ms = until_ms(now_ms, seconds);
+            run(EXPIRE_NETWORKS, &[&room, &rows::to_i64(now_ms)])?;
+            networks.iter().try_for_each(|network| run(BAR, &[&room, network, &"", &until_ms, &note]))
+        }
+        HouseChange::UnbarNetworks(networks) => {
+            const UNBAR: &str = "DELETE FROM room_networks WHERE room = ?1 AND network = ?2 AND user = ''";
+            networks.iter().try_for_each(|network| run(UNBAR, &[&room, network]))
+        }
         HouseChange::Impose(sanction) => {
             if *sanction == Sanction::Ban {
                 run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[&room, &user])?;
+                run(LIFT_NETWORKS, &[&room, &user])?;
+                run(EXPIRE_NETWORKS, &[&room, &rows::to_i64(now_ms)])?;
             }
             run(
                 "DELETE FROM room_sanctions WHERE room = ?1 AND until_ms <= ?2",
@@ -228,10 +253,15 @@ fn change_room(
                 &[&room, &user, &sanction.name(), &until_ms(now_ms, seconds), &note],
             )
         }
-        HouseChange::Lift(sanction) => run(
-            "DELETE FROM room_sanctions WHERE room = ?1 AND user = ?2 AND kind = ?3",
-            &[&room, &user, &sanction.name()],
-        ),
+        HouseChange::Lift(sanction) => {
+            if *sanction == Sanction::Ban {
+                run(LIFT_NETWORKS, &[&room, &user])?;
+            }
+            run(
+                "DELETE FROM room_sanctions WHERE room = ?1 AND user = ?2 AND kind = ?3",
+                &[&room, &user, &sanction.name()],
+            )
+        }
         HouseChange::Demote => {
             run("DELETE FROM room_roles WHERE room = ?1 AND user = ?2", &[&room, &user])?;
             run(
@@ -243,6 +273,7 @@ fn change_room(
         HouseChange::Own => {
             run("UPDATE room_roles SET role = 'operator' WHERE room = ?1 AND role = 'owner'", &[&room])?;
             run("DELETE FROM room_sanctions WHERE room = ?1 AND user = ?2", &[&room, &user])?;
+            run(LIFT_NETWORKS, &[&room, &user])?;
             set_role(conn, room, user, RoleRow::Owner)
         }
         HouseChange::Close(people) => {
@@ -256,6 +287,7 @@ fn change_room(
         HouseChange::Remove => {
             run("DELETE FROM room_roles WHERE room = ?1", &[&room])?;
             run("DELETE FROM room_sanctions WHERE room = ?1", &[&room])?;
+            run("DELETE FROM room_networks WHERE room = ?1", &[&room])?;
             run("UPDATE rooms SET kind = 2, name = name || '/' || id, topic = '' WHERE id = ?1", &[&room])
         }
     }
@@ -403,7 +435,18 @@ pub(super) fn load(
             })
         })?
         .collect::<Result<_, _>>()?;
-    Ok(HouseRow { is_private, slow_s, roles, sanctions })
+    let networks = conn
+        .prepare_cached(
+            "SELECT network, user, until_ms, note FROM room_networks WHERE room = ?1 ORDER BY network, user",
+        )?
+        .query_map([room], |row| {
+            let (kind, user) = (Sanction::Ban, row.get::<_, String>(1)?);
+            let ban =
+                SanctionRow { subject: row.get(0)?, kind, until_ms: optional_ms(row, 2)?, note: row.get(3)? };
+            Ok((ban, Some(user).filter(|user| !user.is_empty())))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(HouseRow { is_private, slow_s, roles, sanctions, networks })
 }
 
 impl RoleRow {
@@ -438,6 +481,13 @@ impl Sanction {
         if name == "ban" { Self::Ban } else { Self::Mute }
     }
 }
+
+const BAR: &str = "INSERT OR REPLACE INTO room_networks(room, network, user, until_ms, note)
+    VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const LIFT_NETWORKS: &str = "DELETE FROM room_networks WHERE room = ?1 AND user = ?2";
+
+const EXPIRE_NETWORKS: &str = "DELETE FROM room_networks WHERE room = ?1 AND until_ms <= ?2";
 
 const ADMIT: &str =
     "INSERT INTO room_roles(room, user, role) VALUES (?1, ?2, 'member') ON CONFLICT DO NOTHING";

@@ -134,8 +134,11 @@ pub struct StoreConfig {
     /// With [`Durability::Off`], the messages of a room that stay in memory, at least 1. Default 1,024.
     pub ring_messages: usize,
     /// With [`Durability::Off`], the bytes of their texts, each with about 100 bytes for what else there is of it; the latest
-    /// message stays in any case. Default 256 KiB. It bounds what a room costs, and with the number of rooms what all cost.
+    /// message stays in any case, as far as the bound over all rooms lets it. Default 256 KiB. It bounds what a room costs.
     pub ring_bytes: usize,
+    /// With [`Durability::Off`], the same bytes over all rooms together. Default 256 MiB; past it the oldest messages go, in
+    /// whatever room they are. Answers who makes many rooms and fills each.
+    pub ring_total_bytes: usize,
     /// Session tickets that one account may have, at least 1: the oldest go. Default 32, two for each device that may be
     /// connected at once. It bounds what somebody who logs in again and again can leave behind.
     pub max_tickets: usize,
@@ -154,6 +157,7 @@ impl Default for StoreConfig {
             keep_bytes: None,
             ring_messages: 1_024,
             ring_bytes: 256 << 10,
+            ring_total_bytes: 256 << 20,
             max_tickets: MAX_TICKETS,
             clock: unix_ms,
         }

@@ -107,6 +107,15 @@ const STEPS: [&str; 1] = ["
         note TEXT NOT NULL,
         PRIMARY KEY(room, user, kind)
     ) WITHOUT ROWID;
+    -- from where nobody enters a room; with whose ban, or ''
+    CREATE TABLE room_networks(
+        room INTEGER NOT NULL,
+        network TEXT NOT NULL,
+        user TEXT NOT NULL,
+        until_ms INTEGER,
+        note TEXT NOT NULL,
+        PRIMARY KEY(room, network, user)
+    ) WITHOUT ROWID;
     -- a network, or an account with an @ before its name
     CREATE TABLE server_bans(
         subject TEXT PRIMARY KEY,
@@ -122,6 +131,7 @@ const STEPS: [&str; 1] = ["
     CREATE TRIGGER what_is_said_of_an_account_ends_with_it AFTER DELETE ON users BEGIN
         DELETE FROM room_roles WHERE user = OLD.name;
         DELETE FROM room_sanctions WHERE user = OLD.name;
+        DELETE FROM room_networks WHERE user = OLD.name;
         DELETE FROM server_bans WHERE subject = '@' || OLD.name;
         -- Nobody is left who could read these: notes to oneself, and what the account kept of former conversations.
         UPDATE rooms SET kind = 2, name = name || '/' || id WHERE kind = 1 AND name = OLD.name || '/' || OLD.name;

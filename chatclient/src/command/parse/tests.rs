@@ -92,6 +92,16 @@ fn every_command_is_read() {
         ("/mute bob 15m too loud", order(Action::Mute, Some("bob"), 900, "too loud")),
         ("/unmute bob", order(Action::Unmute, Some("bob"), 0, "")),
         ("/ban bob 2h spam", order(Action::Ban, Some("bob"), 7_200, "spam")),
+        ("/ban bob 2h --address", order(Action::BanAddress, Some("bob"), 7_200, "")),
+        (
+            "/ban bob 2h --address too much spam",
+            order(Action::BanAddress, Some("bob"), 7_200, "too much spam"),
+        ),
+        (
+            "/ban bob 2h too much spam --address",
+            order(Action::BanAddress, Some("bob"), 7_200, "too much spam"),
+        ),
+        ("/ban bob 2h the --address option", order(Action::Ban, Some("bob"), 7_200, "the --address option")),
         ("/ban bob 7d", order(Action::Ban, Some("bob"), 604_800, "")),
         ("/ban bob forever spam", order(Action::Ban, Some("bob"), 0, "spam")),
         ("/unban bob", order(Action::Unban, Some("bob"), 0, "")),

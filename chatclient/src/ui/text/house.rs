@@ -38,6 +38,9 @@ pub(super) fn change(
         Action::Mute => format!("{by} mutes {user} in {room}{time}"),
         Action::Unmute => format!("{by} lets {user} speak in {room} again"),
         Action::Ban => format!("{by} bans {user} from {room}{time}"),
+        Action::BanAddress => format!("{by} bans {user} and their address from {room}{time}"),
+        Action::BanNetwork => format!("{by} bans an address from {room}{time}"),
+        Action::UnbanNetwork => format!("{by} lets an address enter {room} again"),
         Action::Unban => format!("{by} lets {user} enter {room} again"),
         Action::Op => format!("{by} makes {user} an operator of {room}"),
         Action::Deop => format!("{user} is no operator of {room} any more, says {by}"),
@@ -89,9 +92,19 @@ fn line(line: &Line) -> String {
         let word = |word: &Option<Note>| word.as_ref().map_or("*", |word| word.as_str()).to_owned();
         shown += &format!("{} {} {} ", timestamp(*time), word(room), word(by));
     }
-    shown += action.name();
-    if let Some(subject) = subject {
-        shown += &format!(" {}", subject.as_str());
+    shown += if matches!(action, Action::BanAddress | Action::BanNetwork) {
+        Action::Ban.name()
+    } else if *action == Action::UnbanNetwork {
+        Action::Unban.name()
+    } else {
+        action.name()
+    };
+    match (action, subject) {
+        (Action::BanAddress, Some(subject)) => shown += &format!(" {} and their address", subject.as_str()),
+        // Only administrators are told which.
+        (Action::BanNetwork | Action::UnbanNetwork, None) => shown += " an address",
+        (_, Some(subject)) => shown += &format!(" {}", subject.as_str()),
+        (_, None) => {}
     }
     if *seconds > 0 {
         let for_another = if time.is_some() { "for" } else { "for another" };

@@ -21,7 +21,11 @@ fn row(last_seq: u64) -> RoomRow {
 }
 
 fn ring(last: u64) -> Ring {
-    Ring::new(&[row(last)], 5, 10_000)
+    Ring::new(&[row(last)], &config())
+}
+
+fn config() -> StoreConfig {
+    StoreConfig { ring_messages: 5, ring_bytes: 10_000, ..StoreConfig::default() }
 }
 
 fn record(counter: u64, text: &str) -> Record {
@@ -157,4 +161,41 @@ fn times_do_not_run_backwards() {
         *time_ms
     };
     assert_eq!(ring.take_outcomes().iter().map(times).collect::<Vec<_>>(), [100, 100]);
+}
+
+#[test]
+fn all_rooms_together_have_a_bound_and_the_oldest_messages_go_first() {
+    let rooms = (1..=50).map(|id| RoomRow { id, name: format!("room{id}"), ..row(0) }).collect::<Vec<_>>();
+    let max = 20 * (RECORD_BYTES + 900);
+    let mut ring = Ring::new(&rooms, &StoreConfig { ring_total_bytes: max, ..config() });
+    let text = "x".repeat(900);
+    for counter in 1..=200_u64 {
+        let room = RoomId(u32::try_from(counter % 50).unwrap() + 1);
+        ring.append(AppendId(counter), Record { room, ..record(counter, &text) }, counter);
+        reserve(&mut ring);
+        let held = ring.rooms.values().map(|room| room.bytes).sum::<usize>();
+        assert!(held == ring.total_bytes && held <= max, "{held} of {max}");
+    }
+    assert_eq!(given(&mut ring).len(), 200);
+    // The latest are there, wherever they were said; of what is gone the numbers stay.
+    let held = ring.rooms.values().flat_map(|room| room.records.iter().map(|record| record.counter));
+    let held = held.collect::<std::collections::BTreeSet<_>>();
+    assert!(
+        (18..=20).contains(&held.len())
+            && held.iter().eq((201 - held.len() as u64..=200).collect::<Vec<_>>().iter()),
+        "{held:?}"
+    );
+    ring.append(AppendId(201), Record { room: RoomId(30), ..record(201, "y") }, 300);
+    assert_eq!(given(&mut ring), [5]);
+}
+
+#[test]
+fn what_is_larger_than_the_bound_over_all_rooms_is_said_and_not_kept() {
+    let mut ring = Ring::new(&[row(0)], &StoreConfig { ring_total_bytes: 100, ..config() });
+    say(&mut ring, 1);
+    reserve(&mut ring);
+    ring.append(AppendId(2), record(2, &"x".repeat(500)), 7);
+    assert_eq!(given(&mut ring), [1, 2]);
+    assert_eq!(ring.history(ROOM, Anchor::After, 0, 10), []);
+    assert_eq!(ring.total_bytes, 0);
 }

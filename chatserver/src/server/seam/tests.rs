@@ -6,13 +6,13 @@ use std::time::Duration;
 use chatproto::Instant;
 use chatproto::hub::{House, Ruling};
 use chatproto::testing::Rng;
-use chatproto::wire::{Action, Name, Note};
+use chatproto::wire::{Action, Name, Note, Subject};
 use crossbeam_channel::unbounded;
 
 use super::{change, imposed, room_records};
 use crate::store::{DataDir, RoomKind, Sanction, SanctionRow, Store, StoreConfig, Write};
 
-const ACTIONS: [Action; 12] = [
+const ACTIONS: [Action; 15] = [
     Action::Slow,
     Action::Invite,
     Action::Kick,
@@ -25,6 +25,9 @@ const ACTIONS: [Action; 12] = [
     Action::Private,
     Action::Public,
     Action::Owner,
+    Action::BanAddress,
+    Action::BanNetwork,
+    Action::UnbanNetwork,
 ];
 
 const ORDERS: u64 = 600;
@@ -71,6 +74,10 @@ fn the_tables_say_what_the_hub_has_in_memory() {
     };
     let people = ["alice", "bob", "carol", "dave"].map(|name| Name::new(name).unwrap());
     let [alice, ..] = &people;
+    let networks = ["192.0.2.7", "198.51.100.0/24", "2001:db8::/64"].map(|text| match text.parse() {
+        Ok(Subject::Network(network)) => network,
+        other => panic!("{other:?}"),
+    });
     let mut house = House::of(alice, false);
     let (store, outcomes) = start();
     let owner = Some("alice".to_owned());
@@ -81,20 +88,24 @@ fn the_tables_say_what_the_hub_has_in_memory() {
         .unwrap();
     let mut rng = Rng::new(7);
     for id in 1..=ORDERS {
-        let action = ACTIONS[usize::try_from(rng.below(12)).unwrap()];
+        let action = ACTIONS[usize::try_from(rng.below(15)).unwrap()];
         let user = &people[usize::try_from(rng.below(4)).unwrap()];
         let seconds = u32::try_from(rng.below(3)).unwrap() * 60;
         let note = Note::new(["", "because"][usize::try_from(rng.below(2)).unwrap()]).unwrap();
         let admits = &people[..usize::try_from(rng.below(4)).unwrap()];
-        let is_about_room = matches!(action, Action::Slow | Action::Private | Action::Public);
+        let is_about_room = matches!(
+            action,
+            Action::Slow | Action::Private | Action::Public | Action::BanNetwork | Action::UnbanNetwork
+        );
+        let networks = &networks[usize::try_from(rng.below(3)).unwrap()..];
         let user = (!is_about_room).then_some(user);
-        house.apply(&Ruling { action, user, seconds, reason: &note, admits }, Instant::default());
+        house.apply(&Ruling { action, user, seconds, reason: &note, admits, networks }, Instant::default());
         let write = Write::Moderate {
             id,
             room: 1,
             by: None,
             action: action.name(),
-            change: Box::new(change(action, admits).unwrap()),
+            change: Box::new(change(action, admits, networks).unwrap()),
             user: user.map(|user| user.as_str().into()),
             seconds,
             note: note.as_str().into(),
