@@ -93,6 +93,12 @@ fn a_line_whose_prompt_changes_is_not_sent_before_it_was_seen() {
     terminal.sees("elsewhere, too> for the lobby");
     terminal.types("\r");
     terminal.sees("got Say { text: \"for the lobby\" }");
+    terminal.sees("elsewhere, too> ");
+    terminal.moves();
+    terminal.sees("moved");
+    // What is typed faster than the line begins anew is not lost.
+    terminal.types("all at once\r");
+    terminal.sees("got Say { text: \"all at once\" }");
     terminal.types("/quit\r");
     terminal.ends_as_it_was();
 }
@@ -178,7 +184,7 @@ fn the_other_end() {
     let mut mailbox = ui.listen(net.waker()).unwrap();
     let mut events = Vec::new();
     let wish_to_move = PathBuf::from(std::env::var_os(MOVE).unwrap());
-    let mut places = ["elsewhere> ", "elsewhere, too> "].into_iter();
+    let mut places = ["elsewhere> ", "elsewhere, too> ", "away> "].into_iter();
     loop {
         net.turn(Some(Instant::now() + LOOK), &mut events).unwrap();
         events.clear();

@@ -36,7 +36,8 @@ pub(super) fn editor() -> io::Result<LineEditor> {
     let config = Config::builder()
         .max_history_size(MAX_HISTORY_LINES)
         .map_err(io::Error::other)?
-        .auto_add_history(true)
+        // A line that begins anew is none yet.
+        .auto_add_history(false)
         // What is pasted is taken in one go: the editor draws the whole line anew for every few of its characters.
         .bracketed_paste(true)
         .build();
@@ -55,7 +56,7 @@ pub(super) fn start(
 ) -> io::Result<()> {
     let renewal = Renewal::watch(&mut editor, &prompt);
     let read_all = move || {
-        let mut line_number = 1;
+        let mut line_number = 0;
         prompt.wait(0, MAX_FIRST_WAIT);
         loop {
             let (text, seen) = prompt.now();
@@ -66,6 +67,10 @@ pub(super) fn start(
             editing.store(false, Ordering::SeqCst);
             if renewal.is_due() {
                 continue;
+            }
+            if let Ok(text) = &line {
+                // Memory is all that it takes, which is bounded: there is nothing to fail.
+                let _ = editor.add_history_entry(text);
             }
             line_number += 1;
             let asked = is_passwd(&line).then(secret::new_password);

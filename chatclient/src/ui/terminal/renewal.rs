@@ -78,6 +78,7 @@ impl ConditionalEventHandler for Renewal {
             typed.left.push(letter);
         }
         state.kept = Some(typed);
-        Some(Cmd::Interrupt)
+        // As if it were entered: only so does the editor keep what was typed ahead.
+        Some(Cmd::AcceptLine)
     }
 }
