@@ -15,10 +15,11 @@ use core::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use chatproto::Instant;
+use chatproto::conn::FrameReader;
 use chatproto::peer::{Closed, Event, FileInfo, Peer, Resume, SayError, State, UnitData, Violation};
 use chatproto::wire::{
     Body as _, CloseReason, ErrorCode, FileData, FileHead, FileUnit, FrameType, HEADER_LEN, Hash,
-    MAX_FILE_DATA, Ping, Rest, SafeRelPathRef, Source, Text, TransferId, encode_header,
+    MAX_FILE_DATA, Ping, Pong, Rest, SafeRelPathRef, Source, Text, ToPeer, TransferId, encode_header,
 };
 use peer_pair::{ALICE, BOB, Pair, START, config, content, digest, introduction, path, take};
 
@@ -38,6 +39,15 @@ fn types(mut bytes: &[u8]) -> Vec<FrameType> {
 
 fn count(end: &peer_pair::End, like: impl Fn(&Event) -> bool) -> usize {
     end.seen.iter().filter(|event| like(event)).count()
+}
+
+/// Bytes of files that alice's program has.
+fn arrived(pair: &Pair) -> usize {
+    let data = pair.alice.seen.iter().filter_map(|event| match event {
+        Event::FileData { data, .. } => Some(data.len()),
+        _ => None,
+    });
+    data.sum()
 }
 
 fn is_unit_wanted(event: &Event) -> bool {
@@ -68,10 +78,11 @@ fn chat_goes_before_file_data_at_the_next_frame() {
     pair.bob.peer.say(&Text::new("excuse me").unwrap()).unwrap();
     let rest = take(&mut pair.bob.peer, usize::MAX);
     let sent = [begun, rest].concat();
-    let types = types(&sent);
-    assert_eq!(types[..3], [FrameType::FileData, FrameType::LinkSay, FrameType::FileData]);
-    assert_eq!(types.len(), 1 + (1_usize << 20).div_ceil(MAX_FILE_DATA) + 2);
-    assert_eq!(types[types.len() - 2..], [FrameType::FileUnit, FrameType::FileEnd]);
+    assert_eq!(types(&sent)[..3], [FrameType::FileData, FrameType::LinkSay, FrameType::FileData]);
+    pair.alice.peer.handle_input(&sent, pair.now);
+    pair.settle();
+    assert_eq!(arrived(&pair), 1 << 20);
+    assert_eq!(count(&pair.alice, |event| matches!(event, Event::FileUnit { .. })), 1);
 }
 
 #[test]
@@ -80,10 +91,12 @@ fn data_frames_keep_to_the_limit_of_the_other_end() {
     small.limits.max_frame = 16_384;
     let mut pair = Pair::new(small, config("bob", BOB));
     pair.settle();
-    pair.bob.share("f", content(100_000));
-    let transfer = pair.alice.peer.fetch(Source::Root(digest(&content(100_000))), Resume::default()).unwrap();
+    // Long enough that the window has opened: before, frames are shorter.
+    let file = content(3_000_000);
+    pair.bob.share("f", file.clone());
+    let transfer = pair.alice.peer.fetch(Source::Root(digest(&file)), Resume::default()).unwrap();
     pair.settle();
-    assert!(pair.alice.received[&transfer] == content(100_000));
+    assert!(pair.alice.received[&transfer] == file);
     let longest = pair.alice.seen.iter().filter_map(|event| match event {
         Event::FileData { data, .. } => Some(data.len()),
         _ => None,
@@ -110,11 +123,90 @@ fn units_are_wanted_as_the_wire_takes_them() {
     pair.bob.peer.provide_unit(transfer, unit(0, 1 << 20)).unwrap();
     while pair.bob.turn() {}
     assert_eq!(count(&pair.bob, is_unit_wanted), 2, "the wire has enough");
-    take(&mut pair.bob.peer, (1 << 20) - (200 << 10));
+    while arrived(&pair) < (1 << 20) - (200 << 10) {
+        let some = take(&mut pair.bob.peer, 16 << 10);
+        pair.alice.peer.handle_input(&some, pair.now);
+        while pair.alice.turn() {}
+        let answers = take(&mut pair.alice.peer, usize::MAX);
+        pair.bob.peer.handle_input(&answers, pair.now);
+    }
     while pair.bob.turn() {}
     assert_eq!(count(&pair.bob, is_unit_wanted), 3, "it has run low");
     while pair.bob.turn() {}
     assert_eq!(count(&pair.bob, is_unit_wanted), 3, "and polling again changes nothing");
+}
+
+/// How many bytes bob sends now, without the pings, and the pings in them: how many bytes come before, and the nonce.
+fn let_go(bob: &mut Peer) -> (usize, Vec<(usize, u64)>) {
+    let sent = take(bob, usize::MAX);
+    let (mut bytes, mut pings) = (0, Vec::new());
+    let mut reader = FrameReader::new(65_536);
+    let mut rest = &sent[..];
+    loop {
+        let step = reader.step(rest).unwrap();
+        rest = &rest[step.used..];
+        let Some(raw) = step.frame else { return (bytes, pings) };
+        let len = HEADER_LEN + raw.body.len();
+        match ToPeer::decode(raw).unwrap() {
+            Some(ToPeer::Ping(ping)) => pings.push((bytes, ping.nonce)),
+            _ => bytes += len,
+        }
+    }
+}
+
+#[test]
+fn file_data_waits_until_what_is_on_its_way_was_answered() {
+    let (mut pair, transfer) = sending(8 << 20);
+    pair.bob.peer.provide_unit(transfer, unit(0, 1 << 20)).unwrap();
+    let (first, pings) = let_go(&mut pair.bob.peer);
+    let nonces: Vec<_> = pings.into_iter().map(|(_, nonce)| nonce).collect();
+    assert!((32 << 10..80 << 10).contains(&first), "{first} bytes at first");
+    assert!(!nonces.is_empty());
+    // Nothing but the answer that is waited for moves it on; a keep-alive's answer does not.
+    for nonce in [0, 1, 2, nonces[0] - 1, nonces[nonces.len() - 1] + 1, u64::MAX] {
+        pair.bob.peer.handle_input(&Pong { nonce }.to_bytes(), pair.now);
+    }
+    pair.bob.peer.handle_timeout(pair.now);
+    assert_eq!(let_go(&mut pair.bob.peer), (0, vec![]));
+    let last = Pong { nonce: nonces[nonces.len() - 1] }.to_bytes();
+    pair.bob.peer.handle_input(&last, pair.now);
+    let (second, _) = let_go(&mut pair.bob.peer);
+    assert!(second >= first / 2, "{second} bytes more");
+    pair.bob.peer.handle_input(&last, pair.now);
+    assert_eq!(let_go(&mut pair.bob.peer), (0, vec![]), "the same answer twice");
+    // A cancelled file takes what waits away with it.
+    pair.bob.peer.cancel(transfer, ErrorCode::Cancelled).unwrap();
+    assert_eq!(types(&take(&mut pair.bob.peer, usize::MAX)), [FrameType::FileCancel]);
+    pair.bob.peer.handle_input(&last, pair.now);
+    assert_eq!(let_go(&mut pair.bob.peer), (0, vec![]));
+}
+
+#[test]
+fn on_a_slow_wire_less_is_on_its_way() {
+    let (mut pair, transfer) = sending(64 << 20);
+    for wanted in [0, 1] {
+        pair.bob.peer.provide_unit(transfer, unit(wanted, 1 << 20)).unwrap();
+    }
+    let mut began = pair.now;
+    let mut rounds = Vec::new();
+    // A wire that carries 1,000 bytes a millisecond and answers 10 ms later.
+    for _ in 0..200 {
+        while let Some(event) = pair.bob.peer.poll_event() {
+            let Event::UnitWanted { unit: wanted, .. } = event else { continue };
+            pair.bob.peer.provide_unit(transfer, unit(wanted, 1 << 20)).unwrap();
+        }
+        let (sent, pings) = let_go(&mut pair.bob.peer);
+        let mut ended = began;
+        for (before, nonce) in pings {
+            ended = began + Duration::from_millis(10 + before as u64 / 1000);
+            pair.bob.peer.handle_input(&Pong { nonce }.to_bytes(), ended);
+        }
+        began = ended;
+        rounds.push(sent);
+    }
+    let late = &rounds[100..];
+    assert!(late.iter().all(|&sent| sent < 40_000), "{late:?}");
+    assert!(late.iter().sum::<usize>() > 100 * 10_000, "{late:?}");
 }
 
 #[test]

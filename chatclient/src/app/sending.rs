@@ -346,6 +346,8 @@ impl App {
                 upload.fact.blake3 = data.root;
             }
             upload.all_sent = upload.fact.size.is_some_and(|size| upload.fact.bytes >= size);
+            // How long the unit takes to arrive counts from now, and not from the last turn.
+            link.peer.handle_timeout(self.clock.now());
             link.peer.provide_unit(at.1, data).map_err(|_| ErrorCode::Changed)
         });
         match provided {

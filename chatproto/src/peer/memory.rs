@@ -56,7 +56,7 @@ impl Peer {
     /// Answers a peer that asks and asks and never reads, also for transfers that it cancels at once.
     pub(super) fn check_backlog(&self) -> Result<(), Violation> {
         let max = self.config.limits.max_queue_hard;
-        let is_over = self.chat_waiting() > max || self.conn.queue.bulk_len() > self.config.most_bulk();
+        let is_over = self.chat_waiting() > max || self.bulk_waiting() > self.config.most_bulk();
         if is_over { Err(Violation::TooSlow { max }) } else { Ok(()) }
     }
 }

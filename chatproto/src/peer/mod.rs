@@ -72,6 +72,7 @@ mod event;
 mod link;
 mod lists;
 mod memory;
+mod outflow;
 mod pace;
 mod receive;
 mod send;
@@ -80,6 +81,7 @@ mod state;
 mod tests;
 mod unit;
 mod violation;
+mod window;
 
 use alloc::collections::VecDeque;
 use alloc::string::ToString as _;
@@ -99,6 +101,7 @@ pub use violation::{ListFault, TransferFault, Violation};
 use chat::Chat;
 use link::Remote;
 use lists::{Asked, Served};
+use outflow::Outflow;
 use receive::Downloads;
 use send::Uploads;
 use state::Step;
@@ -131,6 +134,7 @@ pub struct Peer {
     served: Served,
     downloads: Downloads,
     uploads: Uploads,
+    outflow: Outflow,
     /// The last error frame that was about no request: most often it explains the bye that follows.
     last_error: Option<(ErrorCode, Note)>,
     pings: u64,
@@ -171,6 +175,7 @@ impl Peer {
             served: Served::default(),
             downloads: Downloads::new(own),
             uploads: Uploads::new(other),
+            outflow: Outflow::new(now),
             last_error: None,
             pings: 0,
             events: VecDeque::new(),
@@ -189,6 +194,7 @@ impl Peer {
         // Frames borrow from the reader, so it steps out of the machine while they are handled.
         let mut reader = core::mem::replace(&mut self.conn.reader, FrameReader::new(0));
         let mut rest = bytes;
+        self.outflow.set_time(now);
         self.unpolled = if self.events.is_empty() { 0 } else { self.unpolled }.saturating_add(bytes.len());
         // Each round takes a frame out of the input.
         while self.state != State::Closed {
@@ -216,8 +222,10 @@ impl Peer {
         self.conn.queue.clear();
     }
 
-    /// Does what is due. May be called at any time.
+    /// Does what is due. May be called at any time. A driver that sends files should call it before it answers
+    /// [`UnitWanted`](Event::UnitWanted): how long data takes counts from the latest time that this end was told.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.outflow.set_time(now);
         match self.conn.deadlines.check(&self.config.limits, now) {
             None => {}
             Some(Due::Ping) => {
@@ -288,7 +296,7 @@ impl Peer {
         }
         match frame {
             ToPeer::Ping(Ping { nonce }) => self.conn.send(&Pong { nonce }),
-            ToPeer::Pong(_) => {}
+            ToPeer::Pong(pong) => self.on_pong(pong),
             ToPeer::Bye(bye) => self.on_bye(&bye, now),
             ToPeer::Error(error) => self.on_error(&error),
             ToPeer::LinkHello(hello) => self.on_hello(&hello)?,
@@ -389,6 +397,7 @@ impl Peer {
         self.events.extend(lists.chain(downloads).chain(uploads));
         self.events.push_back(Event::Closed { reason });
         self.served.clear();
+        self.outflow.clear();
         self.state = self.state.after(Step::Ended);
         self.conn.deadlines.enter(Stage::Closing, now);
     }

@@ -236,6 +236,7 @@ impl Peer {
         if self.downloads.open.remove(&transfer).is_none() && !self.uploads.remove(transfer) {
             return Err(TransferError::NotOpen(transfer));
         }
+        self.outflow.forget(transfer);
         self.events.retain(|event| event.transfer() != Some(transfer));
         self.conn.send(&FileCancel { transfer, code });
         Ok(())

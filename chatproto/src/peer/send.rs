@@ -11,16 +11,16 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::outflow::DATA_FIELDS;
 use super::pace::Pause;
 use super::unit::{EMPTY_ROOT, Units};
 use super::{Event, Part, Peer, Resume, SendFileError, TransferFault, UnitError, ValuesError, Violation};
-use crate::conn::Lane;
 use crate::wire::{
-    Body as _, Capability, ErrorCode, FileCancel, FileData, FileDone, FileEnd, FileHead, FileQueued,
-    FileRequest, FileUnit, FileValues, FrameType, Generation, HEADER_LEN, Hash, MAX_FILE_DATA, Rest,
-    SafeRelPath, Source, TransferId, UNITS_WITH_VALUES, UnitRequest, encode_header,
+    Capability, ErrorCode, FileCancel, FileDone, FileEnd, FileHead, FileQueued, FileRequest, FileUnit,
+    FileValues, FrameType, Generation, Hash, MAX_FILE_DATA, Rest, SafeRelPath, Source, TransferId,
+    UNITS_WITH_VALUES, UnitRequest,
 };
 
 /// Units of one transfer that may be wanted and not yet provided: one is read while another is sent.
@@ -212,16 +212,16 @@ impl Peer {
         }
         let lacks_values = upload.part.is_some_and(|part| part.values);
         let path = upload.path.borrow();
-        self.conn
-            .queue
-            .push_frame(Lane::Bulk, &FileHead { transfer, size, mtime, unit_log2, offset, root, path });
+        let head = FileHead { transfer, size, mtime, unit_log2, offset, root, path };
+        self.outflow.push_frame(transfer, &head);
         let first = units.at(offset);
         upload.stage =
             Stage::Sending(Sending { units, root, end, lacks_values, next_wanted: first, next: first });
         if let (true, Some(root)) = (offset == size, root) {
             upload.stage = Stage::Sent;
-            self.conn.queue.push_frame(Lane::Bulk, &FileEnd { transfer, root });
+            self.outflow.push_frame(transfer, &FileEnd { transfer, root });
         }
+        self.let_go();
         Ok(())
     }
 
@@ -269,9 +269,10 @@ impl Peer {
         let mut first = 0;
         for values in values.chunks(room / VALUE_LEN) {
             let bytes = values.iter().flat_map(|value| value.0).collect::<Vec<_>>();
-            self.conn.queue.push_frame(Lane::Bulk, &FileValues { transfer, first, values: Rest(&bytes) });
+            self.outflow.push_frame(transfer, &FileValues { transfer, first, values: Rest(&bytes) });
             first += u64::try_from(values.len()).unwrap_or(0);
         }
+        self.let_go();
         Ok(())
     }
 
@@ -297,32 +298,18 @@ impl Peer {
         if last {
             upload.stage = Stage::Sent;
         }
-        self.push_unit(transfer, range.start, bytes);
-        self.conn.queue.push_frame(Lane::Bulk, &FileUnit { transfer, unit, value });
+        self.outflow.push_data(transfer, range.start, bytes);
+        self.outflow.push_frame(transfer, &FileUnit { transfer, unit, value });
         if let Some(root) = end {
-            self.conn.queue.push_frame(Lane::Bulk, &FileEnd { transfer, root });
+            self.outflow.push_frame(transfer, &FileEnd { transfer, root });
         }
+        self.let_go();
         Ok(())
-    }
-
-    /// Queues the bytes of a unit as data frames, without copying them.
-    fn push_unit(&mut self, transfer: TransferId, mut offset: u64, mut bytes: Bytes) {
-        let max = self.max_frame_out.saturating_sub(1 + DATA_FIELDS).clamp(1, MAX_FILE_DATA);
-        // The heads of all frames share one allocation.
-        let mut heads = BytesMut::with_capacity(bytes.len().div_ceil(max) * (HEADER_LEN + DATA_FIELDS));
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(max.min(bytes.len()));
-            let len = piece.len();
-            encode_header(FrameType::FileData, DATA_FIELDS + len, &mut heads);
-            FileData { transfer, offset, data: Rest(&[]) }.encode_body(&mut heads);
-            self.conn.queue.push_bulk(heads.split().freeze(), Some(piece));
-            offset = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
-        }
     }
 
     /// A unit is wanted when the wire has nearly run dry.
     pub(super) fn next_unit_wanted(&mut self) -> Option<Event> {
-        if self.conn.queue.bulk_len() >= self.config.low_water {
+        if self.bulk_waiting() >= self.config.low_water {
             return None;
         }
         self.uploads.next_unit(self.config.max_units_wanted)
@@ -415,6 +402,7 @@ impl Peer {
         }
         let FileCancel { transfer, code } = cancel;
         if self.uploads.remove(transfer) {
+            self.outflow.forget(transfer);
             self.events.push_back(Event::SendStopped { transfer, code });
             return Ok(());
         }
@@ -452,9 +440,6 @@ impl Sending {
         }
     }
 }
-
-/// Bytes of a data frame's body before the data: the transfer and the offset. With values it is the same.
-const DATA_FIELDS: usize = 4 + 8;
 
 /// Bytes of the value of a unit.
 const VALUE_LEN: usize = 32;
