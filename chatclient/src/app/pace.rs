@@ -159,13 +159,14 @@ impl App {
         let mut wait = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
         for id in self.links.ids() {
             let Some(link) = self.links.get_mut(id) else { continue };
-            if link.paused {
-                wait(self.pace.down.as_mut().and_then(|bucket| bucket.ready_at(now)));
+            // What was not allowed when it was tried may be allowed by now: then the loop must turn at once.
+            if link.paused && link.peer.wants_read() {
+                wait(self.pace.down.as_mut().map(|bucket| bucket.ready_at(now).unwrap_or(now)));
             }
-            if link.peer.outgoing().bulk_len() > 0 {
+            if link.held {
                 let theirs = link.rate.as_mut().and_then(|bucket| bucket.ready_at(now));
                 let own = self.pace.up.as_mut().and_then(|bucket| bucket.ready_at(now));
-                wait([theirs, own].into_iter().flatten().max());
+                wait(Some([theirs, own].into_iter().flatten().max().unwrap_or(now)));
             }
         }
         next

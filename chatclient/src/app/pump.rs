@@ -198,6 +198,7 @@ impl App {
         let queue = link.peer.outgoing();
         let moved = queue.remaining() < waiting;
         let sent = files.saturating_sub(queue.bulk_len()) as u64;
+        link.held = allowance.is_some() && outcome == Write::Done && queue.bulk_len() > 0;
         let is_finished = link.peer.is_finished();
         if sent > 0 {
             self.charge_sent(id, sent, now);

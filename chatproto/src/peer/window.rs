@@ -17,7 +17,8 @@
 //! its [target](TARGET): the bytes that were on their way with a marker, divided by the time that the answer took, are what
 //! the wire carries. The small step that is added each time grows with the root of the window, so that two that share a
 //! wire come to share it evenly.
-//! A queue that never empties hides the base, hence the draining.
+//! A queue that never empties hides the base, hence the draining. And not all that takes time is our queue: if much less
+//! arrives since the window shrank, the wire was not full, and what is left of the time is *foreign*, until the next draining.
 //!
 //! No clock and no I/O: time is the machine's, in milliseconds, and all arithmetic is in integers.
 
@@ -46,8 +47,12 @@ const CEILING: u64 = 32 * 1024 * 1024;
 /// to find out that the way has become longer.
 const BASE_LIFE: u64 = 10_000;
 
-/// The least time between two drainings, in milliseconds, when a new base is needed sooner.
+/// The least time between two drainings, in milliseconds and in times of the base, when a new base is needed sooner.
 const DRAIN_PAUSE: u64 = 1_000;
+const DRAIN_PAUSE_BASES: u64 = 8;
+
+/// A rate is told from no less than so many milliseconds.
+const LEAST_MEASURE: u64 = 5;
 
 /// Markers in a window while it is what holds the data back; of a window that does not, one lies in its middle.
 const MARKERS: u64 = 8;
@@ -88,6 +93,7 @@ pub(super) struct Window {
     judged: u64,
     /// The greatest size that fits, of the answers since then.
     fitting: u64,
+    measure: Measure,
     /// Whether data waits for which there is no room.
     limits: bool,
     /// Nothing is on its way, so what goes next shows the base.
@@ -117,6 +123,42 @@ enum Phase {
     Draining {
         until: u64,
     },
+}
+
+/// What the size brought about: whether a queue is ours is seen when the window shrinks, and only the queue may become less.
+#[derive(Debug, Default)]
+struct Measure {
+    since: Instant,
+    /// The position that had arrived then.
+    from: u64,
+    /// The best rate of late, in bytes a millisecond.
+    best: u64,
+    /// The size before it shrank last.
+    before: u64,
+    /// Time that others than we make data take, beyond the base: a busy machine, a slow disk, the files of other people.
+    foreign: u64,
+}
+
+impl Measure {
+    fn renew(&mut self, position: u64, now: Instant) {
+        (self.from, self.since) = (position, now);
+    }
+
+    fn forget(&mut self) {
+        (self.best, self.before, self.foreign) = (0, 0, 0);
+    }
+
+    /// Whether much less arrives than before the window shrank.
+    fn has_lost(&mut self, position: u64, now: Instant) -> bool {
+        let millis = millis_between(self.since, now);
+        if millis < LEAST_MEASURE {
+            return false;
+        }
+        let rate = (position - self.from) / millis;
+        let lost = rate < self.best / 4 * 3;
+        self.best = rate.max(self.best - self.best / 16);
+        lost
+    }
 }
 
 /// The shortest time of an answer, in milliseconds, of this while and of the one before.
@@ -164,6 +206,7 @@ impl Window {
             next_nonce: FIRST_NONCE,
             judged: 0,
             fitting: 0,
+            measure: Measure { since: now, ..Measure::default() },
             limits: false,
             shows_base: true,
             base: Base { since: now, ..Base::default() },
@@ -194,7 +237,7 @@ impl Window {
         let usual = self.base.get().unwrap_or(0) + self.base.target();
         let paused = !self.limits && millis_between(self.last, now) > usual;
         if paused && self.size > INITIAL && !self.drains() {
-            self.open(self.goal);
+            self.open(self.goal, now);
         }
     }
 
@@ -237,10 +280,10 @@ impl Window {
         self.base.learn(millis);
         // A window that holds nothing back says nothing.
         if self.limits && !self.drains() {
-            self.grow(arrived);
+            self.grow(arrived, now);
             self.judge(&marker, millis, now);
         }
-        self.end_draining();
+        self.end_draining(now);
     }
 
     fn drains(&self) -> bool {
@@ -248,17 +291,17 @@ impl Window {
     }
 
     /// Opens again when all has arrived.
-    fn end_draining(&mut self) {
+    fn end_draining(&mut self, now: Instant) {
         if let Phase::Draining { until } = self.phase
             && self.under_way() == 0
         {
-            self.open(until);
+            self.open(until, now);
             self.shows_base = true;
         }
     }
 
     /// Opens with what fills half of the queue's target when it comes at once.
-    fn open(&mut self, goal: u64) {
+    fn open(&mut self, goal: u64, now: Instant) {
         let (base, target) = (self.base.get().unwrap_or(0), self.base.target());
         let at_once = goal.saturating_mul(target) / (2 * (base + target));
         (self.phase, self.size) = match goal {
@@ -266,19 +309,21 @@ impl Window {
             _ => (Phase::Reopening, at_once.max(FLOOR)),
         };
         self.goal = goal;
-        self.judge_anew();
+        self.measure.forget();
+        self.judge_anew(now);
     }
 
-    fn grow(&mut self, arrived: u64) {
+    fn grow(&mut self, arrived: u64, now: Instant) {
         self.size = self.size.saturating_add(arrived / 2).min(self.goal.max(self.size));
         if self.size >= self.goal && self.phase != Phase::Steady {
             self.phase = Phase::Steady;
-            self.judge_anew();
+            self.judge_anew(now);
         }
     }
 
-    fn judge_anew(&mut self) {
+    fn judge_anew(&mut self, now: Instant) {
         (self.judged, self.fitting) = (self.sent, 0);
+        self.measure.renew(self.answered, now);
     }
 
     /// Sets the goal by how long data took that was let go since the last time.
@@ -288,7 +333,8 @@ impl Window {
         }
         let base = self.base.get().unwrap_or(millis);
         let (queue, target) = (millis.saturating_sub(base), self.base.target());
-        let fitting = marker.under_way.saturating_mul(base + target) / millis.max(1);
+        let fits = |millis_allowed| marker.under_way.saturating_mul(millis_allowed) / millis.max(1);
+        let fitting = fits(base + self.measure.foreign + target);
         self.fitting = self.fitting.max(fitting);
         let is_over = match self.phase {
             Phase::Opening => queue > target / 2,
@@ -300,17 +346,28 @@ impl Window {
         if !is_over {
             return;
         }
+        let has_lost = self.measure.has_lost(self.answered, now);
+        if has_lost && self.fitting < self.size {
+            self.measure.foreign = queue;
+            self.fitting = fits(millis + target).max(self.measure.before);
+        }
         let step = self.size.saturating_mul(STEP).isqrt();
         self.goal = (self.fitting + step).clamp(self.size / 2, self.size * 2).clamp(FLOOR, CEILING);
-        self.size = self.size.min(self.goal);
+        if self.goal < self.size {
+            (self.measure.before, self.size) = (self.size, self.goal);
+        }
         self.phase = Phase::Steady;
-        self.judge_anew();
-        let age = self.base.age(now);
-        // At the floor the queue is not ours: the way has become longer, or others fill it.
-        if self.goal == FLOOR && queue > target && age >= DRAIN_PAUSE {
-            self.base = Base { since: now, ..Base::default() };
-            self.phase = Phase::Draining { until: CEILING };
-        } else if age >= BASE_LIFE {
+        self.judge_anew(now);
+        self.check_base(base, now);
+    }
+
+    /// Drains when the base is old; sooner, when others seem to take time: it may as well be the way that is longer now.
+    fn check_base(&mut self, base: u64, now: Instant) {
+        let life = match self.measure.foreign {
+            0 => BASE_LIFE,
+            _ => DRAIN_PAUSE.max(base * DRAIN_PAUSE_BASES),
+        };
+        if self.base.age(now) >= life {
             self.base.renew(now);
             self.phase = Phase::Draining { until: self.goal };
         }

@@ -26,6 +26,8 @@ struct Wire {
     /// Answers on their way, by when they arrive.
     answers: BTreeMap<u64, Vec<(usize, u64)>>,
     now: u64,
+    /// Answers come only at multiples of this: the machines have other things to do.
+    pause: u64,
     /// What each has brought through.
     carried: Vec<u64>,
     /// The longest time that data had to wait before the wire since this was reset, in milliseconds.
@@ -42,6 +44,7 @@ impl Wire {
             queue: VecDeque::new(),
             answers: BTreeMap::new(),
             now: 0,
+            pause: 1,
             carried: alloc::vec![0; senders],
             longest: 0,
         }
@@ -92,7 +95,8 @@ impl Wire {
                 break;
             }
             if let Some((sender, _, Some(nonce))) = self.queue.pop_front() {
-                self.answers.entry(self.now + 1 + self.round_trip).or_default().push((sender, nonce));
+                let at = (self.now + 1 + self.round_trip).next_multiple_of(self.pause);
+                self.answers.entry(at).or_default().push((sender, nonce));
             }
         }
         self.now += 1;
@@ -172,7 +176,8 @@ fn two_files_share_the_wire_and_the_second_gets_its_half() {
     let before = wire.carried.clone();
     let share = wire.measure(30_000, &[0, 1]);
     assert!(share >= 90, "{share} %");
-    assert!(wire.longest <= 2 * TOLERATED, "{} ms", wire.longest);
+    // What the other sends is not ours, and for a while it is believed to stay.
+    assert!(wire.longest <= 3 * TOLERATED, "{} ms", wire.longest);
     let got = [0, 1].map(|sender| wire.carried[sender] - before[sender]);
     assert!(got.iter().max() < got.iter().min().map(|least| least * 2).as_ref(), "{got:?}");
     // And when one is over, the other takes what is left.
@@ -294,5 +299,20 @@ fn lies_about_time_leave_it_within_its_bounds() {
         }
         // Nothing stands still.
         assert!(window.sent >= 2_000 * FLOOR / 2, "{}", window.sent);
+    }
+}
+
+#[test]
+fn on_a_busy_machine_what_takes_long_is_not_taken_for_a_queue() {
+    // 100 MB/s and 4 MB/s: the answers wait until the machine has time.
+    for rate in [100_000, 4_000] {
+        for pause in [10, 30, 60] {
+            let mut wire = Wire::new(rate, 0, 1);
+            wire.run(2_000, &[0]);
+            wire.pause = pause;
+            wire.run(2_000, &[0]);
+            let share = wire.measure(20_000, &[0]);
+            assert!(share >= 85, "{share} % of {rate} bytes/ms every {pause} ms");
+        }
     }
 }
