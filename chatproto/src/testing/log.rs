@@ -5,12 +5,13 @@ use core::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::journal::{Asked, Change, Committed, Journal};
 use crate::Instant;
 use crate::hub::{
     AppendId, AuditLine, Event, Gate, House, Hub, Label, LogRequest, OrderId, QueryId, Record, RoomRecord,
     Ruling, Stored,
 };
-use crate::wire::{Action, Anchor, DeviceId, Name, Note, NoteRef, RoomId, Subject};
+use crate::wire::{Action, Anchor, DeviceId, Name, Network, Note, NoteRef, RoomId, Subject};
 
 /// What virtual time 0 is in the times of messages: 2026-01-01 UTC, in milliseconds since 1970-01-01 UTC.
 pub const LOG_EPOCH_MS: u64 = 1_767_225_600_000;
@@ -29,11 +30,12 @@ pub struct MemoryLog {
     users: Option<BTreeSet<Name>>,
     gate: Gate,
     audit: Vec<(Option<RoomId>, AuditLine)>,
+    journal: Journal,
     /// The greatest number that a room has had.
     last_room: RoomId,
     /// What is to be stored, in its order.
-    waiting: VecDeque<LogRequest>,
-    batch: VecDeque<LogRequest>,
+    waiting: VecDeque<(LogRequest, Asked)>,
+    batch: VecDeque<(LogRequest, Asked)>,
     batch_done: Option<Instant>,
     answers: VecDeque<Answer>,
     fails: bool,
@@ -75,6 +77,7 @@ impl MemoryLog {
             users: None,
             gate: Gate::default(),
             audit: Vec::new(),
+            journal: Journal::default(),
             last_room: RoomId(0),
             waiting: VecDeque::new(),
             batch: VecDeque::new(),
@@ -140,7 +143,10 @@ impl MemoryLog {
             | LogRequest::Govern { .. }
             | LogRequest::Retired { .. }
             | LogRequest::Append { .. }
-            | LogRequest::Recall { .. }) => self.waiting.push_back(change),
+            | LogRequest::Recall { .. }) => {
+                let asked = Asked { at: now, changes: self.journal.changes() };
+                self.waiting.push_back((change, asked));
+            }
         }
         self.begin_batch(now);
         None
@@ -186,8 +192,29 @@ impl MemoryLog {
     pub fn appended_by(&self, now: Instant) -> u64 {
         let is_due = self.batch_done.is_some_and(|done| done <= now);
         let appends =
-            self.batch.iter().filter(|change| is_due && matches!(change, LogRequest::Append { .. }));
+            self.batch.iter().filter(|(change, _)| is_due && matches!(change, LogRequest::Append { .. }));
         self.appended.saturating_add(u64::try_from(appends.count()).unwrap_or(u64::MAX))
+    }
+
+    /// The same of changes: of rooms that are made, and of what [`LogRequest::Moderate`] and [`LogRequest::Govern`] ask for.
+    #[must_use]
+    pub fn changed_by(&self, now: Instant) -> u64 {
+        let is_due = self.batch_done.is_some_and(|done| done <= now);
+        let is_change = |(change, _): &&(LogRequest, Asked)| {
+            let is_change = matches!(
+                change,
+                LogRequest::RoomCreated { .. } | LogRequest::Moderate { .. } | LogRequest::Govern { .. }
+            );
+            is_due && is_change
+        };
+        let changes = self.journal.changes().saturating_add(self.batch.iter().filter(is_change).count());
+        u64::try_from(changes).unwrap_or(u64::MAX)
+    }
+
+    /// What was committed, in its order.
+    #[must_use]
+    pub fn journal(&self) -> &[Committed] {
+        self.journal.entries()
     }
 
     /// The process dies: what was not committed is gone, and nobody is answered any more.
@@ -196,6 +223,7 @@ impl MemoryLog {
         self.batch.clear();
         self.batch_done = None;
         self.answers.clear();
+        self.journal.add(Committed::Crash);
         if self.is_volatile {
             self.known.clear();
             for room in self.rooms.values_mut() {
@@ -306,6 +334,21 @@ impl MemoryLog {
         self.audit.push((room, line));
     }
 
+    /// The last line of the audit log goes into the journal too.
+    fn journal_change(
+        &mut self,
+        room: Option<RoomId>,
+        user: Option<Name>,
+        networks: Vec<Network>,
+        admits: Vec<Name>,
+        at: Instant,
+    ) {
+        let Some((_, line)) = self.audit.last() else { return };
+        let label = room.and_then(|room| self.rooms.get(&room)).map(|room| room.label.clone());
+        let change = Change { at, room: label, line: line.clone(), user, networks, admits };
+        self.journal.add(Committed::Change(change));
+    }
+
     fn begin_batch(&mut self, now: Instant) {
         if self.batch_done.is_none() && !self.waiting.is_empty() {
             self.batch = core::mem::take(&mut self.waiting);
@@ -316,11 +359,12 @@ impl MemoryLog {
     fn commit(&mut self, now: Instant) {
         self.batch_done = None;
         let time = LOG_EPOCH_MS.saturating_add(now.as_millis());
-        for change in core::mem::take(&mut self.batch) {
+        for (change, asked) in core::mem::take(&mut self.batch) {
             match change {
                 LogRequest::RoomCreated { id, room, label, house, .. } => {
                     let topic = NoteRef::EMPTY.to_owned();
                     if !self.fails {
+                        self.journal.add(Committed::Room { label: label.clone(), house: house.clone() });
                         self.rooms.entry(room).or_insert(Room {
                             label,
                             house,
@@ -344,6 +388,7 @@ impl MemoryLog {
                     let subject =
                         user.as_ref().map(|user| user.as_str()).or(network.as_deref()).unwrap_or("");
                     self.note(Some(room), by.as_ref(), action, subject, seconds, &note, time);
+                    self.journal_change(Some(room), user.clone(), networks.clone(), admits.clone(), now);
                     let (user, reason, admits) = (user.as_ref(), &note, &admits[..]);
                     let networks = &networks[..];
                     let ruling = Ruling { action, user, seconds, reason, admits, networks };
@@ -360,6 +405,12 @@ impl MemoryLog {
                     if !self.fails {
                         let written = subject.as_ref().map(Subject::as_written).unwrap_or_default();
                         self.note(None, by.as_ref(), action, &written, seconds, &note, time);
+                        let (user, networks) = match &subject {
+                            Some(Subject::User(user)) => (Some(user.clone()), Vec::new()),
+                            Some(Subject::Network(network)) => (None, alloc::vec![*network]),
+                            None => (None, Vec::new()),
+                        };
+                        self.journal_change(None, user, networks, Vec::new(), now);
                         self.gate.apply(action, subject.as_ref(), seconds, &note, now);
                     }
                     self.answers.push_back(Answer::Ordered(id, !self.fails));
@@ -373,7 +424,8 @@ impl MemoryLog {
                 LogRequest::Append { id, room, from, device, counter, text } => {
                     self.appended = self.appended.saturating_add(1);
                     // The number is given when it is stored.
-                    let stored = self.append(Record { room, seq: 0, time, from, device, counter, text });
+                    let record = Record { room, seq: 0, time, from, device, counter, text };
+                    let stored = self.append(record, asked);
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
                 LogRequest::Recall { id, from, device, counter, .. } => {
@@ -397,7 +449,7 @@ impl MemoryLog {
         Some(if is_kept { Stored::Duplicate { room, seq, time } } else { Stored::Forgotten })
     }
 
-    fn append(&mut self, record: Record) -> Stored {
+    fn append(&mut self, record: Record, asked: Asked) -> Stored {
         let key = (record.from.clone(), record.device, record.counter);
         if let Some(stored) = self.earlier(&key) {
             return stored;
@@ -408,6 +460,7 @@ impl MemoryLog {
         let (seq, time) = (room.last.saturating_add(1), record.time);
         room.last = seq;
         self.known.insert(key, (record.room, seq, time));
+        self.journal.add(Committed::Message { label: room.label.clone(), seq, asked });
         room.records.push(Record { seq, ..record });
         Stored::Committed { seq, time }
     }
