@@ -4,6 +4,7 @@
 //! the library's own C code holds is not.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
