@@ -72,7 +72,7 @@ fn callers(net: &mut Net, to: SocketAddr, script: &[u8]) -> (Vec<TcpStream>, Vec
 
 /// One who calls and says what the system takes.
 fn caller(number: usize, to: SocketAddr, script: &[u8]) -> TcpStream {
-    let mut stream = call(Ipv4Addr::new(127, 0, 1, u8::from(number % 2 == 0)), to);
+    let mut stream = call(Ipv4Addr::new(127, 0, 1, u8::from(number.is_multiple_of(2))), to);
     stream.set_nonblocking(true).expect("an option");
     let mut left = script;
     while !left.is_empty() {
