@@ -5,13 +5,13 @@ use core::net::IpAddr;
 
 use alloc::vec::Vec;
 
-use super::gate::Gate;
+use super::gate::{Gate, GateAction};
 use super::house::{Imposed, Left, sentence};
 use super::moderate::{NO_ROLES, Power, TOO_MANY};
 use super::orders::{Asker, Pending, Refused};
 use super::query::{Query, Wanted};
 use super::rooms::pages;
-use super::{AuditLine, ConnId, Event, Hub, OrderId, QueryId};
+use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
     List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, ReportLine, RequestId, Subject,
@@ -80,7 +80,7 @@ impl Hub {
             Some(Subject::User(name)) if is_ban && !self.people.contains_key(name) => {
                 let name = name.clone();
                 let query = self.ask(Query::Order(Wanted::Server(decree)));
-                self.events.push_back(Event::FindUser { id: query, name });
+                self.request(LogRequest::FindUser { id: query, name });
             }
             Some(_) | None => {
                 self.store_decree(decree);
@@ -103,7 +103,7 @@ impl Hub {
         let Decree { action, seconds, .. } = decree;
         let (subject, note) = (decree.subject.clone(), decree.note.clone());
         let id = self.begin_order(Pending::Server(decree));
-        self.events.push_back(Event::Govern { id, by, action, subject, seconds, note });
+        self.request(LogRequest::Govern { id, by, action, subject, seconds, note });
         id
     }
 
@@ -112,14 +112,17 @@ impl Hub {
         if decree.asker.is_some() && !client.is_some_and(|client| client.is_admin) {
             return Err((ErrorCode::Forbidden, "only administrators of the server may do this"));
         }
-        match (decree.action, &decree.subject) {
-            (Action::Ban | Action::Unban, None) => {
+        let Some(action) = GateAction::of(decree.action) else {
+            return Err((ErrorCode::Forbidden, "this is done to a room, not to the server"));
+        };
+        match (action, &decree.subject) {
+            (GateAction::Bar | GateAction::Unbar, None) => {
                 Err((ErrorCode::NoSuchUser, "this needs an account, an address or a network"))
             }
-            (Action::Ban, Some(Subject::Network(network))) if network.prefix() == 0 => {
+            (GateAction::Bar, Some(Subject::Network(network))) if network.prefix() == 0 => {
                 Err((ErrorCode::Forbidden, "this would be everybody: use lockdown"))
             }
-            (Action::Ban, Some(subject)) => {
+            (GateAction::Bar, Some(subject)) => {
                 let is_mine = match (subject, client) {
                     (Subject::Network(network), Some(client)) => network.contains(client.addr.ip()),
                     (Subject::User(name), Some(_)) => self.is_admin(name),
@@ -133,29 +136,10 @@ impl Hub {
                 }
                 Ok(())
             }
-            (Action::Unban, Some(subject)) if !self.gate.holds(subject) => {
+            (GateAction::Unbar, Some(subject)) if !self.gate.holds(subject) => {
                 Err((ErrorCode::NoSuchUser, "there is no such ban"))
             }
-            (Action::Unban, Some(_)) | (Action::Lockdown | Action::Hush | Action::Unlock, _) => Ok(()),
-            (
-                Action::Topic
-                | Action::Slow
-                | Action::Invite
-                | Action::Kick
-                | Action::Mute
-                | Action::Unmute
-                | Action::Op
-                | Action::Deop
-                | Action::Private
-                | Action::Public
-                | Action::Owner
-                | Action::Remove
-                | Action::Create
-                | Action::BanAddress
-                | Action::BanNetwork
-                | Action::UnbanNetwork,
-                _,
-            ) => Err((ErrorCode::Forbidden, "this is done to a room, not to the server")),
+            (GateAction::Unbar, Some(_)) | (GateAction::Lock { .. } | GateAction::Unlock, _) => Ok(()),
         }
     }
 
@@ -269,7 +253,7 @@ impl Hub {
             Inquiry::Audit if self.may_ask(id) => {
                 let query = self.ask(Query::Audit { conn: id, request: asked.request });
                 let limit = asked.limit.clamp(1, MAX_AUDIT_LINES);
-                self.events.push_back(Event::Audit { id: query, room, before: asked.before, limit });
+                self.request(LogRequest::Audit { id: query, room, before: asked.before, limit });
             }
             Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
             Inquiry::Imposed => {
@@ -279,7 +263,7 @@ impl Hub {
         }
     }
 
-    /// Answers [`Event::Audit`]; an error answers with `None`. `false` if the hub did not ask.
+    /// Answers [`LogRequest::Audit`]; an error answers with `None`. `false` if the hub did not ask.
     pub fn audited(&mut self, id: QueryId, lines: Option<&[AuditLine]>) -> bool {
         let asked = self.take_query(id, |query| matches!(query, Query::Audit { .. }));
         let Some(Query::Audit { conn, request }) = asked else { return false };
