@@ -107,4 +107,12 @@ impl Hub {
     }
 }
 
+/// Why nothing is done to somebody: there is no such account, or it could not be found out.
+pub(super) fn unknown(is_known: Option<bool>) -> Refused {
+    match is_known {
+        Some(_) => (ErrorCode::NoSuchUser, "nobody here has this name"),
+        None => (ErrorCode::Busy, "whether there is such an account cannot be told now; ask again"),
+    }
+}
+
 const NOT_STORED: Refused = (ErrorCode::NotStored, "this could not be stored, and is not done");

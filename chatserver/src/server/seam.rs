@@ -214,7 +214,7 @@ impl Seam {
             LogRequest::FindUser { id, name } => {
                 let read = Read::Account { id: id.0, name: name.as_str().into() };
                 if store.reader.try_send(read).is_err() {
-                    hub.user_known(id, false);
+                    hub.user_known(id, None);
                 }
             }
         }
@@ -446,7 +446,7 @@ pub(super) fn on_records(hub: &mut Hub, id: QueryId, records: Option<&[Record]>)
 pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
     match reply {
         Reply::Account { id, account } => {
-            hub.user_known(QueryId(id), account.is_some());
+            hub.user_known(QueryId(id), Some(account.is_some()));
         }
         Reply::Audit { id, lines } => {
             let lines = lines.into_iter().filter_map(audit_line).collect::<Vec<_>>();
@@ -461,7 +461,7 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) && !hub.audited(QueryId(id), None) {
-                hub.user_known(QueryId(id), false);
+                hub.user_known(QueryId(id), None);
             }
         }
     }
