@@ -8,10 +8,12 @@ use std::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::{
-    StoreConfig, checkpoint,
+    StoreConfig, audit,
+    audit::Line,
+    checkpoint,
     data_dir::DataDir,
     error::{DbError, StoreError},
-    house::{self, GateChange, GateRow, HouseChange, Line, RoleRow},
+    house::{self, GateChange, GateRow, HouseChange, RoleRow},
     origins::Origins,
     removed::RemovedAccounts,
     retention::Retention,
@@ -298,6 +300,7 @@ pub(super) struct Log {
     pub(super) origins: Origins,
     pub(super) retention: Retention,
     max_tickets: usize,
+    keep_audit: u64,
 }
 
 impl Log {
@@ -307,7 +310,8 @@ impl Log {
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
         let retention = Retention::new(config);
         let origins = Origins::default();
-        Ok(Self { conn, file, tails, origins, retention, max_tickets: config.max_tickets })
+        let StoreConfig { max_tickets, keep_audit, .. } = *config;
+        Ok(Self { conn, file, tails, origins, retention, max_tickets, keep_audit })
     }
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
@@ -378,6 +382,7 @@ impl Log {
             origins: &mut self.origins,
             before,
             max_tickets: self.max_tickets,
+            keep_audit: self.keep_audit,
             now_ms,
         };
         let outcomes = batch.apply_all(writes)?;
@@ -395,6 +400,7 @@ struct Batch<'a> {
     /// How the rooms that this batch touches ended before it.
     before: &'a mut BTreeMap<u32, Option<Tail>>,
     max_tickets: usize,
+    keep_audit: u64,
     now_ms: u64,
 }
 
@@ -413,6 +419,13 @@ impl Batch<'_> {
                     | WriteError::CounterTooLarge(_)),
                 ) => Outcome::Failed { id: write.id(), error },
             });
+        }
+        let is_audited = |write: &&Write| {
+            matches!(write, Write::CreateRoom { .. } | Write::Moderate { .. } | Write::Govern { .. })
+        };
+        let added = writes.iter().filter(is_audited).count();
+        if added > 0 {
+            audit::forget(self.tx, self.keep_audit, u64::try_from(added).unwrap_or(u64::MAX))?;
         }
         self.store_tails()?;
         Ok(outcomes)

@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use super::{
     ReadSink, StoreConfig,
     accounts::{self, Account},
+    audit::{self, AuditRow},
     data_dir::DataDir,
     error::{DbError, StoreError},
-    house::{self, AuditFilter, AuditRow},
     priority::{self, Priority},
     query::{self, Bounds},
     refused::{self, Refused},
@@ -326,8 +326,8 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
             (id, room, query::around(conn, room, seq, Bounds::clamped(limit, max_bytes)))
         }
         Read::Audit { id, room, before, limit } => {
-            let filter = AuditFilter { room, before, ..AuditFilter::default() };
-            return match house::read_audit(conn, filter, limit.min(MAX_AUDIT_LINES)) {
+            let of = room.map_or(audit::Of::Everything, audit::Of::Room);
+            return match audit::read(conn, of, before, limit.min(MAX_AUDIT_LINES)) {
                 Ok(lines) => Reply::Audit { id, lines },
                 Err(error) => Reply::Failed { id, error: error.into() },
             };

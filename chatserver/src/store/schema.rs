@@ -154,7 +154,8 @@ const STEPS: [&str; 1] = ["
         seconds INTEGER NOT NULL,
         note TEXT NOT NULL
     );
-    CREATE INDEX audit_by_room ON audit(room);
+    CREATE INDEX audit_by_room ON audit(room, id);
+    CREATE INDEX audit_by_name ON audit(room_name, id);
     CREATE TABLE origins(
         id INTEGER PRIMARY KEY,
         sender TEXT NOT NULL,
