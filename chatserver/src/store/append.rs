@@ -15,7 +15,7 @@ use super::{
     error::{DbError, StoreError},
     house::{self, GateChange, GateRow, HouseChange, RoleRow},
     origins::Origins,
-    removed::RemovedAccounts,
+    removed::{self, RemovedAccounts},
     retention::Retention,
     rows::{self, RoomKind, RoomRow},
     schema,
@@ -276,6 +276,9 @@ pub enum WriteError {
         /// The name that was asked for.
         name: String,
     },
+    /// An account that it is about was removed meanwhile: whoever has the name next is somebody else.
+    #[error("the account {0} was removed")]
+    Gone(String),
     /// The counter is beyond what the log can hold.
     #[error("counter {0} is greater than 2^63 - 1")]
     CounterTooLarge(u64),
@@ -416,6 +419,7 @@ impl Batch<'_> {
                 Err(
                     error @ (WriteError::NoSuchRoom(_)
                     | WriteError::RoomTaken { .. }
+                    | WriteError::Gone(_)
                     | WriteError::CounterTooLarge(_)),
                 ) => Outcome::Failed { id: write.id(), error },
             });
@@ -432,6 +436,9 @@ impl Batch<'_> {
     }
 
     fn apply(&mut self, write: &Write) -> Result<Outcome, WriteError> {
+        if let Some(gone) = house::gone(self.tx, write).map_err(DbError::from)? {
+            return Err(WriteError::Gone(gone));
+        }
         match write {
             Write::Append { id, room, sender, device, counter, text } => {
                 self.append(*id, *room, sender, device, *counter, text)
@@ -528,7 +535,10 @@ impl Batch<'_> {
         if inserted == 0 {
             return self.existing_room(id, room, kind, name);
         }
-        if let Some(owner) = owner {
+        // Without its owner a room is what it would be had they been removed a moment later.
+        if let Some(owner) = owner
+            && !removed::is_gone(self.tx, owner).map_err(DbError::from)?
+        {
             house::set_role(self.tx, room, owner, RoleRow::Owner).map_err(DbError::from)?;
         }
         self.before.entry(room).or_insert(None);

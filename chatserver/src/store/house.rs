@@ -2,7 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{append::Write, audit::Line, data_dir::DataDir, error::StoreError, rows, rows::RoomKind};
+use super::{
+    append::Write,
+    audit::Line,
+    data_dir::DataDir,
+    error::StoreError,
+    removed, rows,
+    rows::{PAIR_SEPARATOR, RoomKind},
+};
 
 /// What somebody is in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +117,48 @@ pub struct HouseRow {
     pub sanctions: Vec<SanctionRow>,
     /// From which networks nobody enters, each a ban whose subject is the network, and with whose ban.
     pub networks: Vec<(SanctionRow, Option<String>)>,
+}
+
+/// The removed account, if there is one, that a write would note something about. The trigger took away what was noted
+/// before, and what comes later would be the next one's who gets the name.
+pub(super) fn gone(conn: &Connection, write: &Write) -> Result<Option<String>, rusqlite::Error> {
+    let people: Vec<&str> = match write {
+        Write::CreateRoom { kind: RoomKind::Direct, name, .. } => name.split(PAIR_SEPARATOR).collect(),
+        Write::Moderate { change, user, .. } => match &**change {
+            HouseChange::Admit
+            | HouseChange::Role(Some(_))
+            | HouseChange::Impose(_)
+            | HouseChange::BanWith(_)
+            | HouseChange::Demote
+            | HouseChange::Own => user.as_deref().into_iter().collect(),
+            HouseChange::Close(people) => people.iter().map(String::as_str).collect(),
+            HouseChange::Topic
+            | HouseChange::Slow
+            | HouseChange::Role(None)
+            | HouseChange::Dismiss
+            | HouseChange::Lift(_)
+            | HouseChange::BarNetworks(_)
+            | HouseChange::UnbarNetworks(_)
+            | HouseChange::Open
+            | HouseChange::Remove => Vec::new(),
+        },
+        Write::Govern { change: GateChange::Bar, subject, .. } => {
+            subject.as_deref().and_then(|subject| subject.strip_prefix('@')).into_iter().collect()
+        }
+        Write::Govern { .. }
+        | Write::CreateRoom { .. }
+        | Write::Append { .. }
+        | Write::Recall { .. }
+        | Write::Number { .. }
+        | Write::Retire { .. }
+        | Write::KeepTicket { .. } => Vec::new(),
+    };
+    for name in people {
+        if removed::is_gone(conn, name)? {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes a [`Write::Moderate`] and its line; `false` for any other write and for a room that does not exist.

@@ -84,7 +84,7 @@ pub use self::{
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
     removed::Removal,
-    rows::{FoundMessage, Message, RoomKind, RoomRow, rooms},
+    rows::{FoundMessage, Message, PAIR_SEPARATOR, RoomKind, RoomRow, rooms},
     tickets::{NewTicket, TicketHash},
     writer::LogWriter,
 };

@@ -241,6 +241,12 @@ impl LogReader {
         refused::try_send(self.searches.as_ref(), search)
     }
 
+    /// Whether both threads are there to answer. One that has panicked answers nothing any more.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
     /// Answers what is queued, then ends the threads.
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         self.reads = None;

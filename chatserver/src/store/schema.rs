@@ -70,6 +70,7 @@ const STEPS: [&str; 1] = ["
         name TEXT NOT NULL,
         disabled INTEGER NOT NULL CHECK(disabled IN (0, 1))
     );
+    CREATE INDEX removed_by_name ON removed_accounts(name);
     CREATE TRIGGER removals_are_told AFTER DELETE ON users BEGIN
         INSERT INTO removed_accounts(name, disabled) VALUES (OLD.name, 0);
     END;

@@ -142,7 +142,7 @@ fn what_else_is_in_the_file_does_not_cost_the_newest_messages() {
     create(&mut log, 1);
     let writes: Vec<Write> = (1..=2_000).map(|counter| write(1, "alice", counter, "x")).collect();
     log.commit(&writes, 100);
-    let rest = [7; 2 << 20];
+    let rest = vec![7; 2 << 20];
     log.conn.execute("INSERT INTO meta(key, value) VALUES ('rest', ?1)", [&rest[..]]).unwrap();
     assert!(used_bytes(&log.conn).unwrap() > 2 * keep);
     while log.remove_old(100).unwrap().more {}
