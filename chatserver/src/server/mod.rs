@@ -404,7 +404,7 @@ impl Server {
     fn take_answers(&mut self) {
         let outcomes = self.outcomes.drain().flatten().collect::<Vec<_>>();
         for outcome in outcomes {
-            let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
+            let Some(outcome) = self.logins.on_outcome(&mut self.hub, &self.store, outcome) else { continue };
             self.on_outcome(outcome);
         }
         let replies = self.replies.drain().collect::<Vec<_>>();
@@ -492,7 +492,7 @@ impl Server {
                 self.logins.respond(&mut self.hub, &self.store, &mut self.attempts, conn, &data);
             }
             Event::RegisterStarted { conn, user, invite, data } => {
-                self.accounts.apply(&mut self.hub, conn, user, &invite, &data);
+                self.accounts.apply(&mut self.hub, &self.store, conn, user, invite, data);
             }
             Event::RegisterFinished { conn, data } => {
                 self.accounts.enrol(&mut self.hub, &self.desk, conn, &data);

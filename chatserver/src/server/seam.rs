@@ -429,6 +429,7 @@ impl From<Reply> for Answer {
             }
             other @ (Reply::Account { .. }
             | Reply::Audit { .. }
+            | Reply::Invite { .. }
             | Reply::Ticket { .. }
             | Reply::Removed { .. }
             | Reply::Looked { .. }
@@ -455,8 +456,9 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
             let lines = lines.into_iter().filter_map(audit_line).collect::<Vec<_>>();
             hub.audited(QueryId(id), Some(&lines));
         }
-        // Messages come as [`Answer::Records`], and only logins ask for tickets.
+        // Messages come as [`Answer::Records`], and only logins and registrations ask for the rest.
         Reply::Page { .. }
+        | Reply::Invite { .. }
         | Reply::Found { .. }
         | Reply::Ticket { .. }
         | Reply::Removed { .. }

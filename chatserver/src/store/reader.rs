@@ -11,6 +11,7 @@ use super::{
     audit::{self, AuditRow},
     data_dir::DataDir,
     error::{DbError, StoreError},
+    invites,
     priority::{self, Priority},
     query::{self, Bounds},
     refused::{self, Refused},
@@ -80,6 +81,13 @@ pub enum Read {
         /// The account's name.
         name: String,
     },
+    /// Whether an invitation is good now.
+    Invite {
+        /// Comes back in the reply.
+        id: u64,
+        /// Its code, as somebody typed it.
+        code: String,
+    },
     /// Which accounts were removed or disabled until now: told before the reply, as before any about an account.
     Removals {
         /// Comes back in the reply.
@@ -138,6 +146,13 @@ pub enum Reply {
         id: u64,
         /// The account, if there is one.
         account: Option<Account>,
+    },
+    /// The answer to [`Read::Invite`].
+    Invite {
+        /// The read's id.
+        id: u64,
+        /// An account can be made with it.
+        is_good: bool,
     },
     /// The answer to [`Read::Ticket`].
     Ticket {
@@ -341,6 +356,12 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
         Read::Account { id, name } => {
             return match accounts::lookup_alike(conn, &name) {
                 Ok(account) => Reply::Account { id, account },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            };
+        }
+        Read::Invite { id, code } => {
+            return match invites::is_good(conn, &code, clock()) {
+                Ok(is_good) => Reply::Invite { id, is_good },
                 Err(error) => Reply::Failed { id, error: error.into() },
             };
         }
