@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     fs,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -22,7 +22,7 @@ use chatserver::store::{
     DataDir, DbError, Durability, HouseChange, Outcome, Read, Refused, Reply, RoomKind, Store, StoreConfig,
     Write, WriteError,
 };
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use store_support::{DEVICE, PATIENCE, Running, append, create, recall};
 
 #[test]
@@ -49,58 +49,21 @@ fn outcomes_come_in_the_order_of_requests_and_numbers_without_gap() {
 
 #[test]
 fn what_waits_for_a_flush_shares_the_next_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
-    let (entered, at_gate) = bounded(0);
-    let (open, gate) = bounded::<()>(0);
-    let (sizes, batches) = crossbeam_channel::unbounded();
-    let mut first = true;
-    let sink = Box::new(move |batch: Vec<Outcome>| {
-        sizes.send(batch.len()).unwrap();
-        if std::mem::take(&mut first) {
-            entered.send(()).unwrap();
-            gate.recv().unwrap();
-        }
-    });
-    let store = Store::start(lock, &StoreConfig::default(), sink, Arc::new(drop)).unwrap();
-    store.writer.try_send(create(0, 1, "lobby")).unwrap();
-    // While the writer is held at its first report, five thousand writes gather.
-    at_gate.recv_timeout(PATIENCE).unwrap();
+    let held = Held::start(&StoreConfig::default());
     for n in 1..=5_000 {
-        store.writer.try_send(append(n, 1, n, "hello")).unwrap();
+        held.store.writer.try_send(append(n, 1, n, "hello")).unwrap();
     }
-    open.send(()).unwrap();
-    store.finish().unwrap();
-    assert_eq!(batches.iter().collect::<Vec<_>>(), [1, 4_096, 904]);
+    assert_eq!(held.finish().iter().map(Vec::len).collect::<Vec<_>>(), [1, 4_096, 904]);
 }
 
 #[test]
 fn a_full_queue_gives_the_write_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
-    let (entered, at_gate) = bounded(0);
-    let (open, gate) = bounded::<()>(0);
-    let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let seen = outcomes.clone();
-    let sink = Box::new(move |batch: Vec<Outcome>| {
-        let mut seen = seen.lock().unwrap();
-        if seen.is_empty() {
-            entered.send(()).unwrap();
-            gate.recv().unwrap();
-        }
-        seen.extend(batch);
-    });
-    let config = StoreConfig { max_queued_writes: 2, ..StoreConfig::default() };
-    let store = Store::start(lock, &config, sink, Arc::new(drop)).unwrap();
-    store.writer.try_send(create(0, 1, "lobby")).unwrap();
-    at_gate.recv_timeout(PATIENCE).unwrap();
-    store.writer.try_send(append(1, 1, 1, "one")).unwrap();
-    store.writer.try_send(append(2, 1, 2, "two")).unwrap();
-    let refused = store.writer.try_send(append(3, 1, 3, "three")).unwrap_err();
+    let held = Held::start(&StoreConfig { max_queued_writes: 2, ..StoreConfig::default() });
+    held.store.writer.try_send(append(1, 1, 1, "one")).unwrap();
+    held.store.writer.try_send(append(2, 1, 2, "two")).unwrap();
+    let refused = held.store.writer.try_send(append(3, 1, 3, "three")).unwrap_err();
     assert_eq!(refused, Refused::Full(append(3, 1, 3, "three")));
-    open.send(()).unwrap();
-    store.finish().unwrap();
-    assert_eq!(outcomes.lock().unwrap().iter().map(Outcome::id).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(ids(&held.finish()), [0, 1, 2]);
 }
 
 #[test]
@@ -123,30 +86,52 @@ fn what_is_handed_over_together_is_committed_together() {
 
 #[test]
 fn a_handover_that_does_not_fit_leaves_its_end_behind() {
-    let dir = tempfile::tempdir().unwrap();
-    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
-    let (entered, at_gate) = bounded(0);
-    let (open, gate) = bounded::<()>(0);
-    let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let seen = outcomes.clone();
-    let sink = Box::new(move |batch: Vec<Outcome>| {
-        let mut seen = seen.lock().unwrap();
-        if seen.is_empty() {
-            entered.send(()).unwrap();
-            gate.recv().unwrap();
-        }
-        seen.extend(batch);
-    });
-    let config = StoreConfig { max_queued_writes: 2, ..StoreConfig::default() };
-    let store = Store::start(lock, &config, sink, Arc::new(drop)).unwrap();
-    store.writer.try_send(create(0, 1, "lobby")).unwrap();
-    at_gate.recv_timeout(PATIENCE).unwrap();
+    let held = Held::start(&StoreConfig { max_queued_writes: 2, ..StoreConfig::default() });
     let mut writes = (1..=4).map(|n| append(n, 1, n, "hello")).collect::<VecDeque<_>>();
-    assert_eq!(store.writer.try_send_all(&mut writes), Err(Refused::Full(())));
+    assert_eq!(held.store.writer.try_send_all(&mut writes), Err(Refused::Full(())));
     assert_eq!(writes, [append(3, 1, 3, "hello"), append(4, 1, 4, "hello")]);
-    open.send(()).unwrap();
-    store.finish().unwrap();
-    assert_eq!(outcomes.lock().unwrap().iter().map(Outcome::id).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(ids(&held.finish()), [0, 1, 2]);
+}
+
+/// A store whose writer has made a room and is held at its report of that: what is sent now gathers.
+struct Held {
+    _dir: tempfile::TempDir,
+    store: Store,
+    open: Sender<()>,
+    batches: Receiver<Vec<Outcome>>,
+}
+
+impl Held {
+    fn start(config: &StoreConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
+        let (entered, at_gate) = bounded(0);
+        let (open, gate) = bounded::<()>(0);
+        let (reports, batches) = crossbeam_channel::unbounded();
+        let mut is_first = true;
+        let sink = Box::new(move |batch: Vec<Outcome>| {
+            reports.send(batch).unwrap();
+            if std::mem::take(&mut is_first) {
+                entered.send(()).unwrap();
+                gate.recv().unwrap();
+            }
+        });
+        let store = Store::start(lock, config, sink, Arc::new(drop)).unwrap();
+        store.writer.try_send(create(0, 1, "lobby")).unwrap();
+        at_gate.recv_timeout(PATIENCE).unwrap();
+        Self { _dir: dir, store, open, batches }
+    }
+
+    /// Lets the writer go on, and ends it; what it reported, commit by commit.
+    fn finish(self) -> Vec<Vec<Outcome>> {
+        self.open.send(()).unwrap();
+        self.store.finish().unwrap();
+        self.batches.iter().collect()
+    }
+}
+
+fn ids(batches: &[Vec<Outcome>]) -> Vec<u64> {
+    batches.iter().flatten().map(Outcome::id).collect()
 }
 
 #[test]

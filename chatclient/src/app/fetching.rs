@@ -59,6 +59,7 @@ impl App {
             was_parked: false,
             asked_at: now,
             heard_at: now,
+            trickle: 0,
             shown_at: None,
             meter: Meter::new(now),
         };

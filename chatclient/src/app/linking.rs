@@ -56,7 +56,10 @@ impl App {
     /// Asks somebody for a link.
     pub(super) fn ask_peer(&mut self, errand: Errand, peer: Name, purpose: Purpose) {
         match self.server.session.request_peer(&peer, purpose) {
-            Ok(request) => drop(self.linking.asked.insert(request, Asked { peer, errand })),
+            Ok(request) => {
+                self.voice.info(format!("* {} is asked", peer.as_str()));
+                self.linking.asked.insert(request, Asked { peer, errand });
+            }
             Err(error) => self.refuse_request(&errand, &error),
         }
     }

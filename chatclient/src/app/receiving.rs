@@ -3,7 +3,7 @@
 
 use super::App;
 use super::jobs::{Folder, Job, LinkTransfer};
-use super::transfers::{Download, Ending, Stage};
+use super::transfers::{Ending, Stage};
 use crate::downloads::{Claim, Content, DownloadError, Downloads, Incoming, KeptPart, Origin, Search, Whole};
 use crate::notice::{Code, TransferState};
 use bytes::Bytes;
@@ -234,10 +234,9 @@ impl App {
         if let Some(bucket) = &mut self.pace.down {
             bucket.take(data.len() as u64, Instant::now());
         }
-        let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
-            return self.on_part_data(at, data);
-        };
-        *heard_at = Instant::now();
+        let Some(download) = self.transfers.of(at) else { return };
+        download.hear(data.len());
+        let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_data(at, data) };
         coming.pieces.push(data);
     }
 
@@ -287,9 +286,14 @@ impl App {
 
     pub(super) fn on_file_complete(&mut self, at: LinkTransfer, root: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
+        let id = download.fact.id;
+        let promised = download.file.root;
         let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_complete(at) };
         coming.complete = Some(root);
-        let id = download.fact.id;
+        if promised.is_some_and(|promised| promised != root) {
+            let message = format!("{} is not the file that was listed", download.fact.name.as_str());
+            return self.give_up_download(id, &Failure { code: ErrorCode::VerifyFailed, message });
+        }
         if download.file.is_small() {
             return self.on_small_complete(id, root);
         }

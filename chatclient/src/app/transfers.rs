@@ -24,8 +24,9 @@ pub(super) const MAX_SMALL_ACTIVE: usize = 256;
 /// At most four times a second: enough for eyes, little for logs.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A peer that sends nothing of a file for so long does not send it any more.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// So much of a file counts as something, in bytes. Answers a peer that sends a byte now and then, so that a transfer never
+/// ends; the slowest honest line brings more in the time that silence may last.
+const LEAST_PROGRESS: u64 = 1024;
 
 /// Parts of files that ended early and that `/discard` can still name. Of more, those of the newest transfers; the others
 /// lie on the disk all the same, and `/get` goes on with them.
@@ -53,6 +54,8 @@ pub(super) struct Download {
     pub(super) asked_at: Instant,
     /// When something of it came last.
     pub(super) heard_at: Instant,
+    /// Bytes that came since, too few to count.
+    pub(super) trickle: u64,
     pub(super) shown_at: Option<Instant>,
     pub(super) meter: Meter,
 }
@@ -152,28 +155,28 @@ impl Transfers {
 
     /// When to look for downloads that have stalled. What is heard meanwhile only puts that off, so it is seen to when the time
     /// has come and not with each of many files.
-    pub(super) fn next_stall(&mut self) -> Option<Instant> {
+    pub(super) fn next_stall(&mut self, timeout: Duration) -> Option<Instant> {
         if self.asked.is_empty() {
             self.stall_at = None;
         } else if self.stall_at.is_none() {
-            self.stall_at = Some(self.first_stall().unwrap_or_else(|| Instant::now() + STALL_TIMEOUT));
+            self.stall_at = Some(self.first_stall(timeout).unwrap_or_else(|| Instant::now() + timeout));
         }
         self.stall_at
     }
 
     /// When the next download will have stalled, unless something comes.
-    fn first_stall(&self) -> Option<Instant> {
+    fn first_stall(&self, timeout: Duration) -> Option<Instant> {
         let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.filter(|it| it.may_stall()).map(|download| download.heard_at + STALL_TIMEOUT).min()
+        active.filter(|it| it.may_stall()).map(|download| download.heard_at + timeout).min()
     }
 
-    pub(super) fn stalled(&mut self, now: Instant) -> Option<(LinkTransfer, u64)> {
+    pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
         if self.stall_at.is_none_or(|at| now < at) {
             return None;
         }
         let stalled = |id: &u64| {
             let download = self.downloads.get(id);
-            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + STALL_TIMEOUT)
+            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + timeout)
         };
         let found = self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id));
         if found.is_none() {
@@ -291,6 +294,14 @@ impl Download {
             | Stage::Coming(..)
             | Stage::Parking
             | Stage::Placing => self.at().into_iter().collect(),
+        }
+    }
+
+    /// So many bytes of it came.
+    pub(super) fn hear(&mut self, bytes: usize) {
+        self.trickle = self.trickle.saturating_add(bytes as u64);
+        if self.trickle >= LEAST_PROGRESS {
+            (self.heard_at, self.trickle) = (Instant::now(), 0);
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::common::{PATIENCE, Rig, tls};
-use chatnet::{AcceptPause, ConnectOptions, NetConfig, NetEvent, Security};
+use chatnet::{AcceptPause, ConnToken, ConnectOptions, NetConfig, NetEvent, Security};
 
 #[test]
 fn connections_beyond_the_limit_wait_for_room() {
@@ -50,12 +50,7 @@ fn silent_handshakes_keep_others_out_only_until_they_time_out() {
     // From a loop of its own, which has handshakes of its own to count.
     let mut other = Rig::new(NetConfig::default());
     let token = other.dial(addr, client);
-    let deadline = Instant::now() + PATIENCE;
-    while !other.end(token).connected {
-        assert!(Instant::now() < deadline && !other.closed(token), "{:?}", other.end(token));
-        rig.turn(Instant::now() + Duration::from_millis(5));
-        other.turn(Instant::now() + Duration::from_millis(5));
-    }
+    until_connected(&mut other, token, &mut rig);
     assert_eq!(rig.accepted.len(), 3);
     let is_full = |event: &NetEvent| {
         matches!(event, NetEvent::AcceptPaused { cause: AcceptPause::TooManyHandshakes, .. })
@@ -80,14 +75,19 @@ fn the_oldest_silent_handshake_gives_way_to_the_next_caller() {
     rig.run_until("both are in", |rig| rig.accepted.len() == 2);
     let mut other = Rig::new(NetConfig::default());
     let token = other.dial(addr, client);
-    let deadline = Instant::now() + PATIENCE;
-    while !other.end(token).connected {
-        assert!(Instant::now() < deadline && !other.closed(token), "{:?}", other.end(token));
-        rig.turn(Instant::now() + Duration::from_millis(5));
-        other.turn(Instant::now() + Duration::from_millis(5));
-    }
+    until_connected(&mut other, token, &mut rig);
     let gone = rig.accepted.iter().filter(|token| rig.closed(**token)).count();
     assert_eq!(gone, 1, "one gave way, and the other had no need to");
+}
+
+/// Lets two loops run until the one has its connection to the other.
+fn until_connected(rig: &mut Rig, token: ConnToken, other: &mut Rig) {
+    let deadline = Instant::now() + PATIENCE;
+    while !rig.end(token).connected {
+        assert!(Instant::now() < deadline && !rig.closed(token), "{:?}", rig.end(token));
+        other.turn(Instant::now() + Duration::from_millis(5));
+        rig.turn(Instant::now() + Duration::from_millis(5));
+    }
 }
 
 #[test]

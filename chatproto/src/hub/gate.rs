@@ -18,6 +18,52 @@ pub struct Gate {
     lockdown: Option<Lockdown>,
 }
 
+/// What is done to the whole server: the actions that are not done to a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateAction {
+    /// Keeps an account or a network out.
+    Bar,
+    /// Lets it in again.
+    Unbar,
+    /// Begins a lockdown, or changes it.
+    Lock {
+        /// Whether nobody but administrators may speak either.
+        is_hushed: bool,
+    },
+    /// Ends it.
+    Unlock,
+}
+
+impl GateAction {
+    /// What `action` means for the whole server; `None` if it is done to rooms only.
+    #[must_use]
+    pub const fn of(action: Action) -> Option<Self> {
+        match action {
+            Action::Ban => Some(Self::Bar),
+            Action::Unban => Some(Self::Unbar),
+            Action::Lockdown => Some(Self::Lock { is_hushed: false }),
+            Action::Hush => Some(Self::Lock { is_hushed: true }),
+            Action::Unlock => Some(Self::Unlock),
+            Action::Topic
+            | Action::Slow
+            | Action::Invite
+            | Action::Kick
+            | Action::Mute
+            | Action::Unmute
+            | Action::Op
+            | Action::Deop
+            | Action::Private
+            | Action::Public
+            | Action::Owner
+            | Action::Remove
+            | Action::Create
+            | Action::BanAddress
+            | Action::BanNetwork
+            | Action::UnbanNetwork => None,
+        }
+    }
+}
+
 /// Nobody logs in but administrators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lockdown {
@@ -93,35 +139,14 @@ impl Gate {
         note: &Note,
         now: Instant,
     ) {
-        match (action, subject.cloned()) {
-            (Action::Ban, Some(subject)) => self.bar(subject, Imposed::from(now, seconds, note)),
-            (Action::Unban, Some(subject)) => self.unbar(&subject),
-            (Action::Lockdown | Action::Hush, _) => {
-                let is_hushed = action == Action::Hush;
+        match (GateAction::of(action), subject.cloned()) {
+            (Some(GateAction::Bar), Some(subject)) => self.bar(subject, Imposed::from(now, seconds, note)),
+            (Some(GateAction::Unbar), Some(subject)) => self.unbar(&subject),
+            (Some(GateAction::Lock { is_hushed }), _) => {
                 self.lockdown = Some(Lockdown { is_hushed, reason: note.clone() });
             }
-            (Action::Unlock, _) => self.lockdown = None,
-            (
-                Action::Ban
-                | Action::Unban
-                | Action::Topic
-                | Action::Slow
-                | Action::Invite
-                | Action::Kick
-                | Action::Mute
-                | Action::Unmute
-                | Action::Op
-                | Action::Deop
-                | Action::Private
-                | Action::Public
-                | Action::Owner
-                | Action::Remove
-                | Action::Create
-                | Action::BanAddress
-                | Action::BanNetwork
-                | Action::UnbanNetwork,
-                _,
-            ) => {}
+            (Some(GateAction::Unlock), _) => self.lockdown = None,
+            (Some(GateAction::Bar | GateAction::Unbar) | None, _) => {}
         }
     }
 

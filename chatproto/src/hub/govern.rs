@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use alloc::vec::Vec;
 
-use super::gate::Gate;
+use super::gate::{Gate, GateAction};
 use super::house::{Imposed, Left, sentence};
 use super::moderate::{NO_ROLES, Power, TOO_MANY};
 use super::orders::{Asker, Pending, Refused};
@@ -112,14 +112,17 @@ impl Hub {
         if decree.asker.is_some() && !client.is_some_and(|client| client.is_admin) {
             return Err((ErrorCode::Forbidden, "only administrators of the server may do this"));
         }
-        match (decree.action, &decree.subject) {
-            (Action::Ban | Action::Unban, None) => {
+        let Some(action) = GateAction::of(decree.action) else {
+            return Err((ErrorCode::Forbidden, "this is done to a room, not to the server"));
+        };
+        match (action, &decree.subject) {
+            (GateAction::Bar | GateAction::Unbar, None) => {
                 Err((ErrorCode::NoSuchUser, "this needs an account, an address or a network"))
             }
-            (Action::Ban, Some(Subject::Network(network))) if network.prefix() == 0 => {
+            (GateAction::Bar, Some(Subject::Network(network))) if network.prefix() == 0 => {
                 Err((ErrorCode::Forbidden, "this would be everybody: use lockdown"))
             }
-            (Action::Ban, Some(subject)) => {
+            (GateAction::Bar, Some(subject)) => {
                 let is_mine = match (subject, client) {
                     (Subject::Network(network), Some(client)) => network.contains(client.addr.ip()),
                     (Subject::User(name), Some(_)) => self.is_admin(name),
@@ -133,29 +136,10 @@ impl Hub {
                 }
                 Ok(())
             }
-            (Action::Unban, Some(subject)) if !self.gate.holds(subject) => {
+            (GateAction::Unbar, Some(subject)) if !self.gate.holds(subject) => {
                 Err((ErrorCode::NoSuchUser, "there is no such ban"))
             }
-            (Action::Unban, Some(_)) | (Action::Lockdown | Action::Hush | Action::Unlock, _) => Ok(()),
-            (
-                Action::Topic
-                | Action::Slow
-                | Action::Invite
-                | Action::Kick
-                | Action::Mute
-                | Action::Unmute
-                | Action::Op
-                | Action::Deop
-                | Action::Private
-                | Action::Public
-                | Action::Owner
-                | Action::Remove
-                | Action::Create
-                | Action::BanAddress
-                | Action::BanNetwork
-                | Action::UnbanNetwork,
-                _,
-            ) => Err((ErrorCode::Forbidden, "this is done to a room, not to the server")),
+            (GateAction::Unbar, Some(_)) | (GateAction::Lock { .. } | GateAction::Unlock, _) => Ok(()),
         }
     }
 

@@ -73,7 +73,7 @@ pub use budgets::{Budgets, Rate};
 pub use config::{Config, Label, RoomRecord};
 pub use entropy::Entropy;
 pub use event::{Accept, AppendId, AuditLine, ConnId, Ended, Event, OrderId, QueryId, Record, Stored};
-pub use gate::{Gate, Lockdown};
+pub use gate::{Gate, GateAction, Lockdown};
 pub use house::{House, Imposed, Left, Role, Ruling, Until};
 pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};

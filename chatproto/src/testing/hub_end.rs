@@ -12,8 +12,9 @@ use super::socket::{HubConn, Pumped, pump};
 use super::{Actor, MemoryLog, Network, Rng, StreamId};
 use crate::Instant;
 use crate::hub::{Accept, Config, ConnId, Event, Hub};
+use crate::wire::Name;
 
-/// The server of a test world. Every login is accepted, whatever the mechanism says.
+/// The server of a test world. Every login is accepted, whatever the mechanism says, unless the hub itself bars it.
 #[derive(Debug)]
 pub struct HubEnd {
     hub: Hub,
@@ -22,10 +23,20 @@ pub struct HubEnd {
     streams: BTreeMap<StreamId, ConnId>,
     events: Vec<Event>,
     is_up: bool,
-    trap: Option<(CrashPoint, u64)>,
+    admins: BTreeSet<Name>,
+    trap: Option<Trap>,
 }
 
-/// The moment of a crash, in the life of one message.
+/// Where the process is to die.
+#[derive(Debug, Clone, Copy)]
+struct Trap {
+    point: CrashPoint,
+    /// Of this many messages or changes, counted from the beginning of the log.
+    count: u64,
+    of_changes: bool,
+}
+
+/// The moment of a crash, in the life of one message or change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     /// The log was asked to store it.
@@ -49,13 +60,34 @@ impl HubEnd {
     #[must_use]
     pub fn new(hub: Hub, log: MemoryLog, address: SocketAddr, network: &mut Network) -> Self {
         network.listen(address);
-        Self { hub, log, address, streams: BTreeMap::new(), events: Vec::new(), is_up: true, trap: None }
+        Self {
+            hub,
+            log,
+            address,
+            streams: BTreeMap::new(),
+            events: Vec::new(),
+            is_up: true,
+            admins: BTreeSet::new(),
+            trap: None,
+        }
+    }
+
+    /// Says who administers the server, from their next login on.
+    pub fn set_admins(&mut self, admins: impl IntoIterator<Item = Name>) {
+        self.admins = admins.into_iter().collect();
     }
 
     /// The process will die at this point in the life of the `count`th message from now on.
     pub fn crash_at(&mut self, point: CrashPoint, count: u64) {
         let asked = self.log.appended_by(Instant::default());
-        self.trap = Some((point, asked.saturating_add(count)));
+        self.trap = Some(Trap { point, count: asked.saturating_add(count), of_changes: false });
+    }
+
+    /// The process will die at this point in the life of the `count`th change from now on: of a room that is made, of what
+    /// is done in one, or to the whole server.
+    pub fn crash_at_change(&mut self, point: CrashPoint, count: u64) {
+        let asked = self.log.changed_by(Instant::default());
+        self.trap = Some(Trap { point, count: asked.saturating_add(count), of_changes: true });
     }
 
     /// The process dies: connections are cut, what the log had not committed is gone, nobody listens.
@@ -134,7 +166,7 @@ impl HubEnd {
             if let Event::LoginStarted { conn, user, .. } = &event {
                 let accept = Accept {
                     user: user.clone(),
-                    is_admin: false,
+                    is_admin: self.admins.contains(user),
                     ticket: Bytes::new(),
                     ticket_lifetime: Duration::ZERO,
                     data: Bytes::new(),
@@ -149,9 +181,12 @@ impl HubEnd {
 
     /// Brings the log's answers to the hub, unless the process dies there.
     fn answer_log(&mut self, network: &mut Network, now: Instant) -> bool {
-        let is_now = |(_, count): &(CrashPoint, u64)| self.log.appended_by(now) >= *count;
-        let Some((point, _)) = self.trap.filter(is_now) else { return self.log.answer(&mut self.hub, now) };
-        match point {
+        let is_now = |trap: &Trap| {
+            let log = &self.log;
+            (if trap.of_changes { log.changed_by(now) } else { log.appended_by(now) }) >= trap.count
+        };
+        let Some(trap) = self.trap.filter(is_now) else { return self.log.answer(&mut self.hub, now) };
+        match trap.point {
             CrashPoint::BeforeCommit => {}
             CrashPoint::AfterCommit => self.log.commit_due(now),
             CrashPoint::BeforeAcknowledgement => _ = self.log.answer(&mut self.hub, now),
@@ -187,10 +222,9 @@ impl Actor for HubEnd {
             return false;
         }
         let mut any = self.accept(network, now);
-        if self.hub.poll_timeout().is_some_and(|due| due <= now) {
-            self.hub.handle_timeout(now);
-            any = true;
-        }
+        any |= self.hub.poll_timeout().is_some_and(|due| due <= now);
+        // Every turn, as a program does: what the log answers is dated by this.
+        self.hub.handle_timeout(now);
         any |= self.pump_all(network, now);
         // Every connection was looked at: who is named here has been served already, or is in the next round.
         while self.hub.poll_writable().is_some() {}

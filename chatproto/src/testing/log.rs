@@ -5,6 +5,7 @@ use core::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::journal::{Asked, Change as Changed, Committed, Journal};
 use crate::Instant;
 use crate::hub::{
     AppendId, AuditLine, Event, Gate, House, Hub, Label, OrderId, QueryId, Record, RoomRecord, Ruling, Stored,
@@ -28,6 +29,7 @@ pub struct MemoryLog {
     users: Option<BTreeSet<Name>>,
     gate: Gate,
     audit: Vec<(Option<RoomId>, AuditLine)>,
+    journal: Journal,
     /// The greatest number that a room has had.
     last_room: RoomId,
     waiting: VecDeque<Change>,
@@ -85,6 +87,7 @@ enum Change {
     Append {
         id: AppendId,
         record: Record,
+        asked: Asked,
     },
     Recall {
         id: AppendId,
@@ -115,6 +118,7 @@ impl MemoryLog {
             users: None,
             gate: Gate::default(),
             audit: Vec::new(),
+            journal: Journal::default(),
             last_room: RoomId(0),
             waiting: VecDeque::new(),
             batch: VecDeque::new(),
@@ -183,7 +187,8 @@ impl MemoryLog {
             Event::Append { id, room, from, device, counter, text } => {
                 // The number and the time are given when it is committed.
                 let record = Record { room, seq: 0, time: 0, from, device, counter, text };
-                self.waiting.push_back(Change::Append { id, record });
+                let asked = Asked { at: now, changes: self.journal.changes() };
+                self.waiting.push_back(Change::Append { id, record, asked });
             }
             Event::Recall { id, from, device, counter, .. } => {
                 self.waiting.push_back(Change::Recall { id, key: (from, device, counter) });
@@ -266,12 +271,30 @@ impl MemoryLog {
         self.appended.saturating_add(u64::try_from(appends.count()).unwrap_or(u64::MAX))
     }
 
+    /// The same of changes: of rooms that are made, and of what [`Event::Moderate`] and [`Event::Govern`] ask for.
+    #[must_use]
+    pub fn changed_by(&self, now: Instant) -> u64 {
+        let is_due = self.batch_done.is_some_and(|done| done <= now);
+        let is_change = |change: &&Change| {
+            is_due && matches!(change, Change::Room { .. } | Change::Moderate { .. } | Change::Govern { .. })
+        };
+        let changes = self.journal.changes().saturating_add(self.batch.iter().filter(is_change).count());
+        u64::try_from(changes).unwrap_or(u64::MAX)
+    }
+
+    /// What was committed, in its order.
+    #[must_use]
+    pub fn journal(&self) -> &[Committed] {
+        self.journal.entries()
+    }
+
     /// The process dies: what was not committed is gone, and nobody is answered any more.
     pub fn crash(&mut self) {
         self.waiting.clear();
         self.batch.clear();
         self.batch_done = None;
         self.answers.clear();
+        self.journal.add(Committed::Crash);
         if self.is_volatile {
             self.known.clear();
             for room in self.rooms.values_mut() {
@@ -382,6 +405,21 @@ impl MemoryLog {
         self.audit.push((room, line));
     }
 
+    /// The last line of the audit log goes into the journal too.
+    fn journal_change(
+        &mut self,
+        room: Option<RoomId>,
+        user: Option<Name>,
+        networks: Vec<Network>,
+        admits: Vec<Name>,
+        at: Instant,
+    ) {
+        let Some((_, line)) = self.audit.last() else { return };
+        let label = room.and_then(|room| self.rooms.get(&room)).map(|room| room.label.clone());
+        let change = Changed { at, room: label, line: line.clone(), user, networks, admits };
+        self.journal.add(Committed::Change(change));
+    }
+
     fn begin_batch(&mut self, now: Instant) {
         if self.batch_done.is_none() && !self.waiting.is_empty() {
             self.batch = core::mem::take(&mut self.waiting);
@@ -397,6 +435,7 @@ impl MemoryLog {
                 Change::Room { id, room, label, house } => {
                     let topic = NoteRef::EMPTY.to_owned();
                     if !self.fails {
+                        self.journal.add(Committed::Room { label: label.clone(), house: house.clone() });
                         self.rooms.entry(room).or_insert(Room {
                             label,
                             house,
@@ -420,6 +459,7 @@ impl MemoryLog {
                     let subject =
                         user.as_ref().map(|user| user.as_str()).or(network.as_deref()).unwrap_or("");
                     self.note(Some(room), by.as_ref(), action, subject, seconds, &note, time);
+                    self.journal_change(Some(room), user.clone(), networks.clone(), admits.clone(), now);
                     let (user, reason, admits) = (user.as_ref(), &note, &admits[..]);
                     let networks = &networks[..];
                     let ruling = Ruling { action, user, seconds, reason, admits, networks };
@@ -436,6 +476,12 @@ impl MemoryLog {
                     if !self.fails {
                         let written = subject.as_ref().map(Subject::as_written).unwrap_or_default();
                         self.note(None, by.as_ref(), action, &written, seconds, &note, time);
+                        let (user, networks) = match &subject {
+                            Some(Subject::User(user)) => (Some(user.clone()), Vec::new()),
+                            Some(Subject::Network(network)) => (None, alloc::vec![*network]),
+                            None => (None, Vec::new()),
+                        };
+                        self.journal_change(None, user, networks, Vec::new(), now);
                         self.gate.apply(action, subject.as_ref(), seconds, &note, now);
                     }
                     self.answers.push_back(Answer::Ordered(id, !self.fails));
@@ -446,9 +492,9 @@ impl MemoryLog {
                     (Some(_), None) => drop(self.rooms.remove(&room)),
                     (None, _) => {}
                 },
-                Change::Append { id, record } => {
+                Change::Append { id, record, asked } => {
                     self.appended = self.appended.saturating_add(1);
-                    let stored = self.append(Record { time, ..record });
+                    let stored = self.append(Record { time, ..record }, asked);
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
                 Change::Recall { id, key } => {
@@ -466,7 +512,7 @@ impl MemoryLog {
         Some(if is_kept { Stored::Duplicate { room, seq, time } } else { Stored::Forgotten })
     }
 
-    fn append(&mut self, record: Record) -> Stored {
+    fn append(&mut self, record: Record, asked: Asked) -> Stored {
         let key = (record.from.clone(), record.device, record.counter);
         if let Some(stored) = self.earlier(&key) {
             return stored;
@@ -477,6 +523,7 @@ impl MemoryLog {
         let (seq, time) = (room.last.saturating_add(1), record.time);
         room.last = seq;
         self.known.insert(key, (record.room, seq, time));
+        self.journal.add(Committed::Message { label: room.label.clone(), seq, asked });
         room.records.push(Record { seq, ..record });
         Stored::Committed { seq, time }
     }

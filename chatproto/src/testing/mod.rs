@@ -43,6 +43,7 @@
 //! ```
 
 mod hub_end;
+mod journal;
 mod log;
 mod network;
 mod peer_end;
@@ -52,6 +53,7 @@ mod session_end;
 mod socket;
 
 pub use hub_end::{CrashPoint, HubEnd};
+pub use journal::{Asked, Change, Committed};
 pub use log::{LOG_EPOCH_MS, MemoryLog};
 pub use network::{Conditions, Dialled, Network, StreamId};
 pub use peer_end::PeerEnd;

@@ -87,6 +87,11 @@ impl Client {
         self.said.insert(counter, (target, text));
     }
 
+    /// The number that must come next in a room that it is in.
+    pub fn next(&self, room: &RoomKey) -> Option<u64> {
+        self.views.get(room).copied()
+    }
+
     pub fn label(&self, room: &RoomKey) -> Label {
         match room {
             RoomKey::Room(name) => Label::Group(name.clone()),
@@ -209,6 +214,7 @@ fn config(user: &Name, device: DeviceId, key: LinkKey) -> session::Config {
     let mut config = session::Config::new(user.clone(), device);
     config.announcement = Some(Announcement::new(6000, key, Vec::new()).unwrap());
     config.max_unposted = 8;
-    config.capabilities = Capabilities::NONE.with(Capability::Ways).with(Capability::Relay);
+    config.capabilities =
+        Capabilities::NONE.with(Capability::Ways).with(Capability::Relay).with(Capability::Moderation);
     config
 }

@@ -1,6 +1,20 @@
 //! A whole world in one thread: a server with its log, people on their devices, direct links between them, and a network
 //! that delays, splits, cuts and stalls. Beside it a model of what was promised, checked after every step.
 //!
+//! What must hold, and where it is looked at:
+//!
+//! - Messages (`client`): what is acknowledged is in the log once, under the number that was told; whoever is in a room gets its
+//!   numbers one after the other, live or caught up, whatever breaks; what is gone is told as a gap, and only that; nothing
+//!   comes after leaving; every say ends once. No queue is longer than its bound (`world`).
+//! - Order (`house`, `rules`, `watch`, `answers`): whoever is banned, muted, kicked, barred or kept out by slow mode or lockdown says
+//!   nothing from the moment at which the hub knows that to be stored, and is in no room that they may not be in; the hub's
+//!   notes are the model's after every turn; every answer - done, refused, who, rooms, audit - was right at some moment
+//!   since the question; what is told is in the log, what was refused is not; who is removed has seen nothing that was
+//!   said after it; what has a time ends with it.
+//! - Links (`world`, `link`): every introduction ends in a link or a verdict; words come once, in order.
+//! - Files (`link`, `share`): what arrives is what was sent, also in parts and gone on with after a cut or a crash; every
+//!   transfer ends once.
+//!
 //! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them.
 #![allow(
     clippy::cast_possible_truncation,
@@ -14,40 +28,53 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod acts;
+mod answers;
 mod client;
+mod counts;
+mod house;
 mod link;
+mod rules;
 mod share;
+mod watch;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use chatproto::testing::CrashPoint;
+use counts::Counts;
+use house::{House, SCRIPT};
 use world::{SAID_IN_PEACE, Totals, World};
 
 /// Seeds that are lived when nothing else is asked for: a few seconds without optimisation.
 const DEFAULT_SEEDS: u64 = 120;
+
+/// The same for worlds in which people keep order.
+const DEFAULT_HOUSES: u64 = 40;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
 }
 
-#[test]
-fn promises_hold_in_every_world() {
+/// Lives as many worlds as are asked for, and says which one broke a promise. Returns how many that were.
+fn live_all(default: u64, mut live: impl FnMut(u64)) -> u64 {
     let first = number("CHATPROTO_SEED");
-    let count = if first.is_some() { 1 } else { number("CHATPROTO_SEEDS").unwrap_or(DEFAULT_SEEDS) };
+    let count = if first.is_some() { 1 } else { number("CHATPROTO_SEEDS").unwrap_or(default) };
     let start = first.or(number("CHATPROTO_FIRST_SEED")).unwrap_or(1);
-    let mut totals = Totals::default();
     for seed in start..start + count {
-        let life = catch_unwind(AssertUnwindSafe(|| World::new(seed).live()));
-        match life {
-            Ok(life) => totals.add(&life),
-            Err(panic) => {
-                eprintln!("this world broke a promise; live it again with CHATPROTO_SEED={seed}");
-                resume_unwind(panic);
-            }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| live(seed))) {
+            eprintln!("this world broke a promise; live it again with CHATPROTO_SEED={seed}");
+            resume_unwind(panic);
         }
     }
+    count
+}
+
+#[test]
+fn promises_hold_in_every_world() {
+    let mut totals = Totals::default();
+    let count = live_all(DEFAULT_SEEDS, |seed| totals.add(&World::new(seed).live()));
     println!("{count} worlds: {totals:?}");
     // A simulation in which nothing happens proves nothing.
     if count >= DEFAULT_SEEDS {
@@ -62,6 +89,31 @@ fn a_crash_at_any_point_of_any_message_loses_nothing_and_repeats_nothing() {
             let totals = World::durable(count).crash_once(point, count);
             assert_eq!((totals.trapped, totals.gaps), (1, 0), "{point:?} of message {count}");
             assert_eq!(totals.posted, SAID_IN_PEACE, "{point:?} of message {count}");
+        }
+    }
+}
+
+#[test]
+fn order_holds_in_every_house() {
+    let (mut counts, mut totals) = (Counts::default(), Totals::default());
+    let count = live_all(DEFAULT_HOUSES, |seed| {
+        let (life, world) = House::new(seed).live();
+        counts.merge(&life);
+        totals.add(&world);
+    });
+    println!("{count} houses: {counts:?} {totals:?}");
+    if count >= DEFAULT_HOUSES {
+        counts.assert_rich();
+    }
+}
+
+#[test]
+fn order_holds_through_a_crash_at_any_point_of_any_change() {
+    for point in CrashPoint::ALL {
+        for count in 1..=SCRIPT.len() as u64 {
+            let counts = House::new(count).crash_once(point, count);
+            // What was on its way may be lost, and with it the right to do what follows.
+            assert!(counts.of_rooms() > SCRIPT.len() as u64 / 2, "{point:?} of change {count}: {counts:?}");
         }
     }
 }

@@ -35,7 +35,7 @@ const MAX_QUEUE: usize = 4 * 1024;
 const PAGE: usize = 1024;
 
 /// How long the world may take to come to rest in the end: the longest pause between attempts, more than once.
-const REST: Duration = Duration::from_secs(400);
+pub const REST: Duration = Duration::from_secs(400);
 
 /// What happened in a life, to see that something did.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
@@ -536,7 +536,7 @@ impl World {
     }
 }
 
-fn conditions(rng: &mut Rng) -> Conditions {
+pub fn conditions(rng: &mut Rng) -> Conditions {
     Conditions {
         min_delay: Duration::from_millis(rng.below(10)),
         max_delay: Duration::from_millis(rng.below(150)),
@@ -545,7 +545,7 @@ fn conditions(rng: &mut Rng) -> Conditions {
     }
 }
 
-fn config() -> Config {
+pub fn config() -> Config {
     let note = |text| Note::new(text).unwrap();
     let mut config = Config::new(ServerId([7; 16]), note("sim"), note("none"), name("lobby"));
     config.limits.max_queue = MAX_QUEUE;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chatproto::hub::{
-    AppendId, AuditLine, Event, Gate, House, Hub, Imposed, Label, Lockdown, OrderId, QueryId, Record, Role,
-    RoomRecord, Stored,
+    AppendId, AuditLine, Event, Gate, GateAction, House, Hub, Imposed, Label, Lockdown, OrderId, QueryId,
+    Record, Role, RoomRecord, Stored,
 };
 use chatproto::wire::{Action, Anchor, DeviceId, Name, Network, Note, RoomId, Subject, Text};
 
@@ -379,29 +379,12 @@ pub(super) fn change(action: Action, admits: &[Name], networks: &[Network]) -> O
 
 /// What an action changes for the whole server; `None` for one that is done to rooms.
 fn gate_change(action: Action) -> Option<GateChange> {
-    match action {
-        Action::Ban => Some(GateChange::Bar),
-        Action::Unban => Some(GateChange::Unbar),
-        Action::Lockdown => Some(GateChange::Lock { hushed: false }),
-        Action::Hush => Some(GateChange::Lock { hushed: true }),
-        Action::Unlock => Some(GateChange::Unlock),
-        Action::Topic
-        | Action::Slow
-        | Action::Invite
-        | Action::Kick
-        | Action::Mute
-        | Action::Unmute
-        | Action::Op
-        | Action::Deop
-        | Action::Private
-        | Action::Public
-        | Action::Owner
-        | Action::Remove
-        | Action::Create
-        | Action::BanAddress
-        | Action::BanNetwork
-        | Action::UnbanNetwork => None,
-    }
+    GateAction::of(action).map(|action| match action {
+        GateAction::Bar => GateChange::Bar,
+        GateAction::Unbar => GateChange::Unbar,
+        GateAction::Lock { is_hushed } => GateChange::Lock { hushed: is_hushed },
+        GateAction::Unlock => GateChange::Unlock,
+    })
 }
 
 /// What the audit log has for a person where a network is banned. Those that a person's ban covers stand nowhere in it.

@@ -1,6 +1,8 @@
 //! Runs the real server for the tests of this crate.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
 
+pub mod crowd;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
