@@ -93,7 +93,7 @@ impl App {
             }
         }
         changed.into_iter().for_each(|id| self.fail_download(id, ErrorCode::Changed.into(), None));
-        self.start_downloads(link);
+        self.start_soon(link);
     }
 
     /// Whatever was not in the folder will not come.

@@ -440,6 +440,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chatproto::wire::SafeNameRef;
 
     #[test]
     fn names_that_a_file_system_may_take_for_one_stay_apart() {
@@ -450,5 +451,16 @@ mod tests {
         let apart =
             ["Notes.txt", "notes (1).TXT", "notes (1) (1).txt", "stra\u{df}e", "STRASSE (1)", "other"];
         assert_eq!(given, apart);
+    }
+
+    #[test]
+    fn the_longest_names_stay_apart_too() {
+        let mut names = GivenNames::default();
+        let longest = |letter: &str| SafeName::new(&letter.repeat(SafeNameRef::MAX_LEN)).unwrap();
+        let given = ["x", "X", "x", "y"].map(|letter| names.give(&longest(letter)).unwrap());
+        let lengths = given.each_ref().map(|name| name.as_str().len());
+        assert_eq!(lengths, [SafeNameRef::MAX_LEN; 4]);
+        assert!(given[1].as_str().ends_with("X (1)") && given[2].as_str().ends_with("x (2)"));
+        assert_eq!(given[3], longest("y"));
     }
 }

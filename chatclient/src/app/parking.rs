@@ -100,7 +100,7 @@ impl App {
         download.file.source = Source::Root(root);
         download.fact.state = if download.paused { TransferState::Paused } else { TransferState::Queued };
         self.show_change(id);
-        self.start_downloads(other);
+        self.start_soon(other);
         true
     }
 

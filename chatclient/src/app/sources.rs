@@ -9,7 +9,7 @@ use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::receiving::{Failure, Stored, Unit};
 use super::transfers::{Download, Stage};
-use crate::downloads::Incoming;
+use crate::downloads::{Incoming, Whole};
 use crate::notice::{Code, TransferState};
 use bytes::Bytes;
 use chatproto::peer::Part;
@@ -343,7 +343,7 @@ impl App {
         if pieces.parts.is_empty() && incoming.gaps().is_empty() {
             let (root, mtime) = (pieces.root, pieces.mtime);
             pieces.is_out = true;
-            return self.finish_download(id, incoming, root, mtime);
+            return self.finish_download(id, Whole::Written(incoming), root, mtime);
         }
         if pieces.parts.is_empty() && pieces.todo.is_empty() {
             // What was lost on the way is to be had again.
@@ -362,8 +362,11 @@ impl App {
         stored: Result<Stored, Failure>,
     ) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        let Stage::Parts(pieces) = &mut download.stage else { return };
+        if incoming.received() > download.fact.bytes {
+            download.note_first_byte();
+        }
         download.fact.bytes = incoming.received();
+        let Stage::Parts(pieces) = &mut download.stage else { return };
         pieces.incoming = Some(incoming);
         pieces.is_out = false;
         let Some(at) = pieces.storing.take() else { return };

@@ -10,8 +10,8 @@ use super::remote::RemoteFile;
 use super::sources::Pieces;
 use crate::downloads::{Incoming, KeptPart};
 use crate::notice::{Notice, Transfer, TransferState};
-use chatproto::wire::{Generation, Name, Source};
-use std::collections::{BTreeMap, BTreeSet};
+use chatproto::wire::{Generation, Name, SafeRelPath, Source};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 /// Files that come over one link at a time; the others wait here. More would only make each of them slower.
@@ -50,6 +50,8 @@ pub(super) struct Download {
     pub(super) paused_there: bool,
     /// Its link was lost once.
     pub(super) was_parked: bool,
+    /// When the peer was asked last.
+    pub(super) asked_at: Instant,
     /// When something of it came last.
     pub(super) heard_at: Instant,
     /// Bytes that came since, too few to count.
@@ -102,6 +104,14 @@ pub(super) struct Transfers {
     pub(super) discarding: BTreeMap<u64, Errand>,
     /// Downloads that look for an earlier part once these are gone: it may be the one that is being removed.
     pub(super) held_up: BTreeSet<u64>,
+    /// Links on which there may be room for what waits.
+    pub(super) due: BTreeSet<LinkId>,
+    /// Downloads that have begun in this turn.
+    pub(super) begun: Vec<u64>,
+    /// The downloads by their paths at the peers.
+    paths: HashMap<SafeRelPath, Vec<u64>>,
+    /// No download stalls before.
+    stall_at: Option<Instant>,
     last: u64,
 }
 
@@ -143,22 +153,57 @@ impl Transfers {
         self.downloads.get_mut(self.asked.get(&at)?)
     }
 
+    /// When to look for downloads that have stalled. What is heard meanwhile only puts that off, so it is seen to when the time
+    /// has come and not with each of many files.
+    pub(super) fn next_stall(&mut self, timeout: Duration) -> Option<Instant> {
+        if self.asked.is_empty() {
+            self.stall_at = None;
+        } else if self.stall_at.is_none() {
+            self.stall_at = Some(self.first_stall(timeout).unwrap_or_else(|| Instant::now() + timeout));
+        }
+        self.stall_at
+    }
+
     /// When the next download will have stalled, unless something comes.
-    pub(super) fn next_stall(&self, timeout: Duration) -> Option<Instant> {
+    fn first_stall(&self, timeout: Duration) -> Option<Instant> {
         let active = self.asked.values().filter_map(|id| self.downloads.get(id));
         active.filter(|it| it.may_stall()).map(|download| download.heard_at + timeout).min()
     }
 
-    pub(super) fn stalled(&self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
+    pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
+        if self.stall_at.is_none_or(|at| now < at) {
+            return None;
+        }
         let stalled = |id: &u64| {
             let download = self.downloads.get(id);
             download.is_some_and(|it| it.may_stall() && now >= it.heard_at + timeout)
         };
-        self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id))
+        let found = self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id));
+        if found.is_none() {
+            self.stall_at = None;
+        }
+        found
+    }
+
+    /// The downloads of a path at any peer.
+    pub(super) fn of_path(&self, path: &SafeRelPath) -> impl Iterator<Item = &Download> {
+        self.paths.get(path).into_iter().flatten().filter_map(|id| self.downloads.get(id))
+    }
+
+    pub(super) fn insert(&mut self, download: Download) {
+        let id = download.fact.id;
+        self.paths.entry(download.file.path.clone()).or_default().push(id);
+        self.downloads.insert(id, download);
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Download> {
         let download = self.downloads.remove(&id)?;
+        if let Some(ids) = self.paths.get_mut(&download.file.path) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.paths.remove(&download.file.path);
+            }
+        }
         for at in download.transfers() {
             self.asked.remove(&at);
         }
@@ -197,8 +242,11 @@ impl Transfers {
     fn room_on(&self, link: LinkId) -> (usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
         let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing));
-        let (small, large): (Vec<_>, Vec<_>) = active.partition(|download| download.file.is_small());
-        (MAX_SMALL_ACTIVE.saturating_sub(small.len()), MAX_ACTIVE.saturating_sub(large.len()))
+        let (mut small, mut large) = (0, 0);
+        for download in active {
+            *(if download.file.is_small() { &mut small } else { &mut large }) += 1;
+        }
+        (MAX_SMALL_ACTIVE.saturating_sub(small), MAX_ACTIVE.saturating_sub(large))
     }
 
     /// The next downloads to begin on a link.
@@ -271,6 +319,14 @@ impl Download {
         self.link == Some(link) && matches!(self.stage, Stage::Waiting | Stage::Looking | Stage::Ready)
     }
 
+    /// Verified bytes are there: how soon the first of them were is told.
+    pub(super) fn note_first_byte(&mut self) {
+        let micros = || u64::try_from(self.asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if self.fact.first_byte_us.is_none() {
+            self.fact.first_byte_us = Some(micros());
+        }
+    }
+
     /// Whether silence means that something is wrong.
     fn may_stall(&self) -> bool {
         self.fact.state != TransferState::Paused
@@ -286,6 +342,16 @@ impl App {
         if download.shown_at.is_none_or(|shown| now.duration_since(shown) >= SHOW_INTERVAL) {
             download.shown_at = Some(now);
             self.voice.show(&download.notice(), Some(&download.errand));
+        }
+    }
+
+    /// Tells of the downloads that began in this turn and whose bytes still come. Of the others it is told that they are done.
+    pub(super) fn show_begun(&mut self) {
+        for id in std::mem::take(&mut self.transfers.begun) {
+            let stage = self.transfers.downloads.get(&id).map(|download| &download.stage);
+            if matches!(stage, Some(Stage::Coming(_, coming)) if !coming.is_complete()) {
+                self.show_change(id);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! A file that is received and verified unit by unit, in any order, perhaps over several runs.
 
+use super::content::Small;
 use super::partial::KeptPart;
 use super::record::{Origin, Record};
 use super::{DownloadError, Downloads, Partial};
@@ -223,6 +224,17 @@ impl Incoming {
         Ok(value)
     }
 
+    /// Writes a file of one unit, or an empty one, whose bytes hash to `value` as the caller has seen.
+    pub(super) fn write_verified(&mut self, pieces: &[Bytes], value: UnitValue) -> Result<(), DownloadError> {
+        let mut offset = 0;
+        for piece in pieces {
+            self.partial.write_at(offset, piece)?;
+            offset += piece.len() as u64;
+        }
+        self.accept(0, value);
+        Ok(())
+    }
+
     fn has(&self, unit: u64) -> bool {
         unit < self.root.pushed() || self.ahead.contains_key(&unit)
     }
@@ -347,19 +359,43 @@ impl Claim {
     }
 }
 
-/// Ends many files as one: all are verified, then flushed, then named, then each of their folders is flushed once. Only
-/// then are they reported, in their order.
+/// A file that is all there.
+#[derive(Debug)]
+pub enum Whole {
+    /// Written already.
+    Written(Box<Incoming>),
+    /// Not written yet, because it is small.
+    Small(Box<Small>),
+}
+
+impl Whole {
+    fn write(self, downloads: &Downloads) -> Result<Incoming, DownloadError> {
+        match self {
+            Self::Written(incoming) => Ok(*incoming),
+            Self::Small(small) => small.write(downloads),
+        }
+    }
+}
+
+/// Ends many files as one: all are written and verified, then flushed, then named, then each of their folders is flushed
+/// once. Only then are they reported, in their order. With each come the hash that it must have, and its time as for
+/// [`Partial::finish`].
 ///
 /// # Errors
 ///
-/// Each of its own: [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are
-/// missing; and those of [`Partial::finish`], with what came kept under its temporary name.
+/// Each of its own: those of [`Downloads::begin`] and [`Partial::write_at`] for a small one, of which nothing is left then;
+/// [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are missing; and those
+/// of [`Partial::finish`], with what came kept under its temporary name.
 pub fn finish_all(
-    files: impl IntoIterator<Item = (Incoming, Root, u64)>,
+    downloads: &Downloads,
+    files: impl IntoIterator<Item = (Whole, Root, u64)>,
 ) -> Vec<Result<Finished, DownloadError>> {
     let verified: Vec<_> = files
         .into_iter()
-        .map(|(incoming, expected, mtime_ms)| (incoming.verify(&expected), mtime_ms))
+        .map(|(whole, expected, mtime_ms)| {
+            let verified = whole.write(downloads).and_then(|incoming| incoming.verify(&expected));
+            (verified, mtime_ms)
+        })
         .collect();
     // All at once on their way to the disk, so that the flushes that follow mostly find it done.
     for (verified, mtime_ms) in &verified {
