@@ -13,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use chatnet::{Authorities, AuthoritiesError, Fingerprint};
 use chatproto::opaque::{Password, PasswordError};
@@ -104,6 +105,10 @@ pub struct Args {
     /// Bytes of files a second that may come.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub download_rate: Option<u64>,
+
+    /// A file of which next to nothing comes for so many seconds is given up; what came of it is kept.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub stall_timeout: u64,
 
     /// The certificate that the server must show.
     #[arg(long, value_name = "sha256:HEX", conflicts_with = "insecure_plaintext")]
@@ -266,6 +271,7 @@ impl Args {
                 upload_slots_per_peer: self.upload_slots_per_peer,
                 upload_rate: self.upload_rate,
                 download_rate: self.download_rate,
+                stall_timeout: Duration::from_secs(self.stall_timeout),
             },
             stay: self.stay,
         })

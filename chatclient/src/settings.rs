@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chatnet::{Authorities, Fingerprint};
 use chatproto::opaque::Password;
@@ -64,6 +65,8 @@ pub struct PaceSettings {
     pub upload_rate: Option<u64>,
     /// Bytes of files a second that come, over all links together; `None` for no limit.
     pub download_rate: Option<u64>,
+    /// A file of which next to nothing comes for so long is given up.
+    pub stall_timeout: Duration,
 }
 
 /// The default port of a server.

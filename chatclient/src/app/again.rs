@@ -2,6 +2,7 @@
 //! peer, the folders of the files that wait are listed once more, quietly, and each goes on if it is still what it was.
 
 use super::App;
+use super::gather::MAX_PAGES;
 use super::links::LinkId;
 use super::lists::Page;
 use super::remote::RemoteFile;
@@ -60,7 +61,7 @@ impl App {
         for file in files.collect::<Vec<_>>() {
             self.found_again(link, &file);
         }
-        if page.page < page.pages {
+        if page.page < page.pages.min(MAX_PAGES) {
             return self.ask_again(link, search, page.generation, page.page + 1);
         }
         self.not_found_again(&search);

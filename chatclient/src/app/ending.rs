@@ -81,7 +81,7 @@ impl App {
     /// Gives up what has not come for too long. Places in a queue count as coming.
     pub(super) fn end_stalled(&mut self) {
         let now = Instant::now();
-        while let Some((at, id)) = self.transfers.stalled(now) {
+        while let Some((at, id)) = self.transfers.stalled(now, self.settings.pace.stall_timeout) {
             tracing::debug!(?at, id, "a transfer has stalled");
             self.cancel_on_link(id, ErrorCode::Timeout);
             self.fail_download(id, ErrorCode::Timeout.into(), None);

@@ -58,6 +58,7 @@ impl App {
             paused_there: false,
             was_parked: false,
             heard_at: now,
+            trickle: 0,
             shown_at: None,
             meter: Meter::new(now),
         };

@@ -23,6 +23,9 @@ pub(super) const MAX_GET_FILES: u64 = 10_000;
 /// So many folders one `/get` may look into, for the same reason.
 const MAX_GET_FOLDERS: u64 = 10_000;
 
+/// So many pages of one folder are asked for. More than an honest folder has: a list holds at most 10,000 entries.
+pub(super) const MAX_PAGES: u32 = 10_000;
+
 /// So deep in the folder that was asked for one `/get` looks. A path has its own bound, which is not higher.
 const MAX_GET_DEPTH: usize = 24;
 
@@ -121,6 +124,11 @@ impl Gathering {
 
     fn pages_open(&self, link: LinkId) -> usize {
         self.asked.keys().filter(|(on, _)| *on == link).count()
+    }
+
+    /// Whether a command has asked for as much as it may.
+    fn is_full(&self, batch: Option<u64>) -> bool {
+        batch.and_then(|batch| self.batches.get(&batch)).is_some_and(|batch| batch.is_full)
     }
 
     fn fail(&mut self, batch: Option<u64>) {
@@ -278,7 +286,7 @@ impl App {
         let Some(number) = self.gathering.asked.remove(&(link, request)) else { return Err(page) };
         let Some((mut look, mut pages)) = self.gathering.begun.remove(&number) else { return Ok(()) };
         if page.page == 1 {
-            (pages.generation, pages.last) = (page.generation, page.pages);
+            (pages.generation, pages.last) = (page.generation, page.pages.min(MAX_PAGES));
             if page.total == 0 && matches!(look.want, Want::All) && !look.into.borrow().is_root() {
                 let (folder, path) = (self.folder(), look.into.clone());
                 self.jobs.submit(Job::MakeFolder { folder, path });
@@ -288,6 +296,10 @@ impl App {
             self.take_entry(&mut look, &mut pages, &entry);
         }
         pages.open -= 1;
+        if self.gathering.is_full(look.batch) {
+            // Whatever the others show, it would be left out.
+            pages.last = 0;
+        }
         if pages.open == 0 && pages.next > pages.last {
             self.end_look(look);
         } else {

@@ -49,6 +49,16 @@ pub(super) struct Page {
     pub(super) entries: Vec<ListedEntry>,
 }
 
+impl Shown {
+    /// Whether a number that was shown means something else now. What the user has read and picks must be what comes.
+    fn contradicts(&self, entries: &[ListedEntry]) -> bool {
+        entries.iter().any(|entry| {
+            let before = self.entries.get(&entry.number);
+            before.is_some_and(|before| (&before.name, before.kind) != (&entry.name, entry.kind))
+        })
+    }
+}
+
 impl Lists {
     /// Whether a list of somebody is on its way; of anybody, for `None`.
     pub(super) fn is_busy(&self, peer: Option<&Name>) -> bool {
@@ -166,6 +176,13 @@ impl App {
             return self.on_page_again(link, request, &found);
         };
         let Page { generation, path, page, pages, total, entries } = found;
+        let shown = self.lists.shown.get(&question.peer).filter(|shown| shown.link == link);
+        if shown.is_some_and(|shown| shown.generation == generation && shown.contradicts(&entries)) {
+            let peer = question.peer.as_str();
+            let text =
+                format!("{peer} shows other files under numbers that were shown before; /ls looks anew");
+            return self.voice.fail(Some(&question.errand), ErrorCode::Changed, text);
+        }
         let seen = entries.iter().map(|entry| (entry.number, entry.clone()));
         let shown = self.lists.shown.get_mut(&question.peer);
         match shown.filter(|shown| shown.link == link && shown.generation == generation) {

@@ -62,7 +62,7 @@ impl App {
         let drained = self.input_ended.map(|since| since + super::DRAIN_TIMEOUT);
         // Past it, it has been acted on or does not apply.
         let drained = drained.filter(|at| *at > Instant::now());
-        let stalled = self.transfers.next_stall();
+        let stalled = self.transfers.next_stall(self.settings.pace.stall_timeout);
         machines
             .map(|at| self.clock.system(at))
             .chain(self.ending)

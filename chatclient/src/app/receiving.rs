@@ -241,10 +241,9 @@ impl App {
         if let Some(bucket) = &mut self.pace.down {
             bucket.take(data.len() as u64, Instant::now());
         }
-        let Some(Download { stage: Stage::Coming(_, coming), heard_at, .. }) = self.transfers.of(at) else {
-            return self.on_part_data(at, data);
-        };
-        *heard_at = Instant::now();
+        let Some(download) = self.transfers.of(at) else { return };
+        download.hear(data.len());
+        let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_data(at, data) };
         coming.pieces.push(data);
     }
 
@@ -290,9 +289,14 @@ impl App {
 
     pub(super) fn on_file_complete(&mut self, at: LinkTransfer, root: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
+        let id = download.fact.id;
+        let promised = download.file.root;
         let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_complete(at) };
         coming.complete = Some(root);
-        let id = download.fact.id;
+        if promised.is_some_and(|promised| promised != root) {
+            let message = format!("{} is not the file that was listed", download.fact.name.as_str());
+            return self.give_up_download(id, &Failure { code: ErrorCode::VerifyFailed, message });
+        }
         self.go_on(id);
     }
 

@@ -311,7 +311,6 @@ impl App {
 
     pub(super) fn on_part_data(&mut self, at: LinkTransfer, data: Bytes) {
         let Some(download) = self.transfers.of(at) else { return };
-        download.heard_at = Instant::now();
         let Stage::Parts(pieces) = &mut download.stage else { return };
         if let Some(part) = pieces.parts.get_mut(&at) {
             part.pieces.push(data);

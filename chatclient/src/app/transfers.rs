@@ -24,8 +24,9 @@ pub(super) const MAX_SMALL_ACTIVE: usize = 256;
 /// At most four times a second: enough for eyes, little for logs.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A peer that sends nothing of a file for so long does not send it any more.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// So much of a file counts as something, in bytes. Answers a peer that sends a byte now and then, so that a transfer never
+/// ends; the slowest honest line brings more in the time that silence may last.
+const LEAST_PROGRESS: u64 = 1024;
 
 /// Parts of files that ended early and that `/discard` can still name. Of more, those of the newest transfers; the others
 /// lie on the disk all the same, and `/get` goes on with them.
@@ -51,6 +52,8 @@ pub(super) struct Download {
     pub(super) was_parked: bool,
     /// When something of it came last.
     pub(super) heard_at: Instant,
+    /// Bytes that came since, too few to count.
+    pub(super) trickle: u64,
     pub(super) shown_at: Option<Instant>,
     pub(super) meter: Meter,
 }
@@ -141,15 +144,15 @@ impl Transfers {
     }
 
     /// When the next download will have stalled, unless something comes.
-    pub(super) fn next_stall(&self) -> Option<Instant> {
+    pub(super) fn next_stall(&self, timeout: Duration) -> Option<Instant> {
         let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.filter(|it| it.may_stall()).map(|download| download.heard_at + STALL_TIMEOUT).min()
+        active.filter(|it| it.may_stall()).map(|download| download.heard_at + timeout).min()
     }
 
-    pub(super) fn stalled(&self, now: Instant) -> Option<(LinkTransfer, u64)> {
+    pub(super) fn stalled(&self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
         let stalled = |id: &u64| {
             let download = self.downloads.get(id);
-            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + STALL_TIMEOUT)
+            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + timeout)
         };
         self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id))
     }
@@ -243,6 +246,14 @@ impl Download {
             | Stage::Coming(..)
             | Stage::Parking
             | Stage::Placing => self.at().into_iter().collect(),
+        }
+    }
+
+    /// So many bytes of it came.
+    pub(super) fn hear(&mut self, bytes: usize) {
+        self.trickle = self.trickle.saturating_add(bytes as u64);
+        if self.trickle >= LEAST_PROGRESS {
+            (self.heard_at, self.trickle) = (Instant::now(), 0);
         }
     }
 

@@ -140,11 +140,15 @@ impl Question {
         if page.generation == Generation(0) {
             return out_of_range("generation");
         }
-        if page.page > page.pages {
+        // Only the one page of an empty folder is empty: pages without end would have to name entries without end.
+        if page.page > page.pages || page.pages > page.total.max(1) {
             return out_of_range("pages");
         }
-        // Rising numbers also keep a page from naming one number twice.
-        let mut last = 0;
+        if page.total > 0 && page.entries.is_empty() {
+            return out_of_range("entries");
+        }
+        // Rising numbers also keep a page from naming one number twice. Each earlier page has used one at least.
+        let mut last = page.page.saturating_sub(1);
         for entry in page.entries.iter() {
             if entry.number <= last || entry.number > page.total {
                 return out_of_range("number");
