@@ -237,7 +237,7 @@ impl App {
 
     fn pause_download(&mut self, errand: &Errand, id: u64, paused: bool) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        if download.paused == paused {
+        if download.paused == paused || download.is_placing() {
             return self.show_pause(id);
         }
         for (link, transfer) in download.transfers() {
@@ -264,7 +264,7 @@ impl App {
         download.fact.speed = None;
         download.fact.state = match (&download.stage, download.paused || download.paused_there) {
             (_, true) => TransferState::Paused,
-            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing, false) => TransferState::Active,
+            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing(_), false) => TransferState::Active,
             (_, false) if download.link.is_none() => TransferState::Waiting,
             (Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking, false) => {
                 TransferState::Queued

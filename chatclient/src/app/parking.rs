@@ -39,14 +39,14 @@ impl App {
 
     pub(super) fn park_download(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        download.link = None;
-        download.fact.state = TransferState::Waiting;
-        (download.fact.position, download.fact.speed) = (None, None);
-        (download.paused_there, download.was_parked) = (false, true);
-        if matches!(download.stage, Stage::Placing) {
+        (download.link, download.was_parked) = (None, true);
+        if download.is_placing() {
             // It has all its bytes and needs no link.
             return;
         }
+        download.fact.state = TransferState::Waiting;
+        (download.fact.position, download.fact.speed) = (None, None);
+        download.paused_there = false;
         for at in download.transfers() {
             self.transfers.asked.remove(&at);
         }
@@ -59,11 +59,11 @@ impl App {
             }
             Stage::Coming(_, Coming { incoming, .. }) | Stage::Parts(Pieces { incoming, .. }) => incoming,
             // Nothing has begun.
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing if download.found.is_none() => {
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing(_) if download.found.is_none() => {
                 download.stage = Stage::Waiting;
                 return;
             }
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => download.found.take(),
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing(_) => download.found.take(),
             Stage::Looking | Stage::Parking => None,
         };
         // What a worker has comes back later.
@@ -106,7 +106,7 @@ impl App {
 
     fn other_source(&self, id: u64) -> Option<(Hash, LinkId)> {
         let download = self.transfers.downloads.get(&id)?;
-        let root = download.file.root.filter(|_| !matches!(download.stage, Stage::Placing))?;
+        let root = download.file.root.filter(|_| !download.is_placing())?;
         let mut able = self.sources.of(root).filter(|link| self.links.has_sources(*link));
         able.next().map(|link| (root, link))
     }

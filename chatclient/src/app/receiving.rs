@@ -116,9 +116,10 @@ impl App {
             looked
         });
         let Some(download) = self.transfers.downloads.get_mut(&id) else {
-            self.transfers.keeping.remove(&id);
-            if let Ok(Looked::Part(incoming)) = looked {
-                self.put_away(id, incoming);
+            match looked {
+                Ok(Looked::Part(incoming)) => self.put_away(id, incoming),
+                Ok(Looked::Changed(kept)) => self.transfers.keep(id, kept),
+                Ok(Looked::Nothing { .. }) | Err(_) => {}
             }
             return;
         };
@@ -369,7 +370,7 @@ impl App {
                 | Stage::Asked(_)
                 | Stage::Parts(_)
                 | Stage::Parking
-                | Stage::Placing,
+                | Stage::Placing(_),
             )
             | None => {
                 self.put_away(id, incoming);
@@ -392,17 +393,13 @@ impl App {
             self.voice.info(failure.message);
             None
         });
-        if self.transfers.downloads.contains_key(&id) {
-            return self.on_parked(id);
-        }
-        self.transfers.keeping.remove(&id);
-        if self.transfers.discarding.contains_key(&id) {
-            return match kept {
-                Some(kept) => self.jobs.submit(Job::Forget { id, kept }),
-                None => self.on_forgotten(id, Ok(true)),
-            };
-        }
-        if let Some(kept) = kept {
+        let is_unwanted = self.transfers.ending(id) == Ending::Discard;
+        if is_unwanted || self.transfers.discarding.contains_key(&id) {
+            kept.into_iter().for_each(|kept| self.jobs.submit(Job::Forget { id, kept }));
+            self.on_parked(id);
+        } else if self.transfers.downloads.contains_key(&id) {
+            self.on_parked(id);
+        } else if let Some(kept) = kept {
             if self.ending.is_none() {
                 let text = format!(
                     "{} bytes of transfer {id} are kept: /get goes on with them, /discard {id} removes them",

@@ -64,8 +64,6 @@ impl Sources {
 pub(super) struct Pieces {
     /// None while a worker has it, or before it is begun.
     pub(super) incoming: Option<Box<Incoming>>,
-    /// A worker has it.
-    pub(super) is_out: bool,
     root: Hash,
     mtime: u64,
     values: Values,
@@ -101,7 +99,6 @@ impl Pieces {
     fn new(root: Hash, mtime: u64) -> Self {
         Self {
             incoming: None,
-            is_out: true,
             root,
             mtime,
             values: Values::Wanted,
@@ -184,7 +181,6 @@ impl App {
         let Some(pieces) = self.transfers.pieces(id) else { return self.put_away(id, incoming) };
         pieces.todo = incoming.gaps();
         pieces.incoming = Some(incoming);
-        pieces.is_out = false;
         self.plan(id);
     }
 
@@ -337,12 +333,10 @@ impl App {
             let proved = usize::try_from(unit.number()).ok().and_then(|unit| values.get(unit));
             let unit = unit.with_value(proved.map_or(Hash([0; 32]), |value| Hash(*value)));
             pieces.storing = Some(at);
-            pieces.is_out = true;
             return self.jobs.submit(Job::Store { id, incoming, unit });
         }
         if pieces.parts.is_empty() && incoming.gaps().is_empty() {
             let (root, mtime) = (pieces.root, pieces.mtime);
-            pieces.is_out = true;
             return self.finish_download(id, Whole::Written(incoming), root, mtime);
         }
         if pieces.parts.is_empty() && pieces.todo.is_empty() {
@@ -368,7 +362,6 @@ impl App {
         download.fact.bytes = incoming.received();
         let Stage::Parts(pieces) = &mut download.stage else { return };
         pieces.incoming = Some(incoming);
-        pieces.is_out = false;
         let Some(at) = pieces.storing.take() else { return };
         let stored = match stored {
             Ok(stored) => stored,

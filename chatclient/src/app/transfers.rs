@@ -77,8 +77,8 @@ pub(super) enum Stage {
     Parts(Pieces),
     /// The link was lost; what came is being put away.
     Parking,
-    /// All bytes came with the list; a worker puts them in their place.
-    Placing,
+    /// All its bytes are here, and it gets its name: past being cancelled. Under what number the peer waits for that.
+    Placing(Option<LinkTransfer>),
 }
 
 /// What is to become of the bytes of a transfer that ends early.
@@ -96,8 +96,6 @@ pub(super) struct Transfers {
     pub(super) asked: BTreeMap<LinkTransfer, u64>,
     /// Downloads that have ended while a worker had their bytes, and whose bytes nobody wants.
     pub(super) unwanted: BTreeSet<u64>,
-    /// Downloads that have ended early and whose bytes are being put away.
-    pub(super) keeping: BTreeSet<u64>,
     /// What is left of downloads that have ended early.
     pub(super) kept: BTreeMap<u64, KeptPart>,
     /// Commands that wait for one of them to be removed.
@@ -220,8 +218,13 @@ impl Transfers {
             | Stage::Asked(_)
             | Stage::Coming(..)
             | Stage::Parking
-            | Stage::Placing => None,
+            | Stage::Placing(_) => None,
         }
+    }
+
+    /// Whether a download is getting its name.
+    pub(super) fn is_placing(&self, id: u64) -> bool {
+        self.downloads.get(&id).is_some_and(Download::is_placing)
     }
 
     /// What is to become of bytes that come back from a worker.
@@ -231,7 +234,6 @@ impl Transfers {
 
     /// Remembers what is left of a download that has ended.
     pub(super) fn keep(&mut self, id: u64, kept: KeptPart) {
-        self.keeping.remove(&id);
         self.kept.insert(id, kept);
         if self.kept.len() > MAX_KEPT {
             self.kept.pop_first();
@@ -241,7 +243,7 @@ impl Transfers {
     /// How many more downloads may begin on a link: small ones, and others.
     fn room_on(&self, link: LinkId) -> (usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
-        let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing));
+        let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing(None)));
         let (mut small, mut large) = (0, 0);
         for download in active {
             *(if download.file.is_small() { &mut small } else { &mut large }) += 1;
@@ -277,9 +279,9 @@ impl Download {
             | Stage::Looking
             | Stage::Ready
             | Stage::Parts(_)
-            | Stage::Parking
-            | Stage::Placing => None,
+            | Stage::Parking => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
+            Stage::Placing(at) => *at,
         }
     }
 
@@ -293,7 +295,7 @@ impl Download {
             | Stage::Asked(_)
             | Stage::Coming(..)
             | Stage::Parking
-            | Stage::Placing => self.at().into_iter().collect(),
+            | Stage::Placing(_) => self.at().into_iter().collect(),
         }
     }
 
@@ -307,7 +309,11 @@ impl Download {
 
     /// Whether it waits for a link with somebody.
     pub(super) fn waits_for(&self, peer: &Name) -> bool {
-        self.link.is_none() && self.file.peer == *peer
+        self.link.is_none() && self.file.peer == *peer && !self.is_placing()
+    }
+
+    pub(super) fn is_placing(&self) -> bool {
+        matches!(self.stage, Stage::Placing(_))
     }
 
     pub(super) fn notice(&self) -> Notice {
@@ -329,7 +335,7 @@ impl Download {
 
     /// Whether silence means that something is wrong.
     fn may_stall(&self) -> bool {
-        self.fact.state != TransferState::Paused
+        self.fact.state != TransferState::Paused && !self.is_placing()
     }
 }
 
