@@ -184,7 +184,7 @@ fn what_waited_for_who_left_comes_from_the_others() {
     [bob, carol].into_iter().for_each(Client::quit);
     // Bob, who is there first and so is asked first, is so slow that not one part of his arrives.
     let slow =
-        Options::new("bob", &world.server, &world.scratch).args(["--accept", "all", "--upload-rate", "1K"]);
+        Options::new("bob", &world.server, &world.scratch).args(["--accept", "all", "--upload-rate", "4K"]);
     let mut bob = Client::ready(slow);
     look(&mut alice, "bob");
     let carol = world.client("carol");

@@ -95,6 +95,11 @@ impl App {
         let now = Instant::now();
         while let Some((at, id)) = self.transfers.stalled(now, self.settings.pace.stall_timeout) {
             tracing::debug!(?at, id, "a transfer has stalled");
+            if self.transfers.pieces(id).is_some() {
+                // Others may have it.
+                self.drop_part(at, ErrorCode::Timeout);
+                continue;
+            }
             self.cancel_on_link(id, ErrorCode::Timeout);
             self.fail_download(id, ErrorCode::Timeout.into(), None);
         }

@@ -14,12 +14,14 @@ impl App {
     /// unless none can come.
     pub(super) fn park_downloads_of(&mut self, link: LinkId) {
         let of_link = |(id, download): (&u64, &Download)| {
-            // What comes in parts has lost some by now, and goes on with what other peers have.
-            let is_here = download.link == Some(link) && !matches!(download.stage, Stage::Parts(_));
-            is_here.then_some(*id)
+            // What comes in parts has lost some by now, and goes on with what other peers have, unless the user has stopped it.
+            let goes_on = |pieces: &Pieces| !download.paused || pieces.transfers().next().is_some();
+            let is_left = !matches!(&download.stage, Stage::Parts(pieces) if goes_on(pieces));
+            (download.link == Some(link) && is_left).then_some(*id)
         };
         let ids = self.transfers.downloads.iter().filter_map(of_link).collect::<Vec<_>>();
         self.sources.forget(link);
+        self.transfers.heard.remove(&link);
         for id in ids {
             if self.may_wait() || self.other_source(id).is_some() {
                 self.park_download(id);
@@ -29,6 +31,15 @@ impl App {
             }
         }
         self.plan_all();
+    }
+
+    /// Another link stands with whom one has ended: what waits for one looks there.
+    pub(super) fn use_other_link(&mut self, ended: LinkId) {
+        let Some(peer) = self.links.get_mut(ended).and_then(|link| link.name().cloned()) else { return };
+        if let Some(other) = self.links.with(&peer).filter(|other| *other != ended) {
+            self.find_again(other, &peer);
+            self.revive(other, &peer);
+        }
     }
 
     /// Whether it makes sense to wait for another link.
@@ -59,7 +70,9 @@ impl App {
             }
             Stage::Coming(_, Coming { incoming, .. }) | Stage::Parts(Pieces { incoming, .. }) => incoming,
             // Nothing has begun.
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing(_) if download.found.is_none() => {
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing(_)
+                if download.found.is_none() =>
+            {
                 download.stage = Stage::Waiting;
                 return;
             }

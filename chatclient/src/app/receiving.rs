@@ -174,7 +174,7 @@ impl App {
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
         download.fact.position = Some(position);
-        download.heard_at = Instant::now();
+        download.hear(at);
         let id = download.fact.id;
         self.show_progress(id);
     }
@@ -235,8 +235,8 @@ impl App {
         if let Some(bucket) = &mut self.pace.down {
             bucket.take(data.len() as u64, Instant::now());
         }
+        self.transfers.hear(at.0, data.len());
         let Some(download) = self.transfers.of(at) else { return };
-        download.hear(data.len());
         let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_data(at, data) };
         coming.pieces.push(data);
     }

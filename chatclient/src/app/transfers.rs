@@ -10,7 +10,7 @@ use super::remote::RemoteFile;
 use super::sources::Pieces;
 use crate::downloads::{Incoming, KeptPart};
 use crate::notice::{Notice, Transfer, TransferState};
-use chatproto::wire::{Generation, Name, SafeRelPath, Source};
+use chatproto::wire::{DeviceId, Generation, Name, SafeRelPath, Source};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(super) struct Download {
     pub(super) batch: Option<u64>,
     /// None while there is no link with the peer.
     pub(super) link: Option<LinkId>,
+    /// The peer's device that showed it.
+    pub(super) device: Option<DeviceId>,
     pub(super) file: RemoteFile,
     pub(super) fact: Transfer,
     pub(super) stage: Stage,
@@ -54,8 +56,6 @@ pub(super) struct Download {
     pub(super) asked_at: Instant,
     /// When something of it came last.
     pub(super) heard_at: Instant,
-    /// Bytes that came since, too few to count.
-    pub(super) trickle: u64,
     pub(super) shown_at: Option<Instant>,
     pub(super) meter: Meter,
 }
@@ -88,6 +88,14 @@ pub(super) enum Ending {
     Discard,
 }
 
+/// When bytes of files came over a link.
+#[derive(Debug)]
+pub(super) struct Heard {
+    at: Instant,
+    /// Bytes that came since, too few to count.
+    trickle: u64,
+}
+
 /// All downloads that have not ended, and the numbers of transfers.
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
@@ -108,6 +116,8 @@ pub(super) struct Transfers {
     pub(super) begun: Vec<u64>,
     /// The downloads by their paths at the peers.
     paths: HashMap<SafeRelPath, Vec<u64>>,
+    /// When bytes of files came last over each link.
+    pub(super) heard: BTreeMap<LinkId, Heard>,
     /// No download stalls before.
     stall_at: Option<Instant>,
     last: u64,
@@ -164,19 +174,37 @@ impl Transfers {
 
     /// When the next download will have stalled, unless something comes.
     fn first_stall(&self, timeout: Duration) -> Option<Instant> {
-        let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.filter(|it| it.may_stall()).map(|download| download.heard_at + timeout).min()
+        let active = self.asked.iter().filter_map(|(at, id)| Some((*at, self.downloads.get(id)?)));
+        let active = active.filter(|(at, download)| download.may_stall(*at));
+        active.map(|(at, download)| self.quiet_since(at, download) + timeout).min()
+    }
+
+    /// Since when nothing has come of a download. Files of one link share its way and its rate, so that any of them may wait
+    /// for the others.
+    fn quiet_since(&self, at: LinkTransfer, download: &Download) -> Instant {
+        let on_link = self.heard.get(&at.0).map(|heard| heard.at);
+        on_link.into_iter().fold(download.last_heard(at), Instant::max)
+    }
+
+    /// So many bytes of files came over a link.
+    pub(super) fn hear(&mut self, link: LinkId, bytes: usize) {
+        let first = || Heard { at: Instant::now(), trickle: 0 };
+        let heard = self.heard.entry(link).or_insert_with(first);
+        heard.trickle = heard.trickle.saturating_add(bytes as u64);
+        if heard.trickle >= LEAST_PROGRESS {
+            *heard = first();
+        }
     }
 
     pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
         if self.stall_at.is_none_or(|at| now < at) {
             return None;
         }
-        let stalled = |id: &u64| {
+        let stalled = |at: LinkTransfer, id: &u64| {
             let download = self.downloads.get(id);
-            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + timeout)
+            download.is_some_and(|it| it.may_stall(at) && now >= self.quiet_since(at, it) + timeout)
         };
-        let found = self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id));
+        let found = self.asked.iter().find(|(at, id)| stalled(**at, id)).map(|(at, id)| (*at, *id));
         if found.is_none() {
             self.stall_at = None;
         }
@@ -243,7 +271,8 @@ impl Transfers {
     /// How many more downloads may begin on a link: small ones, and others.
     fn room_on(&self, link: LinkId) -> (usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
-        let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing(None)));
+        let active =
+            on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing(None)));
         let (mut small, mut large) = (0, 0);
         for download in active {
             *(if download.file.is_small() { &mut small } else { &mut large }) += 1;
@@ -275,11 +304,7 @@ impl Transfers {
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting
-            | Stage::Looking
-            | Stage::Ready
-            | Stage::Parts(_)
-            | Stage::Parking => None,
+            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parts(_) | Stage::Parking => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
             Stage::Placing(at) => *at,
         }
@@ -299,11 +324,33 @@ impl Download {
         }
     }
 
-    /// So many bytes of it came.
-    pub(super) fn hear(&mut self, bytes: usize) {
-        self.trickle = self.trickle.saturating_add(bytes as u64);
-        if self.trickle >= LEAST_PROGRESS {
-            (self.heard_at, self.trickle) = (Instant::now(), 0);
+    /// Something came of it, or of this part of it.
+    pub(super) fn hear(&mut self, at: LinkTransfer) {
+        let now = Instant::now();
+        match &mut self.stage {
+            Stage::Parts(pieces) => pieces.hear(at, now),
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing(_) => self.heard_at = now,
+        }
+    }
+
+    fn last_heard(&self, at: LinkTransfer) -> Instant {
+        match &self.stage {
+            Stage::Parts(pieces) => {
+                pieces.last_heard(at).map_or(self.heard_at, |heard| heard.max(self.heard_at))
+            }
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing(_) => self.heard_at,
         }
     }
 
@@ -334,8 +381,9 @@ impl Download {
     }
 
     /// Whether silence means that something is wrong.
-    fn may_stall(&self) -> bool {
-        self.fact.state != TransferState::Paused && !self.is_placing()
+    fn may_stall(&self, at: LinkTransfer) -> bool {
+        let stands = matches!(&self.stage, Stage::Parts(pieces) if pieces.is_held_back(at));
+        self.fact.state != TransferState::Paused && !self.is_placing() && !stands
     }
 }
 
