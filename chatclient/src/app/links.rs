@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) capabilities: Capabilities,
     /// The socket is not read for now.
     pub(super) paused: bool,
+    /// Bytes of files wait for a rate, and not for the socket.
+    pub(super) is_held: bool,
     /// Says that the peer has not confirmed, by their numbers.
     pub(super) says: BTreeMap<u64, Errand>,
     /// What the peer wants files to be kept to.
@@ -111,6 +113,7 @@ impl Links {
             is_surplus: false,
             capabilities: Capabilities::NONE,
             paused: false,
+            is_held: false,
             says: BTreeMap::new(),
             rate: None,
             asked_rate: 0,

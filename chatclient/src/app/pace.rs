@@ -157,18 +157,18 @@ impl App {
         }
     }
 
-    /// When bytes that wait for a rate may pass.
+    /// When bytes that a rate held back may pass: only those, since whatever else waits is woken by its socket or its disk.
     pub(super) fn next_allowance(&mut self, now: Instant) -> Option<Instant> {
         let mut next = None;
         let mut wait = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
         for id in self.links.ids() {
             let Some(link) = self.links.get_mut(id) else { continue };
-            if link.paused {
-                wait(self.pace.down.as_mut().and_then(|bucket| bucket.ready_at(now)));
+            if link.paused && link.peer.wants_read() {
+                wait(self.pace.down.as_mut().map(|bucket| bucket.ready_at(now)));
             }
-            if link.peer.outgoing().bulk_len() > 0 {
-                let theirs = link.rate.as_mut().and_then(|bucket| bucket.ready_at(now));
-                let own = self.pace.up.as_mut().and_then(|bucket| bucket.ready_at(now));
+            if link.is_held {
+                let theirs = link.rate.as_mut().map(|bucket| bucket.ready_at(now));
+                let own = self.pace.up.as_mut().map(|bucket| bucket.ready_at(now));
                 wait([theirs, own].into_iter().flatten().max());
             }
         }

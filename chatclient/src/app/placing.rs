@@ -73,7 +73,10 @@ impl App {
         }
         match finished {
             Ok(finished) => self.complete_download(id, finished),
-            Err(failure) => self.give_up_download(id, &failure),
+            Err(failure) => {
+                self.give_up_download(id, &failure);
+                self.nothing_is_kept(id);
+            }
         }
     }
 }

@@ -209,6 +209,7 @@ impl App {
             queue.advance(queue.remaining());
         }
         let queue = link.peer.outgoing();
+        link.is_held = outcome == Write::Done && queue.bulk_len() > 0;
         let moved = queue.remaining() < waiting;
         let sent = files.saturating_sub(queue.bulk_len()) as u64;
         let is_finished = link.peer.is_finished();
