@@ -73,10 +73,7 @@ impl App {
         }
         match finished {
             Ok(finished) => self.complete_download(id, finished),
-            Err(failure) => {
-                self.give_up_download(id, &failure);
-                self.nothing_is_kept(id);
-            }
+            Err(failure) => self.give_up_download(id, &failure),
         }
     }
 }
