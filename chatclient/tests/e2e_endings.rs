@@ -190,3 +190,19 @@ fn a_script_that_says_something_and_leaves_has_said_it() {
     bob.quit();
     server.stop();
 }
+
+#[test]
+fn rooms_where_one_is_not_leave_the_rules_of_the_others_in_force() {
+    let (scratch, server) = world();
+    let mut bob = Client::ready(options("bob", &server, &scratch));
+    // More than are asked about at once, and all before the one that counts.
+    (0..12).for_each(|room| bob.type_line(&format!("/consent #a-room-{room} always")));
+    bob.type_line(r#"{"cmd":"/consent #lobby never","ref":"set"}"#);
+    bob.expect("consent", |event| event["ref"] == "set");
+    let mut alice = Client::ready(options("alice", &server, &scratch));
+    alice.type_line("[FILE] bob");
+    assert_eq!(alice.expect("peer_failed", |_| true)["verdict"], "denied");
+    alice.quit_with(6);
+    bob.quit();
+    server.stop();
+}

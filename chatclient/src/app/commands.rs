@@ -75,7 +75,8 @@ impl App {
             // A script means what it has said before; a person who waits can leave.
             Command::Quit => {
                 let waits = self.held.iter().any(|(command, _)| !matches!(command, Command::Quit));
-                waits && !self.voice.ui.is_interactive()
+                let is_late = self.input_ended.is_some_and(|since| since.elapsed() >= super::DRAIN_TIMEOUT);
+                waits && !is_late && !self.voice.ui.is_interactive()
             }
             Command::Help
             | Command::Cancel { .. }
