@@ -15,7 +15,7 @@ use std::hint::black_box;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use chatproto::Instant;
-use chatproto::hub::{Accept, Config, ConnId, Event, Hub, Stored};
+use chatproto::hub::{Accept, Config, ConnId, Event, Hub, LogRequest, Stored};
 use chatproto::testing::Rng;
 use chatproto::wire::{
     Blob, Body, Capabilities, ClientHello, DeviceId, Join, LoginStart, MAGIC, MAX_FRAME, Message, Name, Note,
@@ -104,7 +104,7 @@ impl Room {
     fn drain(&mut self) -> usize {
         let mut ids = Vec::new();
         while let Some(event) = self.hub.poll_event() {
-            if let Event::Append { id, .. } = event {
+            if let Event::Log(LogRequest::Append { id, .. }) = event {
                 ids.push(id);
             }
         }

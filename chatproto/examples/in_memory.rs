@@ -6,7 +6,7 @@
 
 use bytes::Buf as _;
 use chatproto::Instant;
-use chatproto::hub::{Accept, Config, Event as HubEvent, Hub, Stored};
+use chatproto::hub::{Accept, Config, Event as HubEvent, Hub, LogRequest, Stored};
 use chatproto::session::{self, Event, Restored, RoomKey, Session};
 use chatproto::wire::{DeviceId, Name, Note, ServerId, Text};
 
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         Accept { user, is_admin: false, ticket, ticket_lifetime: Default::default(), data };
                     hub.login_accept(conn, &accept);
                 }
-                HubEvent::Append { id, .. } => {
+                HubEvent::Log(LogRequest::Append { id, .. }) => {
                     seq += 1; // the log is durable from here on
                     hub.stored(id, Stored::Committed { seq, time: 0 });
                 }

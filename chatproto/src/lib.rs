@@ -59,7 +59,7 @@
 //!                 let (ticket, ticket_lifetime, data) = Default::default();
 //!                 hub.login_accept(conn, &Accept { user, is_admin: false, ticket, ticket_lifetime, data });
 //!             }
-//!             hub::Event::Append { id, .. } => {
+//!             hub::Event::Log(hub::LogRequest::Append { id, .. }) => {
 //!                 log += 1; // durable from here on: now it may be told
 //!                 hub.stored(id, Stored::Committed { seq: log, time: 0 });
 //!             }

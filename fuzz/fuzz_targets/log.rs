@@ -8,7 +8,7 @@ use arbitrary::{Result, Unstructured};
 use bytes::{Buf, Bytes};
 use chatproto::Instant;
 use chatproto::conn::FrameReader;
-use chatproto::hub::{Accept, AppendId, Config, ConnId, Event, Hub, QueryId, Record, Stored};
+use chatproto::hub::{Accept, AppendId, Config, ConnId, Event, Hub, LogRequest, QueryId, Record, Stored};
 use chatproto::wire::{
     Anchor, Body, Capabilities, ClientHello, DeviceId, FrameType, History, Join, Leave, LoginStart, MAGIC,
     MAX_FRAME, Name, NameRef, NoteRef, RequestId, RoomId, Say, ServerId, Target, Text, TextRef, ToClient,
@@ -159,15 +159,15 @@ impl World {
                     };
                     self.hub.login_accept(conn, &accept);
                 }
-                Event::Append { id, room, from, device, counter, text } => {
+                Event::Log(LogRequest::Append { id, room, from, device, counter, text }) => {
                     let record = Record { room, seq: 0, time: 0, from, device, counter, text };
                     self.asked.push(Asked::Append { id, record });
                 }
-                Event::Recall { id, .. } => self.asked.push(Asked::Recall { id }),
-                Event::Read { id, room, after, limit } => {
+                Event::Log(LogRequest::Recall { id, .. }) => self.asked.push(Asked::Recall { id }),
+                Event::Log(LogRequest::Read { id, room, after, limit }) => {
                     self.asked.push(Asked::Page { id, room, after, limit });
                 }
-                Event::History { id, room, seq, limit, .. } => {
+                Event::Log(LogRequest::History { id, room, seq, limit, .. }) => {
                     self.asked.push(Asked::Page { id, room, after: seq, limit });
                 }
                 _ => {}

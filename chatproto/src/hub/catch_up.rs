@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::pages::{Askers, Page, up_to_meeting_point};
 use super::query::{Query, fitting};
 use super::router::{CatchUp, encode_missed, message};
-use super::{ConnId, Event, Hub, Record, Standing};
+use super::{ConnId, Hub, LogRequest, Record, Standing};
 use crate::wire::{Body as _, CaughtUp, CloseReason, Gap, RequestId, RoomId};
 
 impl Hub {
@@ -120,7 +120,7 @@ impl Hub {
         let query = self.ask(Query::Missed { conns: [id].into(), room, after });
         self.pages.begin(room, after, query);
         let limit = self.config.page_messages;
-        self.events.push_back(Event::Read { id: query, room, after, limit });
+        self.request(LogRequest::Read { id: query, room, after, limit });
         true
     }
 

@@ -130,7 +130,7 @@ impl Gate {
         self.lockdown = lockdown;
     }
 
-    /// Does what an [`Event::Govern`](super::Event::Govern) asked to be stored.
+    /// Does what an [`LogRequest::Govern`](super::LogRequest::Govern) asked to be stored.
     pub fn apply(
         &mut self,
         action: Action,

@@ -11,7 +11,7 @@ use super::moderate::{NO_ROLES, Power, TOO_MANY};
 use super::orders::{Asker, Pending, Refused};
 use super::query::{Query, Wanted};
 use super::rooms::pages;
-use super::{AuditLine, ConnId, Event, Hub, OrderId, QueryId};
+use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
     List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, ReportLine, RequestId, Subject,
@@ -80,7 +80,7 @@ impl Hub {
             Some(Subject::User(name)) if is_ban && !self.people.contains_key(name) => {
                 let name = name.clone();
                 let query = self.ask(Query::Order(Wanted::Server(decree)));
-                self.events.push_back(Event::FindUser { id: query, name });
+                self.request(LogRequest::FindUser { id: query, name });
             }
             Some(_) | None => {
                 self.store_decree(decree);
@@ -103,7 +103,7 @@ impl Hub {
         let Decree { action, seconds, .. } = decree;
         let (subject, note) = (decree.subject.clone(), decree.note.clone());
         let id = self.begin_order(Pending::Server(decree));
-        self.events.push_back(Event::Govern { id, by, action, subject, seconds, note });
+        self.request(LogRequest::Govern { id, by, action, subject, seconds, note });
         id
     }
 
@@ -253,7 +253,7 @@ impl Hub {
             Inquiry::Audit if self.may_ask(id) => {
                 let query = self.ask(Query::Audit { conn: id, request: asked.request });
                 let limit = asked.limit.clamp(1, MAX_AUDIT_LINES);
-                self.events.push_back(Event::Audit { id: query, room, before: asked.before, limit });
+                self.request(LogRequest::Audit { id: query, room, before: asked.before, limit });
             }
             Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
             Inquiry::Imposed => {
@@ -263,7 +263,7 @@ impl Hub {
         }
     }
 
-    /// Answers [`Event::Audit`]; an error answers with `None`. `false` if the hub did not ask.
+    /// Answers [`LogRequest::Audit`]; an error answers with `None`. `false` if the hub did not ask.
     pub fn audited(&mut self, id: QueryId, lines: Option<&[AuditLine]>) -> bool {
         let asked = self.take_query(id, |query| matches!(query, Query::Audit { .. }));
         let Some(Query::Audit { conn, request }) = asked else { return false };

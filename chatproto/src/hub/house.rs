@@ -141,7 +141,7 @@ impl House {
         self.networks.keys().filter_map(|(_, with)| with.as_ref()).collect()
     }
 
-    /// Does what an [`Event::Moderate`](super::Event::Moderate) asked to be stored.
+    /// Does what an [`LogRequest::Moderate`](super::LogRequest::Moderate) asked to be stored.
     pub fn apply(&mut self, ruling: &Ruling<'_>, now: Instant) {
         let &Ruling { action, seconds, reason, admits, networks, .. } = ruling;
         match action {

@@ -49,6 +49,7 @@ mod gate;
 mod govern;
 mod house;
 mod introduce;
+mod log;
 mod login;
 mod memory;
 mod moderate;
@@ -72,9 +73,10 @@ use alloc::vec::Vec;
 pub use budgets::{Budgets, Rate};
 pub use config::{Config, Label, RoomRecord};
 pub use entropy::Entropy;
-pub use event::{Accept, AppendId, AuditLine, ConnId, Ended, Event, OrderId, QueryId, Record, Stored};
+pub use event::{Accept, ConnId, Ended, Event};
 pub use gate::{Gate, GateAction, Lockdown};
 pub use house::{House, Imposed, Left, Role, Ruling, Until};
+pub use log::{AppendId, AuditLine, LogRequest, OrderId, QueryId, Record, Stored};
 pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
@@ -156,7 +158,13 @@ impl Hub {
         if router.find(&lobby).is_none() {
             let room = router.create(lobby.clone(), House::default());
             let house = House::default();
-            events.push_back(Event::RoomCreated { id: None, room, by: None, label: lobby, house });
+            events.push_back(Event::Log(LogRequest::RoomCreated {
+                id: None,
+                room,
+                by: None,
+                label: lobby,
+                house,
+            }));
         }
         Self {
             config,
@@ -432,7 +440,7 @@ impl Hub {
     }
 
     /// Ends every connection of an account, because it was removed, and forgets all about it: whoever gets its name next
-    /// is somebody else. Its conversations are over, and an [`Event::Retired`] asks to store that of each: whom it was
+    /// is somebody else. Its conversations are over, and an [`LogRequest::Retired`] asks to store that of each: whom it was
     /// talked to keeps what was said.
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
         self.disconnect_user(user, now);

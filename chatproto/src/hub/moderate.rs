@@ -1,6 +1,6 @@
 //! Making rooms, and keeping order in them.
 //!
-//! What is decided leaves as an [`Event::Moderate`], and holds once the program has stored it: a crash between the two
+//! What is decided leaves as an [`LogRequest::Moderate`], and holds once the program has stored it: a crash between the two
 //! undoes nothing that anybody has seen. An operator acts upon those below, the owner upon operators too, an administrator
 //! of the server is above every owner of a room that shows itself to them, and the operator of the server above all.
 
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::house::{House, Left, Role, Ruling};
 use super::orders::{Asker, Pending, Refused};
 use super::query::{Query, Wanted};
-use super::{ConnId, Event, Hub, Label, OrderId};
+use super::{ConnId, Hub, Label, LogRequest, OrderId};
 use crate::wire::{
     Action, Capability, Create, DeviceId, ErrorCode, Invited, Moderate, Moderated, Name, Network, Note,
     RequestId, RoomId,
@@ -111,7 +111,7 @@ impl Hub {
         let by = asker.as_ref().map(|asker| asker.name.clone());
         let room = self.router.create(label.clone(), house.clone());
         let id = self.begin_order(Pending::Create { asker, room });
-        self.events.push_back(Event::RoomCreated { id: Some(id), room, by, label, house });
+        self.request(LogRequest::RoomCreated { id: Some(id), room, by, label, house });
         id
     }
 
@@ -146,7 +146,7 @@ impl Hub {
             }
             Some(name) => {
                 let query = self.ask(Query::Order(Wanted::Room(order)));
-                self.events.push_back(Event::FindUser { id: query, name });
+                self.request(LogRequest::FindUser { id: query, name });
             }
         }
     }
@@ -195,17 +195,7 @@ impl Hub {
         let (user, note) = (order.user.clone(), order.note.clone());
         let (admits, networks) = (order.admits.clone(), order.networks.clone());
         let id = self.begin_order(Pending::Room(order));
-        self.events.push_back(Event::Moderate {
-            id,
-            room,
-            by,
-            action,
-            user,
-            seconds,
-            note,
-            admits,
-            networks,
-        });
+        self.request(LogRequest::Moderate { id, room, by, action, user, seconds, note, admits, networks });
         id
     }
 

@@ -48,8 +48,8 @@ impl Hub {
         id
     }
 
-    /// Answers [`Event::Moderate`](super::Event::Moderate), [`Event::Govern`](super::Event::Govern) and a
-    /// [`Event::RoomCreated`](super::Event::RoomCreated) that somebody waits for: it is durable and holds from now on, or
+    /// Answers [`LogRequest::Moderate`](super::LogRequest::Moderate), [`LogRequest::Govern`](super::LogRequest::Govern) and a
+    /// [`LogRequest::RoomCreated`](super::LogRequest::RoomCreated) that somebody waits for: it is durable and holds from now on, or
     /// it could not be stored and never will. `false` if the hub did not ask.
     pub fn ordered(&mut self, id: OrderId, is_stored: bool) -> bool {
         let Some(pending) = self.orders.pending.remove(&id) else { return false };

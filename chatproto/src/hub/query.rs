@@ -7,7 +7,7 @@ use super::moderate::Order;
 use super::pages::Askers;
 use super::rooms::pages;
 use super::router::message;
-use super::{ConnId, Event, Hub, QueryId, Record};
+use super::{ConnId, Hub, LogRequest, QueryId, Record};
 use crate::wire::{
     Anchor, Body, Capability, ErrorCode, FrameType, History, List, MAX_PAGE_MESSAGES, MessagePage, Name,
     PageMessage, RequestId, RoomId, RoomKind, Search,
@@ -78,7 +78,7 @@ impl Hub {
         }
         let about = FrameType::History;
         let query = self.ask(Query::Page { conn: id, about, request: history.request, anchor, seq, is_due });
-        self.events.push_back(Event::History { id: query, room, anchor, seq, limit });
+        self.request(LogRequest::History { id: query, room, anchor, seq, limit });
     }
 
     pub(super) fn on_search(&mut self, id: ConnId, search: &Search<'_>) {
@@ -109,7 +109,7 @@ impl Hub {
         let (about, anchor) = (FrameType::Search, Anchor::After);
         let query =
             self.ask(Query::Page { conn: id, about, request: search.request, anchor, seq: 0, is_due: false });
-        self.events.push_back(Event::Search { id: query, rooms, words, limit });
+        self.request(LogRequest::Search { id: query, rooms, words, limit });
     }
 
     /// Groups are read by those who are in them, conversations by their two people.
@@ -128,10 +128,10 @@ impl Hub {
         true
     }
 
-    /// Answers [`Event::Read`], [`Event::History`] or [`Event::Search`]; an error answers with `None`.
+    /// Answers [`LogRequest::Read`], [`LogRequest::History`] or [`LogRequest::Search`]; an error answers with `None`.
     /// `false` if the hub did not ask.
     ///
-    /// An answer to [`Event::Read`] holds the messages directly above the number asked for; one that is left out is gone
+    /// An answer to [`LogRequest::Read`] holds the messages directly above the number asked for; one that is left out is gone
     /// for good.
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
         match self.take_query(id, |query| matches!(query, Query::Missed { .. } | Query::Page { .. })) {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::budgets::Verb;
 use super::house::sentence;
 use super::moderate::Power;
-use super::{ConnId, House, Hub, Label};
+use super::{ConnId, House, Hub, Label, LogRequest};
 use crate::wire::{
     Body, DirectRoom, ErrorCode, FrameType, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member,
     Members, Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Target, Who, Wire,
@@ -107,7 +107,7 @@ impl Hub {
     pub(super) fn create_room(&mut self, label: Label, house: House) -> RoomId {
         let room = self.router.create(label.clone(), house.clone());
         let by = house.roles.keys().next().cloned();
-        self.events.push_back(super::Event::RoomCreated { id: None, room, by, label, house });
+        self.request(LogRequest::RoomCreated { id: None, room, by, label, house });
         room
     }
 
@@ -176,7 +176,7 @@ impl Hub {
                     self.tell_direct(id, keeper, room);
                 }
             }
-            self.events.push_back(super::Event::Retired { room, gone: gone.clone(), keeper });
+            self.request(LogRequest::Retired { room, gone: gone.clone(), keeper });
         }
     }
 

@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::config::{Label, RoomRecord};
-use super::event::{ConnId, Record};
+use super::event::ConnId;
 use super::house::{House, Left};
+use super::log::Record;
 use crate::Instant;
 use crate::conn::{FrameReader, Step};
 use crate::wire::{Body, Change, DeviceId, MESSAGE_MISSED, Message, Name, Note, Presence, RoomId};

@@ -7,7 +7,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::query::{Query, Wanted};
-use super::{AppendId, ConnId, Event, Hub, QueryId, Record, Stored};
+use super::{AppendId, ConnId, Hub, LogRequest, QueryId, Record, Stored};
 use crate::wire::{DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, Posted, RoomId, Say, Target, Text};
 
 /// Number of a room's first message.
@@ -126,11 +126,11 @@ impl Hub {
         entry.push(waiting);
         if entry.len() == 1 {
             let query = self.ask(Query::User { from: user.clone(), to: to.clone() });
-            self.events.push_back(Event::FindUser { id: query, name: to });
+            self.request(LogRequest::FindUser { id: query, name: to });
         }
     }
 
-    /// Answers [`Event::FindUser`]. `false` if the hub did not ask.
+    /// Answers [`LogRequest::FindUser`]. `false` if the hub did not ask.
     pub fn user_known(&mut self, id: QueryId, is_known: bool) -> bool {
         let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
         let (from, to) = match self.take_query(id, asked) {
@@ -186,7 +186,7 @@ impl Hub {
     fn append(&mut self, conn: ConnId, room: RoomId, from: Name, device: DeviceId, counter: u64, text: Text) {
         let append = Append { conn, room, from: from.clone(), device, counter, text: text.clone() };
         let id = self.ask_log(conn, text.as_str().len(), Asked::Append(append));
-        self.events.push_back(Event::Append { id, room, from, device, counter, text });
+        self.request(LogRequest::Append { id, room, from, device, counter, text });
     }
 
     /// What may not be said now may have been said before, and its `posted` was lost: the log knows.
@@ -201,7 +201,7 @@ impl Hub {
     ) {
         let (counter, bytes) = (say.counter, say.text.as_str().len());
         let id = self.ask_log(conn, bytes, Asked::Recall(Recall { conn, room, counter, bytes, refusal }));
-        self.events.push_back(Event::Recall { id, room, from, device, counter });
+        self.request(LogRequest::Recall { id, room, from, device, counter });
     }
 
     fn ask_log(&mut self, conn: ConnId, bytes: usize, asked: Asked) -> AppendId {
@@ -212,7 +212,7 @@ impl Hub {
         id
     }
 
-    /// Answers [`Event::Append`] and [`Event::Recall`]. What is committed goes to the room in the order of these calls.
+    /// Answers [`LogRequest::Append`] and [`LogRequest::Recall`]. What is committed goes to the room in the order of these calls.
     ///
     /// `false` if the hub did not ask, or not that, or if the number is not the next of the room: the log and the hub
     /// disagree, and the program should stop.

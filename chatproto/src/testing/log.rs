@@ -5,10 +5,11 @@ use core::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use super::journal::{Asked, Change as Changed, Committed, Journal};
+use super::journal::{Asked, Change, Committed, Journal};
 use crate::Instant;
 use crate::hub::{
-    AppendId, AuditLine, Event, Gate, House, Hub, Label, OrderId, QueryId, Record, RoomRecord, Ruling, Stored,
+    AppendId, AuditLine, Event, Gate, House, Hub, Label, LogRequest, OrderId, QueryId, Record, RoomRecord,
+    Ruling, Stored,
 };
 use crate::wire::{Action, Anchor, DeviceId, Name, Network, Note, NoteRef, RoomId, Subject};
 
@@ -32,8 +33,9 @@ pub struct MemoryLog {
     journal: Journal,
     /// The greatest number that a room has had.
     last_room: RoomId,
-    waiting: VecDeque<Change>,
-    batch: VecDeque<Change>,
+    /// What is to be stored, in its order.
+    waiting: VecDeque<(LogRequest, Asked)>,
+    batch: VecDeque<(LogRequest, Asked)>,
     batch_done: Option<Instant>,
     answers: VecDeque<Answer>,
     fails: bool,
@@ -50,49 +52,6 @@ struct Room {
     /// Up to here the records are only remembered, not kept.
     forgotten: u64,
     records: Vec<Record>,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Room {
-        id: Option<OrderId>,
-        room: RoomId,
-        label: Label,
-        house: House,
-    },
-    Moderate {
-        id: OrderId,
-        room: RoomId,
-        by: Option<Name>,
-        action: Action,
-        user: Option<Name>,
-        seconds: u32,
-        note: Note,
-        admits: Vec<Name>,
-        networks: Vec<Network>,
-    },
-    Govern {
-        id: OrderId,
-        by: Option<Name>,
-        action: Action,
-        subject: Option<Subject>,
-        seconds: u32,
-        note: Note,
-    },
-    Retire {
-        room: RoomId,
-        gone: Name,
-        keeper: Option<Name>,
-    },
-    Append {
-        id: AppendId,
-        record: Record,
-        asked: Asked,
-    },
-    Recall {
-        id: AppendId,
-        key: Key,
-    },
 }
 
 /// What names a message for good: who said it, on which device, the device's number for it.
@@ -154,75 +113,40 @@ impl MemoryLog {
 
     /// Takes an event that asks for the log; hands back any other.
     pub fn take(&mut self, event: Event, now: Instant) -> Option<Event> {
-        match event {
-            Event::RoomCreated { id, room, label, house, .. } => {
-                self.waiting.push_back(Change::Room { id, room, label, house });
-            }
-            Event::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
-                self.waiting.push_back(Change::Moderate {
-                    id,
-                    room,
-                    by,
-                    action,
-                    user,
-                    seconds,
-                    note,
-                    admits,
-                    networks,
-                });
-            }
-            Event::Govern { id, by, action, subject, seconds, note } => {
-                self.waiting.push_back(Change::Govern { id, by, action, subject, seconds, note });
-            }
-            Event::Retired { room, gone, keeper } => {
-                self.waiting.push_back(Change::Retire { room, gone, keeper });
-            }
-            Event::Audit { id, room, before, limit } => {
+        let Event::Log(request) = event else { return Some(event) };
+        match request {
+            LogRequest::Audit { id, room, before, limit } => {
                 let lines = self.audit.iter().rev().filter(|(of, line)| {
                     (room.is_none() || *of == room) && (before == 0 || line.number < before)
                 });
                 let lines = lines.take(limit.into()).map(|(_, line)| line.clone()).collect();
                 self.answers.push_back(Answer::Audited(id, lines));
             }
-            Event::Append { id, room, from, device, counter, text } => {
-                // The number and the time are given when it is committed.
-                let record = Record { room, seq: 0, time: 0, from, device, counter, text };
-                let asked = Asked { at: now, changes: self.journal.changes() };
-                self.waiting.push_back(Change::Append { id, record, asked });
-            }
-            Event::Recall { id, from, device, counter, .. } => {
-                self.waiting.push_back(Change::Recall { id, key: (from, device, counter) });
-            }
-            Event::Read { id, room, after, limit } => {
+            LogRequest::Read { id, room, after, limit } => {
                 let found = self.history(room, Anchor::After, after, limit);
                 self.answers.push_back(Answer::Records(id, found));
             }
-            Event::History { id, room, anchor, seq, limit } => {
+            LogRequest::History { id, room, anchor, seq, limit } => {
                 let found = self.history(room, anchor, seq, limit);
                 self.answers.push_back(Answer::Records(id, found));
             }
-            Event::Search { id, rooms, words, limit } => {
+            LogRequest::Search { id, rooms, words, limit } => {
                 let found = self.search(&rooms, words.as_str(), limit);
                 self.answers.push_back(Answer::Records(id, found));
             }
-            Event::FindUser { id, name } => {
+            LogRequest::FindUser { id, name } => {
                 let is_known = self.users.as_ref().is_none_or(|users| users.contains(&name));
                 self.answers.push_back(Answer::User(id, is_known));
             }
-            Event::LoginStarted { .. }
-            | Event::LoginResponse { .. }
-            | Event::RegisterStarted { .. }
-            | Event::RegisterFinished { .. }
-            | Event::PasswordStarted { .. }
-            | Event::PasswordFinished { .. }
-            | Event::DevicesAsked { .. }
-            | Event::LoggedIn { .. }
-            | Event::Closed { .. }
-            | Event::PeerRequested { .. }
-            | Event::PeerIntroduced { .. }
-            | Event::Relayed { .. }
-            | Event::TestReach { .. }
-            | Event::PeerRefused { .. } => return Some(event),
+            change @ (LogRequest::RoomCreated { .. }
+            | LogRequest::Moderate { .. }
+            | LogRequest::Govern { .. }
+            | LogRequest::Retired { .. }
+            | LogRequest::Append { .. }
+            | LogRequest::Recall { .. }) => {
+                let asked = Asked { at: now, changes: self.journal.changes() };
+                self.waiting.push_back((change, asked));
+            }
         }
         self.begin_batch(now);
         None
@@ -267,16 +191,21 @@ impl MemoryLog {
     #[must_use]
     pub fn appended_by(&self, now: Instant) -> u64 {
         let is_due = self.batch_done.is_some_and(|done| done <= now);
-        let appends = self.batch.iter().filter(|change| is_due && matches!(change, Change::Append { .. }));
+        let appends =
+            self.batch.iter().filter(|(change, _)| is_due && matches!(change, LogRequest::Append { .. }));
         self.appended.saturating_add(u64::try_from(appends.count()).unwrap_or(u64::MAX))
     }
 
-    /// The same of changes: of rooms that are made, and of what [`Event::Moderate`] and [`Event::Govern`] ask for.
+    /// The same of changes: of rooms that are made, and of what [`LogRequest::Moderate`] and [`LogRequest::Govern`] ask for.
     #[must_use]
     pub fn changed_by(&self, now: Instant) -> u64 {
         let is_due = self.batch_done.is_some_and(|done| done <= now);
-        let is_change = |change: &&Change| {
-            is_due && matches!(change, Change::Room { .. } | Change::Moderate { .. } | Change::Govern { .. })
+        let is_change = |(change, _): &&(LogRequest, Asked)| {
+            let is_change = matches!(
+                change,
+                LogRequest::RoomCreated { .. } | LogRequest::Moderate { .. } | LogRequest::Govern { .. }
+            );
+            is_due && is_change
         };
         let changes = self.journal.changes().saturating_add(self.batch.iter().filter(is_change).count());
         u64::try_from(changes).unwrap_or(u64::MAX)
@@ -416,7 +345,7 @@ impl MemoryLog {
     ) {
         let Some((_, line)) = self.audit.last() else { return };
         let label = room.and_then(|room| self.rooms.get(&room)).map(|room| room.label.clone());
-        let change = Changed { at, room: label, line: line.clone(), user, networks, admits };
+        let change = Change { at, room: label, line: line.clone(), user, networks, admits };
         self.journal.add(Committed::Change(change));
     }
 
@@ -430,9 +359,9 @@ impl MemoryLog {
     fn commit(&mut self, now: Instant) {
         self.batch_done = None;
         let time = LOG_EPOCH_MS.saturating_add(now.as_millis());
-        for change in core::mem::take(&mut self.batch) {
+        for (change, asked) in core::mem::take(&mut self.batch) {
             match change {
-                Change::Room { id, room, label, house } => {
+                LogRequest::RoomCreated { id, room, label, house, .. } => {
                     let topic = NoteRef::EMPTY.to_owned();
                     if !self.fails {
                         self.journal.add(Committed::Room { label: label.clone(), house: house.clone() });
@@ -448,7 +377,7 @@ impl MemoryLog {
                     }
                     self.answers.extend(id.map(|id| Answer::Ordered(id, !self.fails)));
                 }
-                Change::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
+                LogRequest::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                     let is_there = !self.fails && self.rooms.contains_key(&room);
                     self.answers.push_back(Answer::Ordered(id, is_there));
                     if !is_there {
@@ -472,7 +401,7 @@ impl MemoryLog {
                         }
                     }
                 }
-                Change::Govern { id, by, action, subject, seconds, note } => {
+                LogRequest::Govern { id, by, action, subject, seconds, note } => {
                     if !self.fails {
                         let written = subject.as_ref().map(Subject::as_written).unwrap_or_default();
                         self.note(None, by.as_ref(), action, &written, seconds, &note, time);
@@ -486,21 +415,29 @@ impl MemoryLog {
                     }
                     self.answers.push_back(Answer::Ordered(id, !self.fails));
                 }
-                Change::Retire { .. } if self.fails => {}
-                Change::Retire { room, gone, keeper } => match (self.rooms.get_mut(&room), keeper) {
+                LogRequest::Retired { .. } if self.fails => {}
+                LogRequest::Retired { room, gone, keeper } => match (self.rooms.get_mut(&room), keeper) {
                     (Some(room), Some(keeper)) => room.label = Label::Former(keeper, gone),
                     (Some(_), None) => drop(self.rooms.remove(&room)),
                     (None, _) => {}
                 },
-                Change::Append { id, record, asked } => {
+                LogRequest::Append { id, room, from, device, counter, text } => {
                     self.appended = self.appended.saturating_add(1);
-                    let stored = self.append(Record { time, ..record }, asked);
+                    // The number is given when it is stored.
+                    let record = Record { room, seq: 0, time, from, device, counter, text };
+                    let stored = self.append(record, asked);
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
-                Change::Recall { id, key } => {
-                    let stored = self.earlier(&key).unwrap_or(Stored::Absent);
+                LogRequest::Recall { id, from, device, counter, .. } => {
+                    let stored = self.earlier(&(from, device, counter)).unwrap_or(Stored::Absent);
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
+                // Answered when they were asked.
+                LogRequest::Audit { .. }
+                | LogRequest::Read { .. }
+                | LogRequest::History { .. }
+                | LogRequest::Search { .. }
+                | LogRequest::FindUser { .. } => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Coming back: exactly what was missed, from memory or from the log, and live from then on.
 
-use chatproto::hub::{ConnId, Event, Label, Record};
+use chatproto::hub::{ConnId, Event, Label, LogRequest, Record};
 use chatproto::testing::Rng;
 use chatproto::wire::*;
 
@@ -59,7 +59,7 @@ fn what_was_missed_comes_from_memory_while_others_are_there() {
     let join = Join { request: RequestId(1), target: Target::Room(lobby.borrow()), cursor: Some(15) };
     desk.hub.handle_input(bob, &join.to_bytes(), desk.now);
     while let Some(event) = desk.hub.poll_event() {
-        assert!(!matches!(event, Event::Read { .. }), "memory has it");
+        assert!(!matches!(event, Event::Log(LogRequest::Read { .. })), "memory has it");
     }
     let frames = desk.frames(bob);
     assert_eq!(seqs(&frames), [16, 17, 18, 19, 20]);
@@ -119,7 +119,9 @@ fn holes_within_a_page_are_gaps_in_their_places() {
     let join = Join { request: RequestId(1), target: Target::Room(lobby.borrow()), cursor: Some(2) };
     desk.hub.handle_input(bob, &join.to_bytes(), desk.now);
     let id = loop {
-        if let Event::Read { id, after: 2, .. } = desk.hub.poll_event().expect("the log is asked") {
+        if let Event::Log(LogRequest::Read { id, after: 2, .. }) =
+            desk.hub.poll_event().expect("the log is asked")
+        {
             break id;
         }
     };
@@ -148,7 +150,7 @@ fn join_and_ask(desk: &mut Desk, conn: ConnId, cursor: u64) -> chatproto::hub::Q
     desk.hub.handle_input(conn, &join.to_bytes(), desk.now);
     let mut asked = Vec::new();
     while let Some(event) = desk.hub.poll_event() {
-        if let Event::Read { id, .. } = event {
+        if let Event::Log(LogRequest::Read { id, .. }) = event {
             asked.push(id);
         }
     }
@@ -185,7 +187,7 @@ fn joining_again_and_leaving_while_a_page_is_under_way_is_safe() {
         let join = Join { request: RequestId(2), target, cursor: Some(cursor) };
         desk.hub.handle_input(bob, &join.to_bytes(), desk.now);
         while let Some(event) = desk.hub.poll_event() {
-            assert!(!matches!(event, Event::Read { .. }));
+            assert!(!matches!(event, Event::Log(LogRequest::Read { .. })));
         }
     }
     let page = desk.log.records(&Label::Group(name("lobby")))[10..20].to_vec();
@@ -218,7 +220,7 @@ fn one_page_at_a_time_for_all_rooms_of_a_connection() {
     }
     let mut under_way = 0;
     while let Some(event) = desk.hub.poll_event() {
-        under_way += u32::from(matches!(event, Event::Read { .. }));
+        under_way += u32::from(matches!(event, Event::Log(LogRequest::Read { .. })));
         desk.events.extend(desk.log.take(event, desk.now));
     }
     assert_eq!(under_way, 1);

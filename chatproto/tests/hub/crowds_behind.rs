@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::Buf as _;
-use chatproto::hub::{ConnId, Event};
+use chatproto::hub::{ConnId, Event, LogRequest};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -43,7 +43,7 @@ fn enter(desk: &mut Desk, cursors: &[u64]) -> Vec<ConnId> {
 fn ask_log(desk: &mut Desk) -> usize {
     let mut pages = 0;
     while let Some(event) = desk.hub.poll_event() {
-        pages += usize::from(matches!(event, Event::Read { .. }));
+        pages += usize::from(matches!(event, Event::Log(LogRequest::Read { .. })));
         desk.events.extend(desk.log.take(event, desk.now));
     }
     pages

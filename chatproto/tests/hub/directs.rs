@@ -1,6 +1,6 @@
 //! Conversations of two people: made with the first message, kept for those who are away.
 
-use chatproto::hub::{ConnId, Event, QueryId};
+use chatproto::hub::{ConnId, Event, LogRequest, QueryId};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -88,7 +88,7 @@ fn lookups(desk: &mut Desk) -> Vec<QueryId> {
     let mut asked = Vec::new();
     while let Some(event) = desk.hub.poll_event() {
         match event {
-            Event::FindUser { id, .. } => asked.push(id),
+            Event::Log(LogRequest::FindUser { id, .. }) => asked.push(id),
             other => desk.events.extend(desk.log.take(other, desk.now)),
         }
     }

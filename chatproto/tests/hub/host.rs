@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use chatproto::hub::{ConnId, Event, RoomOrder};
+use chatproto::hub::{ConnId, Event, LogRequest, RoomOrder};
 use chatproto::testing::MemoryLog;
 use chatproto::wire::*;
 
@@ -336,6 +336,8 @@ fn the_operator_of_the_server_is_above_all_and_told_as_nobody() {
     assert_eq!(refused, Err((ErrorCode::Forbidden, "everybody may enter this room")));
     let made = desk.hub.create_room_as_host(name("den"), Some(&name("bob")), true).unwrap();
     let events: Vec<Event> = core::iter::from_fn(|| desk.hub.poll_event()).collect();
-    let [Event::RoomCreated { id, by: None, house, .. }] = &events[..] else { panic!("{events:?}") };
+    let [Event::Log(LogRequest::RoomCreated { id, by: None, house, .. })] = &events[..] else {
+        panic!("{events:?}")
+    };
     assert!(*id == Some(made) && house.is_private && house.rank(&name("bob")) == Rank::Owner);
 }

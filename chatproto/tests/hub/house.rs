@@ -1,6 +1,6 @@
 //! Order in a room: topic, private rooms, roles, and what somebody may not do for a while.
 
-use chatproto::hub::{ConnId, Event, OrderId};
+use chatproto::hub::{ConnId, Event, LogRequest, OrderId};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -301,7 +301,7 @@ fn what_is_stored_says_who_did_what_and_why() {
     };
     desk.hub.handle_input(alice, &frame.to_bytes(), desk.now);
     let events: Vec<Event> = core::iter::from_fn(|| desk.hub.poll_event()).collect();
-    let expected = Event::Moderate {
+    let expected = Event::Log(LogRequest::Moderate {
         id: OrderId(0),
         room: RoomId(2),
         by: Some(name("alice")),
@@ -311,7 +311,7 @@ fn what_is_stored_says_who_did_what_and_why() {
         note: note("spam"),
         admits: Vec::new(),
         networks: Vec::new(),
-    };
+    });
     assert_eq!(events, [expected]);
 }
 

@@ -1,6 +1,6 @@
 //! Removed accounts: whoever gets such a name is somebody else, and whom it talked to keeps what was said.
 
-use chatproto::hub::{ConnId, Event, Label};
+use chatproto::hub::{ConnId, Event, Label, LogRequest};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -189,7 +189,7 @@ fn first_words_of_a_removed_account_are_not_said_by_the_next() {
     let say = Say { counter: 1, target: Target::User(to.borrow()), text: text.borrow() };
     desk.hub.handle_input(bob, &say.to_bytes(), desk.now);
     let asked = desk.hub.poll_event();
-    let Some(Event::FindUser { id, .. }) = asked else { panic!("{asked:?}") };
+    let Some(Event::Log(LogRequest::FindUser { id, .. })) = asked else { panic!("{asked:?}") };
     desk.hub.remove_user(&name("bob"), desk.now);
     assert!(desk.hub.user_known(id, true), "it was asked");
     desk.commit();

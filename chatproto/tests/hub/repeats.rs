@@ -1,6 +1,6 @@
 //! What was stored is acknowledged for good, whatever its sender may do now.
 
-use chatproto::hub::{AppendId, ConnId, Event, Stored};
+use chatproto::hub::{AppendId, ConnId, Event, LogRequest, Stored};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -152,7 +152,7 @@ fn question(desk: &mut Desk, bob: ConnId) -> AppendId {
     desk.hub.handle_input(bob, &say.to_bytes(), desk.now);
     loop {
         match desk.hub.poll_event() {
-            Some(Event::Recall { id, room: None, counter: 1, .. }) => return id,
+            Some(Event::Log(LogRequest::Recall { id, room: None, counter: 1, .. })) => return id,
             Some(_) => {}
             None => panic!("the log was not asked"),
         }

@@ -1,6 +1,6 @@
 //! Entering, leaving and finding rooms.
 
-use chatproto::hub::Event;
+use chatproto::hub::{Event, LogRequest};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -152,8 +152,8 @@ fn rooms_made_are_told_before_any_message_of_them() {
     let mut order = Vec::new();
     while let Some(event) = desk.hub.poll_event() {
         match event {
-            Event::RoomCreated { .. } => order.push("room"),
-            Event::Append { .. } => order.push("append"),
+            Event::Log(LogRequest::RoomCreated { .. }) => order.push("room"),
+            Event::Log(LogRequest::Append { .. }) => order.push("append"),
             _ => {}
         }
     }

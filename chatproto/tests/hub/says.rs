@@ -1,6 +1,6 @@
 //! Messages on their way: nothing is shown before it is durable, and everybody sees one order.
 
-use chatproto::hub::{Event, Stored};
+use chatproto::hub::{Event, LogRequest, Stored};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -161,7 +161,7 @@ fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     desk.hub.handle_input(alice, &say.to_bytes(), desk.now);
     let mut asked = None;
     while let Some(event) = desk.hub.poll_event() {
-        if let Event::Append { id, .. } = event {
+        if let Event::Log(LogRequest::Append { id, .. }) = event {
             asked = Some(id);
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use chatnet::{AcceptPause, CloseReason, Fingerprint, Signal};
-use chatproto::hub::{Ended, Event, Hub, Label};
+use chatproto::hub::{Ended, Event, Hub, Label, LogRequest};
 use chatproto::wire::{Name, Purpose, RoomId, Subject};
 
 use super::reload::Changes;
@@ -99,24 +99,7 @@ pub(super) fn event(hub: &Hub, event: &Event) {
                 }
             }
         }
-        Event::RoomCreated { room, label, .. } => {
-            let name = named(label);
-            tracing::info!(%room, "new {name}");
-        }
-        Event::Moderate { room, by, action, user, seconds, .. } => {
-            let whom = user.as_ref().map_or("", |user| user.as_str());
-            let (by, what) = (by.as_ref().map_or("*", |by| by.as_str()), action.name());
-            tracing::info!(seconds, "{}: {by} does {what} {whom}", room_name(hub, *room));
-        }
-        Event::Govern { by, action, subject, seconds, .. } => {
-            let whom = subject.as_ref().map(Subject::as_written).unwrap_or_default();
-            let (by, what) = (by.as_ref().map_or("*", |by| by.as_str()), action.name());
-            tracing::info!(seconds, "{by} does {what} {whom}");
-        }
-        Event::Append { room, from, text, .. } => {
-            let bytes = text.as_str().len();
-            tracing::info!(bytes, "{} says something in {}", from.as_str(), room_name(hub, *room));
-        }
+        Event::Log(request) => asked(hub, request),
         Event::PeerRequested { from, to, purpose, .. } => {
             let what = match purpose {
                 Purpose::Files => "[FILE]",
@@ -147,15 +130,37 @@ pub(super) fn event(hub: &Hub, event: &Event) {
         }
         Event::PasswordFinished { conn, .. } => tracing::debug!(%conn, "change of password goes on"),
         Event::DevicesAsked { user, .. } => tracing::debug!(user = user.as_str(), "devices asked for"),
-        Event::Recall { .. }
-        | Event::Read { .. }
-        | Event::History { .. }
-        | Event::Search { .. }
-        | Event::FindUser { .. }
-        | Event::Retired { .. }
-        | Event::Audit { .. } => {
-            tracing::debug!(?event, "asked of the log");
+    }
+}
+
+/// What the log is asked for; never the words that are said or looked for.
+fn asked(hub: &Hub, request: &LogRequest) {
+    match request {
+        LogRequest::RoomCreated { room, label, .. } => {
+            let name = named(label);
+            tracing::info!(%room, "new {name}");
         }
+        LogRequest::Moderate { room, by, action, user, seconds, .. } => {
+            let whom = user.as_ref().map_or("", |user| user.as_str());
+            let (by, what) = (by.as_ref().map_or("*", |by| by.as_str()), action.name());
+            tracing::info!(seconds, "{}: {by} does {what} {whom}", room_name(hub, *room));
+        }
+        LogRequest::Govern { by, action, subject, seconds, .. } => {
+            let whom = subject.as_ref().map(Subject::as_written).unwrap_or_default();
+            let (by, what) = (by.as_ref().map_or("*", |by| by.as_str()), action.name());
+            tracing::info!(seconds, "{by} does {what} {whom}");
+        }
+        LogRequest::Append { room, from, text, .. } => {
+            let bytes = text.as_str().len();
+            tracing::info!(bytes, "{} says something in {}", from.as_str(), room_name(hub, *room));
+        }
+        LogRequest::Search { rooms, .. } => tracing::debug!(rooms = rooms.len(), "a search"),
+        LogRequest::Recall { .. }
+        | LogRequest::Read { .. }
+        | LogRequest::History { .. }
+        | LogRequest::FindUser { .. }
+        | LogRequest::Retired { .. }
+        | LogRequest::Audit { .. } => tracing::debug!(?request, "asked of the log"),
     }
 }
 

@@ -521,17 +521,7 @@ impl Server {
                 self.tests.begin(&mut self.net, &mut self.hub, conn, request, address, link_key);
             }
             Event::PeerRequested { .. } | Event::PeerIntroduced { .. } | Event::PeerRefused { .. } => {}
-            asked @ (Event::RoomCreated { .. }
-            | Event::Moderate { .. }
-            | Event::Govern { .. }
-            | Event::Retired { .. }
-            | Event::Audit { .. }
-            | Event::Append { .. }
-            | Event::Recall { .. }
-            | Event::Read { .. }
-            | Event::History { .. }
-            | Event::Search { .. }
-            | Event::FindUser { .. }) => self.seam.ask(&mut self.hub, &self.store, asked),
+            Event::Log(request) => self.seam.ask(&mut self.hub, &self.store, request),
         }
     }
 

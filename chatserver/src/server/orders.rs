@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatproto::hub::{Hub, OrderId, RoomOrder};
+use chatproto::hub::{Event, Hub, OrderId, RoomOrder};
 use chatproto::wire::{ErrorCode, Name, Network, Note, RoomId, Subject};
 use crossbeam_channel::Sender;
 
@@ -127,7 +127,10 @@ pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Re
     let deadline = Instant::now() + TIMEOUT;
     while let Some(id) = begun {
         while let Some(event) = hub.poll_event() {
-            seam.ask(&mut hub, &store, event);
+            // Without connections there is nothing else to tell.
+            if let Event::Log(request) = event {
+                seam.ask(&mut hub, &store, request);
+            }
         }
         // Only a log in memory answers at once, and this is none.
         drop(seam.hand_over(&store));

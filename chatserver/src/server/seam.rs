@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chatproto::hub::{
-    AppendId, AuditLine, Event, Gate, GateAction, House, Hub, Imposed, Label, Lockdown, OrderId, QueryId,
-    Record, Role, RoomRecord, Stored,
+    AppendId, AuditLine, Gate, GateAction, House, Hub, Imposed, Label, Lockdown, LogRequest, OrderId,
+    QueryId, Record, Role, RoomRecord, Stored,
 };
 use chatproto::wire::{Action, Anchor, DeviceId, Name, Network, Note, RoomId, Subject, Text};
 
@@ -88,9 +88,10 @@ impl Seam {
     }
 
     /// Passes one question or request of the hub on to the store; writes wait for [`hand_over`](Self::hand_over).
-    pub(super) fn ask(&mut self, hub: &mut Hub, store: &Store, event: Event) {
-        match event {
-            Event::RoomCreated { id: order, room, by, label, house } => {
+    pub(super) fn ask(&mut self, hub: &mut Hub, store: &Store, request: LogRequest) {
+        let Some(request) = self.ask_ring(hub, request) else { return };
+        match request {
+            LogRequest::RoomCreated { id: order, room, by, label, house } => {
                 let (kind, name) = match label {
                     Label::Group(name) => (RoomKind::Group, name.as_str().to_owned()),
                     // Rooms become this, none begins as it.
@@ -108,7 +109,7 @@ impl Seam {
                 self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false, order });
                 self.waiting.push_back(write);
             }
-            Event::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
+            LogRequest::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
                 self.make_room_again(room);
                 let Some(change) = change(action, &admits, &networks) else {
                     hub.ordered(id, false);
@@ -127,7 +128,7 @@ impl Seam {
                     note: note.as_str().into(),
                 });
             }
-            Event::Govern { id, by, action, subject, seconds, note } => {
+            LogRequest::Govern { id, by, action, subject, seconds, note } => {
                 let Some(change) = gate_change(action) else {
                     hub.ordered(id, false);
                     return;
@@ -142,7 +143,7 @@ impl Seam {
                     note: note.as_str().into(),
                 });
             }
-            Event::Retired { room, gone, keeper } => {
+            LogRequest::Retired { room, gone, keeper } => {
                 // A room that the log has refused is not made again.
                 self.rooms.retain(|id, made| *id != ROOM_WRITE | u64::from(room.0) || !made.was_refused);
                 self.waiting.push_back(Write::Retire {
@@ -152,31 +153,14 @@ impl Seam {
                     keeper: keeper.map(|keeper| keeper.as_str().into()),
                 });
             }
-            Event::Audit { id, room, before, limit } => {
+            LogRequest::Audit { id, room, before, limit } => {
                 let room = room.map(|room| room.0);
                 let read = Read::Audit { id: id.0, room, before, limit: limit.into() };
                 if store.reader.try_send(read).is_err() {
                     hub.audited(id, None);
                 }
             }
-            Event::Append { id, room, from, device, counter, text } if self.ring.is_some() => {
-                let record = Record { room, seq: 0, time: 0, from, device, counter, text };
-                if let Some(ring) = &mut self.ring {
-                    ring.append(id, record, unix_ms());
-                }
-            }
-            Event::Recall { id, room, from, device, counter } if self.ring.is_some() => {
-                if let Some(ring) = &mut self.ring {
-                    ring.recall(id, room, (from, device), counter);
-                }
-            }
-            Event::Read { id, room, after, limit } if self.ring.is_some() => {
-                self.look_back(hub, id, room, Anchor::After, after, limit);
-            }
-            Event::History { id, room, anchor, seq, limit } if self.ring.is_some() => {
-                self.look_back(hub, id, room, anchor, seq, limit);
-            }
-            Event::Append { id, room, from, device, counter, text } => {
+            LogRequest::Append { id, room, from, device, counter, text } => {
                 self.make_room_again(room);
                 let write = Write::Append {
                     id: id.0,
@@ -188,12 +172,12 @@ impl Seam {
                 };
                 self.waiting.push_back(write);
             }
-            Event::Recall { id, from, device, counter, .. } => {
+            LogRequest::Recall { id, from, device, counter, .. } => {
                 let sender = from.as_str().into();
                 self.waiting.push_back(Write::Recall { id: id.0, sender, device: device.0, counter });
             }
-            Event::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
-            Event::History { id, room, anchor, seq, limit } => match anchor {
+            LogRequest::Read { id, room, after, limit } => page(hub, store, id, room, after, limit),
+            LogRequest::History { id, room, anchor, seq, limit } => match anchor {
                 Anchor::Before => {
                     let read = Read::Before {
                         id: id.0,
@@ -216,7 +200,7 @@ impl Seam {
                     read_or_fail(hub, store, id, read);
                 }
             },
-            Event::Search { id, rooms, words, limit } => {
+            LogRequest::Search { id, rooms, words, limit } => {
                 let search = Search {
                     id: id.0,
                     rooms: rooms.into_iter().map(|room| room.0).collect(),
@@ -227,32 +211,40 @@ impl Seam {
                     hub.records(id, None);
                 }
             }
-            Event::FindUser { id, name } => {
+            LogRequest::FindUser { id, name } => {
                 let read = Read::Account { id: id.0, name: name.as_str().into() };
                 if store.reader.try_send(read).is_err() {
                     hub.user_known(id, false);
                 }
             }
-            Event::LoginStarted { .. }
-            | Event::LoginResponse { .. }
-            | Event::RegisterStarted { .. }
-            | Event::RegisterFinished { .. }
-            | Event::PasswordStarted { .. }
-            | Event::PasswordFinished { .. }
-            | Event::DevicesAsked { .. }
-            | Event::LoggedIn { .. }
-            | Event::Closed { .. }
-            | Event::PeerRequested { .. }
-            | Event::PeerIntroduced { .. }
-            | Event::Relayed { .. }
-            | Event::TestReach { .. }
-            | Event::PeerRefused { .. } => {}
         }
     }
 
-    fn look_back(&self, hub: &mut Hub, id: QueryId, room: RoomId, anchor: Anchor, seq: u64, limit: u16) {
-        let records = self.ring.as_ref().map(|ring| ring.history(room, anchor, seq, limit));
-        hub.records(id, records.as_deref());
+    /// With messages in memory only, the ring answers for them at once; hands back what is the store's.
+    fn ask_ring(&mut self, hub: &mut Hub, request: LogRequest) -> Option<LogRequest> {
+        let Some(ring) = &mut self.ring else { return Some(request) };
+        match request {
+            LogRequest::Append { id, room, from, device, counter, text } => {
+                ring.append(id, Record { room, seq: 0, time: 0, from, device, counter, text }, unix_ms());
+            }
+            LogRequest::Recall { id, room, from, device, counter } => {
+                ring.recall(id, room, (from, device), counter);
+            }
+            LogRequest::Read { id, room, after, limit } => {
+                hub.records(id, Some(&ring.history(room, Anchor::After, after, limit)));
+            }
+            LogRequest::History { id, room, anchor, seq, limit } => {
+                hub.records(id, Some(&ring.history(room, anchor, seq, limit)));
+            }
+            LogRequest::RoomCreated { .. }
+            | LogRequest::Moderate { .. }
+            | LogRequest::Govern { .. }
+            | LogRequest::Retired { .. }
+            | LogRequest::Audit { .. }
+            | LogRequest::Search { .. }
+            | LogRequest::FindUser { .. } => return Some(request),
+        }
+        None
     }
 
     fn make_room_again(&mut self, room: RoomId) {
