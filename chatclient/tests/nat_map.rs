@@ -28,6 +28,16 @@ const CHAINS: &str = "table inet filter {
   chain postrouting_miniupnpd { }
 }";
 
+/// Drops requests by PCP, whose first byte is its version, 2; NAT-PMP has 0 there and the same port.
+const NO_PCP: &str = "table inet deaf {
+  chain in { type filter hook input priority -10; udp dport 5351 @th,64,8 2 drop; }
+}";
+
+/// Drops PCP and NAT-PMP.
+const NEITHER: &str = "table inet deaf {
+  chain in { type filter hook input priority -10; udp dport 5351 drop; }
+}";
+
 struct Router {
     daemon: Child,
     namespace: String,
@@ -100,12 +110,18 @@ struct World {
 
 /// With a router of these settings, or one that maps nothing.
 fn world(settings: Option<&str>) -> World {
+    world_with(settings, None)
+}
+
+/// The same, with more rules for what the router hears.
+fn world_with(settings: Option<&str>, rules: Option<&str>) -> World {
     let scratch = Scratch::new();
     let mut net = Net::new();
     let alice_ns = net.person("alice", 21, Line::Open);
     // No port of his can be foretold, and nobody gets in unasked.
     let bob_ns = net.person("bob", 22, Line::RandomNat);
     let router = settings.map(|settings| Router::start(&net.name("bob-nat"), 22, &scratch, settings));
+    rules.iter().for_each(|rules| nft(&net.name("bob-nat"), rules));
     let server = Server::start_in(Some(&net.name("srv")), &scratch.path("data"), &Net::server(4848), &[]);
     server.add_users(&["alice", "bob"]);
     let options = |user: &str, namespace: &str| {
@@ -135,8 +151,8 @@ impl World {
     }
 }
 
-fn a_mapped_port_leads_inside(settings: &str, protocol: &str) {
-    let mut world = world(Some(settings));
+fn a_mapped_port_leads_inside(settings: &str, rules: Option<&str>, protocol: &str) {
+    let mut world = world_with(Some(settings), rules);
     let mapped = world.bob.expect("port_mapping", |_| true);
     assert_eq!((&mapped["mapped"], &mapped["protocol"]), (&true.into(), &protocol.into()), "{mapped}");
     assert!(mapped["address"].as_str().expect("an address").starts_with("203.0.114.22:"), "{mapped}");
@@ -160,13 +176,27 @@ fn a_mapped_port_leads_inside(settings: &str, protocol: &str) {
 #[test]
 #[ignore = "needs root, ip, nft and miniupnpd"]
 fn by_pcp() {
-    a_mapped_port_leads_inside("enable_natpmp=yes\nenable_upnp=no", "pcp");
+    a_mapped_port_leads_inside("enable_natpmp=yes\nenable_upnp=no", None, "pcp");
+}
+
+/// A router that does not know the younger protocol answers in the older one.
+#[test]
+#[ignore = "needs root, ip, nft and miniupnpd"]
+fn by_nat_pmp() {
+    a_mapped_port_leads_inside("enable_natpmp=yes\nenable_upnp=no", Some(NO_PCP), "nat_pmp");
+}
+
+/// A router whose answers to both get lost is asked by the third.
+#[test]
+#[ignore = "needs root, ip, nft and miniupnpd"]
+fn by_upnp_when_the_others_are_not_heard() {
+    a_mapped_port_leads_inside("enable_natpmp=yes\nenable_upnp=yes", Some(NEITHER), "upnp");
 }
 
 #[test]
 #[ignore = "needs root, ip, nft and miniupnpd"]
 fn by_upnp() {
-    a_mapped_port_leads_inside("enable_natpmp=no\nenable_upnp=yes", "upnp");
+    a_mapped_port_leads_inside("enable_natpmp=no\nenable_upnp=yes", None, "upnp");
 }
 
 #[test]

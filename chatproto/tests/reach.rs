@@ -208,6 +208,24 @@ fn a_connection_that_breaks_before_the_link_stands_is_not_the_end() {
 }
 
 #[test]
+fn what_the_leading_side_found_out_is_its_verdict_whatever_others_say() {
+    let now = Instant::from_millis(0);
+    // Nothing was found out yet; a wrong key was.
+    for (found, verdict) in [(None, ErrorCode::Expired), (Some(ErrorCode::WrongKey), ErrorCode::WrongKey)] {
+        let mut lead = Negotiation::new(begin(true), now);
+        if let Some(code) = found {
+            lead.failed(Way::Direct, code, now);
+        }
+        lead.handle_signal(Signal::Failed(ErrorCode::Expired), now);
+        let told = core::iter::from_fn(|| lead.poll_action()).find_map(|action| match action {
+            Action::Fail(verdict) => Some(verdict.code),
+            _ => None,
+        });
+        assert_eq!(told, Some(verdict));
+    }
+}
+
+#[test]
 fn a_side_that_talks_without_end_is_not_listened_to() {
     let now = Instant::from_millis(0);
     let mut end = Negotiation::new(begin(false), now);

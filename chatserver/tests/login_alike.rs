@@ -1,5 +1,6 @@
 //! A wrong password and an unknown ID are answered alike: the same bytes, and as far as a stranger can measure, in the same time.
-//! So are the accounts that once were and those that may not log in, and all that can be wrong with a ticket.
+//! So are the accounts that once were and those that may not log in, all that can be wrong with a ticket, and whoever wants to
+//! register without an invitation.
 //!
 //! The bytes are compared here. Times are printed and compared, over as many tries as `LOGIN_TRIES` says:
 //!
@@ -17,15 +18,17 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chatproto::opaque::{ClientLogin, FINALIZATION_LEN, MECHANISM, OsRng, Password, RESPONSE_LEN};
+use chatproto::opaque::{
+    ClientLogin, ClientRegistration, FINALIZATION_LEN, MECHANISM, OsRng, Password, RESPONSE_LEN,
+};
 use chatproto::ticket;
 use chatproto::wire::{
-    Blob, Body, Capabilities, Capability, ClientHello, DeviceId, FrameType, HEADER_LEN, LoginResponse,
-    LoginStart, MAGIC, MAX_FRAME, NameRef, NoteRef, VERSION,
+    Blob, Body, Capabilities, Capability, ClientHello, DeviceId, ErrorCode, FrameType, HEADER_LEN,
+    LoginResponse, LoginStart, MAGIC, MAX_FRAME, NameRef, NoteRef, RegisterFinish, RegisterStart, VERSION,
 };
 use chatserver::store::{Accounts, DataDir};
 use support::{PASSWORD, Server, add_user, command, read_to_end};
@@ -61,7 +64,7 @@ fn greeted(server: &Server) -> TcpStream {
         magic: MAGIC,
         version_min: VERSION,
         version_max: VERSION,
-        capabilities: Capabilities::NONE.with(Capability::Tickets),
+        capabilities: Capabilities::NONE.with(Capability::Tickets).with(Capability::Register),
         max_frame: MAX_FRAME,
         agent: NoteRef::EMPTY,
     };
@@ -141,13 +144,20 @@ fn tries() -> usize {
 
 /// A server with budgets for all of these tries, and these accounts.
 fn world(temp: &Path, users: &[&str]) -> (PathBuf, Server) {
+    world_with(temp, users, "registrations_per_address = 1000000\n")
+}
+
+/// The same, with more settings about accounts.
+fn world_with(temp: &Path, users: &[&str], accounts: &str) -> (PathBuf, Server) {
     let data = temp.join("data");
     for user in users {
         add_user(&data, user);
     }
     let config = temp.join("settings.toml");
-    let text = "[accounts]\nmax_attempts = 1000000\nmax_attempts_per_address = 1000000\nstretch = \"light\"\n\
-                [network]\naccepts_per_address = 1000000\naccepts = 1000000\n";
+    let text = format!(
+        "[accounts]\nmax_attempts = 1000000\nmax_attempts_per_address = 1000000\nregistrations = 1000000\n\
+         stretch = \"light\"\n{accounts}[network]\naccepts_per_address = 1000000\naccepts = 1000000\n"
+    );
     std::fs::write(&config, text).expect("a file");
     let config = config.to_str().expect("a path");
     let args = ["--insecure-plaintext", "--plaintext-tickets", "--config", config];
@@ -211,5 +221,106 @@ fn accounts_that_were_removed_or_may_not_log_in_look_like_none() {
         assert_eq!(attempt(&server, user).seen, nobody.seen, "{user}");
         assert_eq!(show_ticket(&server, user).0, no_ticket, "{user}");
     }
+    server.stop();
+}
+
+/// All that a stranger is told who registers with a bad invitation, and how long each answer took.
+struct Application {
+    /// From the request to the offer.
+    offer: Duration,
+    /// From the record to the refusal.
+    refusal: Duration,
+    /// The offer without what differs for each ID, and all that came after the record.
+    seen: (usize, Vec<u8>, Vec<u8>),
+}
+
+fn apply(server: &Server, user: &str) -> Application {
+    let mut stream = greeted(server);
+    let password = Password::new("a new one").expect("a password");
+    let (registration, request) = ClientRegistration::start(password, &mut OsRng).expect("a request");
+    let start = RegisterStart {
+        user: NameRef::new(user).expect("a name"),
+        mechanism: NoteRef::new(MECHANISM).expect("a note"),
+        invite: NoteRef::new("no-such-invitation").expect("a note"),
+        data: Blob::new(&request).expect("a blob"),
+    };
+    let began = Instant::now();
+    stream.write_all(&start.to_bytes()).expect("sent");
+    let reply = frame(&mut stream);
+    let to_offer = began.elapsed();
+    assert_eq!(reply[0], FrameType::AccountReply.number(), "{reply:?}");
+    // Type, request, and the length of the blob.
+    let offer = &reply[7..];
+    let record = registration.take_offer(offer, user, &mut OsRng).expect("a good offer");
+    let finish = RegisterFinish { data: Blob::new(&record).expect("a blob") }.to_bytes();
+    let began = Instant::now();
+    stream.write_all(&finish).expect("sent");
+    let refusal = frame(&mut stream);
+    let to_refusal = began.elapsed();
+    // Who has an account now could log in: nothing more is said, and so the server ends it.
+    let _ = stream.shutdown(Shutdown::Write);
+    // The stretch and the server's key are the same for all; between them is what is computed for the ID.
+    let same = [&offer[..6], &offer[38..]].concat();
+    let seen = (reply.len(), same, [refusal, read_to_end(&mut stream)].concat());
+    Application { offer: to_offer, refusal: to_refusal, seen }
+}
+
+/// Who has no invitation learns nothing of who is there: a taken ID and a free one are answered alike.
+#[test]
+fn without_an_invitation_a_taken_id_and_a_free_one_are_answered_alike() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (_, server) = world_with(
+        temp.path(),
+        &["known"],
+        "registration = \"invite\"\nregistrations_per_address = 1000000\n",
+    );
+    let (mut taken, mut free) = (Vec::new(), Vec::new());
+    for round in 0..tries() {
+        let users = if round % 2 == 0 { ["known", "nobody"] } else { ["nobody", "known"] };
+        for user in users {
+            let answered = apply(&server, user);
+            if user == "known" { taken.push(answered) } else { free.push(answered) }
+        }
+    }
+    for application in taken.iter().chain(&free) {
+        assert_eq!(application.seen, taken[0].seen);
+    }
+    let times =
+        |all: &[Application], which: fn(&Application) -> Duration| all.iter().map(which).collect::<Vec<_>>();
+    print("offer", times(&taken, |one| one.offer), times(&free, |one| one.offer));
+    print("invitation", times(&taken, |one| one.refusal), times(&free, |one| one.refusal));
+    server.stop();
+}
+
+/// Where everybody may register, whoever does so to the end must be told that an ID is taken. Nobody is told before: the offer is
+/// the same, and each try is one of the few that an address has.
+#[test]
+fn with_open_registration_a_taken_id_is_told_at_the_end_and_costs_a_try() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let settings = "registration = \"open\"\nregistrations_per_address = 3\n";
+    let (_, server) = world_with(temp.path(), &["known"], settings);
+    let (first, second, new) = (apply(&server, "known"), apply(&server, "Known"), apply(&server, "nobody"));
+    assert_eq!((&first.seen.0, &first.seen.1), (&new.seen.0, &new.seen.1), "the offers differ");
+    let code = |application: &Application| {
+        let answer = &application.seen.2;
+        // An error begins with its type and its code.
+        (answer[0] == FrameType::Error.number()).then(|| u16::from_be_bytes([answer[1], answer[2]]))
+    };
+    assert_eq!(code(&first), Some(ErrorCode::NameTaken.number()));
+    assert_eq!(code(&second), Some(ErrorCode::NameTaken.number()), "it could be mistaken for the first");
+    assert_eq!(code(&new), None);
+    let mut stream = greeted(&server);
+    let (_, request) = ClientRegistration::start(Password::new("a new one").expect("a password"), &mut OsRng)
+        .expect("a request");
+    let start = RegisterStart {
+        user: NameRef::new("another").expect("a name"),
+        mechanism: NoteRef::new(MECHANISM).expect("a note"),
+        invite: NoteRef::EMPTY,
+        data: Blob::new(&request).expect("a blob"),
+    };
+    stream.write_all(&start.to_bytes()).expect("sent");
+    let refusal = frame(&mut stream);
+    assert_eq!(refusal[0], FrameType::Error.number());
+    assert_eq!(u16::from_be_bytes([refusal[1], refusal[2]]), ErrorCode::TooManyAttempts.number());
     server.stop();
 }

@@ -184,7 +184,7 @@ fn end_of_link(reason: &Closed) -> (String, String) {
             (reason.name().to_owned(), text)
         }
         Closed::Local => ("done".to_owned(), "closed on this side".to_owned()),
-        Closed::Violation(violation) => ("violation".to_owned(), violation.to_string()),
+        Closed::Violation(violation) => (violation.close_reason().name().to_owned(), violation.to_string()),
         Closed::Eof { in_frame: true } => ("cut".to_owned(), "the connection was cut".to_owned()),
         Closed::Eof { in_frame: false } => ("lost".to_owned(), "the connection was lost".to_owned()),
         Closed::Timeout(reason) => (reason.name().to_owned(), reason.meaning().to_owned()),

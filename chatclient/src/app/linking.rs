@@ -212,14 +212,14 @@ impl App {
             return;
         }
         let Some(link) = self.links.get_mut(id) else { return };
+        let purpose = self.server.session.introduction(offer).map(|introduction| introduction.purpose);
+        if purpose.is_some_and(|purpose| purpose != claimed) {
+            // As with anything else that is wrong, nothing is used up: whoever is meant may still come.
+            let _ = link.peer.refuse(ErrorCode::BadTicket, now);
+            tracing::warn!(claimed = user.as_str(), "a caller wants another link than the one introduced");
+            return;
+        }
         match self.server.session.admit(offer, ticket, link.key, user, device, now) {
-            Ok((Introduction { purpose, .. }, _)) if purpose != claimed => {
-                let _ = link.peer.refuse(ErrorCode::BadTicket, now);
-                tracing::warn!(
-                    claimed = user.as_str(),
-                    "a caller wants another link than the one introduced"
-                );
-            }
             Ok((Introduction { peer, device, purpose, request, addresses, .. }, way)) => {
                 let errand = self.reaching.end(offer);
                 let called = match way {

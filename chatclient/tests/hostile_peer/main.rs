@@ -18,6 +18,8 @@ mod harness;
 #[path = "../mallory/mod.rs"]
 mod mallory;
 
+mod burdens;
 mod files;
+mod links;
 mod lists;
 mod scene;

@@ -27,12 +27,19 @@ pub struct Victim {
 
 impl Scene {
     pub fn new() -> Self {
-        Self::with(&[])
+        Self::start(Scratch::new(), &[])
     }
 
-    /// With these arguments for the server.
-    pub fn with(args: &[&str]) -> Self {
+    /// With these settings of the server.
+    pub fn with_settings(settings: &str) -> Self {
         let scratch = Scratch::new();
+        let config = scratch.path("server.toml");
+        std::fs::write(&config, settings).expect("settings");
+        let args = ["--config", config.to_str().expect("a path")];
+        Self::start(scratch, &args)
+    }
+
+    fn start(scratch: Scratch, args: &[&str]) -> Self {
         let server = Server::start_with(&scratch.path("server"), "127.0.0.1:0", args);
         server.add_users(&["alice", "mallory"]);
         let mallory = Mallory::start(&server, "mallory");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
+
 use chatnet::{ClientTls, ConnToken, ConnectOptions, Identity, Security};
 use chatproto::session::Introduction;
 use chatproto::wire::{
@@ -282,10 +284,9 @@ impl Wire {
     fn take_frame(&mut self) -> Option<Frame> {
         let length = self.input.first_chunk::<4>()?;
         let end = 4 + usize::try_from(u32::from_be_bytes(*length)).expect("a length");
-        let frame = self.input.get(4..end)?;
-        let (number, body) = frame.split_first().expect("a type");
+        let (number, body) = self.input.get(4..end)?.split_first().expect("a type");
         let frame = Frame { number: *number, body: body.to_vec() };
-        self.input.drain(..end);
+        self.input.advance(end);
         Some(frame)
     }
 }

@@ -9,18 +9,20 @@ mod link;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::{Buf as _, BytesMut};
 use chatnet::{
-    ClientTls, ConnToken, ConnectOptions, Identity, Net, NetConfig, NetEvent, Read, Security, ServerTls,
+    ClientTls, ConnToken, ConnectOptions, Identity, ListenerId, Net, NetConfig, NetEvent, Read, Security,
+    ServerTls, Waker,
 };
 use chatproto::opaque::{ClientLogin, MECHANISM, OsRng, Password, RngCore as _};
 use chatproto::session::{Announcement, Config, Event, Introduction, Restored, Session};
 use chatproto::wire::{DeviceId, LinkKey, Name, Purpose};
 
 pub use file::{Sending, entry, inline, merged, page, root_of, values_of};
-pub use link::{End, Link};
+pub use link::{End, Greeting, Link};
 
 use crate::harness::{PASSWORD, PATIENCE, Server};
 
@@ -29,6 +31,9 @@ pub struct Mallory {
     pub device: DeviceId,
     pub identity: Identity,
     net: Net,
+    /// Where she accepts peers.
+    port: ListenerId,
+    listens: SocketAddr,
     events: Vec<NetEvent>,
     started: Instant,
     session: Session,
@@ -48,7 +53,7 @@ pub struct Mallory {
 /// A connection that is no server's.
 #[derive(Default)]
 struct Wire {
-    input: Vec<u8>,
+    input: BytesMut,
     out: BytesMut,
     /// The key that the other side has proved to have.
     key: Option<LinkKey>,
@@ -65,7 +70,7 @@ impl Mallory {
         let mut net = Net::new(NetConfig::default()).expect("a loop");
         let tls = ServerTls::for_peers(&identity).expect("a listener's TLS");
         let any = "127.0.0.1:0".parse().expect("an address");
-        let (_, listens) = net.listen(any, Security::TlsServer(tls)).expect("a port");
+        let (port, listens) = net.listen(any, Security::TlsServer(tls)).expect("a port");
         let mut device = DeviceId([0; 16]);
         OsRng.fill_bytes(&mut device.0);
         let name = Name::new(name).expect("a name");
@@ -79,6 +84,8 @@ impl Mallory {
             device,
             identity,
             net,
+            port,
+            listens,
             events: Vec::new(),
             started: Instant::now(),
             session,
@@ -111,6 +118,55 @@ impl Mallory {
     /// Leaves the next one who asks without an answer.
     pub fn ignores(&mut self) {
         self.hear("an offer", |event| matches!(event, Event::PeerOffer { .. }).then_some(()));
+    }
+
+    /// Says that she accepts no peers: whoever she meets, she calls.
+    pub fn accepts_nobody(&mut self) {
+        let announcement = Announcement::new(0, key_of(&self.identity), Vec::new());
+        self.session.announce(announcement.expect("an announcement"));
+        self.write();
+    }
+
+    /// Announces another key for her device.
+    pub fn announces(&mut self, key: LinkKey) {
+        let announcement = Announcement::new(self.listens.port(), key, Vec::new());
+        self.session.announce(announcement.expect("an announcement"));
+        self.write();
+    }
+
+    /// Answers whoever calls with another certificate than her own.
+    pub fn shows(&mut self, identity: &Identity) {
+        let tls = ServerTls::for_peers(identity).expect("a listener's TLS");
+        assert!(self.net.set_security(self.port, Security::TlsServer(tls)));
+    }
+
+    /// Whether anybody who called, or was called, has come as far as to speak.
+    pub fn has_met(&self) -> bool {
+        self.wires.values().any(|wire| wire.is_open || !wire.input.is_empty())
+    }
+
+    /// Moves what can move while something is done elsewhere.
+    pub fn meanwhile<T: Send>(&mut self, act: impl FnOnce() -> T + Send) -> T {
+        /// Says so, also when it fails.
+        struct Ends<'a>(&'a AtomicBool, Waker);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+                self.1.wake();
+            }
+        }
+        let (is_over, waker) = (AtomicBool::new(false), self.net.waker());
+        std::thread::scope(|scope| {
+            let is_over = &is_over;
+            let done = scope.spawn(move || {
+                let _ends = Ends(is_over, waker);
+                act()
+            });
+            while !is_over.load(Ordering::SeqCst) {
+                self.turn(Instant::now() + PATIENCE);
+            }
+            done.join().expect("it is done")
+        })
     }
 
     /// Asks somebody, who says yes.

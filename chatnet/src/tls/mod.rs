@@ -2,6 +2,7 @@
 //! so that each connection proves again who it is.
 
 mod authorities;
+mod complaint;
 mod identity;
 mod session;
 mod settings;

@@ -9,7 +9,7 @@ use std::{
 use bytes::Buf;
 use rustls::{ClientConnection, Connection, Error, ServerConnection, pki_types::ServerName};
 
-use super::{ClientTls, PeerCertificate, Security, ServerTls, TlsInfo, verify};
+use super::{ClientTls, PeerCertificate, Security, ServerTls, TlsInfo, complaint, verify};
 use crate::CloseReason;
 
 /// One TLS connection. Holds no plaintext longer than one call, and ciphertext up to its send limit.
@@ -221,8 +221,8 @@ fn reason(error: &Error) -> CloseReason {
     if let Error::AlertReceived(alert) = error {
         return CloseReason::RefusedByPeer(format!("alert {alert:?}"));
     }
-    if matches!(error, Error::InvalidCertificate(_) | Error::NoCertificatesPresented) {
-        return CloseReason::BadCertificate(error.to_string());
+    if let Some(complaint) = complaint::about(error) {
+        return CloseReason::BadCertificate(complaint);
     }
     CloseReason::Tls(error.to_string())
 }

@@ -284,7 +284,9 @@ impl Negotiation {
             }
             Signal::Failed(code) => {
                 self.actions.push_back(Action::Stop);
-                self.fail(code);
+                // Who leads knows best: whatever the other side says, or a server that has forgotten, it hides no wrong key.
+                let knows = self.begin.leads && !self.tried.is_empty();
+                self.fail(if knows { verdict::overall(&self.tried) } else { code });
             }
         }
     }

@@ -232,6 +232,10 @@ impl Introductions {
         Ok((open.introduction, way))
     }
 
+    pub(super) fn get(&self, offer: OfferId) -> Option<&Introduction> {
+        self.open.get(&offer).map(|open| &open.introduction)
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.open.values().filter_map(|open| open.negotiation.poll_timeout()).min()
     }

@@ -313,6 +313,13 @@ impl Session {
         self.introductions.admit(offer, ticket, link_key, user, device, now)
     }
 
+    /// An introduction that has not become a link, for a program to compare what else a caller claims before it
+    /// [admits](Self::admit) it, which uses the introduction up.
+    #[must_use]
+    pub fn introduction(&self, offer: OfferId) -> Option<&Introduction> {
+        self.introductions.get(offer)
+    }
+
     /// What [`Event::Reach`] asked for did not work: the next way is tried, or [`Event::LinkFailed`] follows.
     pub fn way_failed(&mut self, offer: OfferId, way: Way, code: ErrorCode, now: Instant) {
         self.introductions.way_failed(offer, way, code, now, &mut self.out);

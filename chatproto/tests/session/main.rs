@@ -20,4 +20,5 @@ mod rig;
 mod rooms;
 mod says;
 mod states;
+mod time_jumps;
 mod with_hub;
