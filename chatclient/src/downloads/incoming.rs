@@ -94,12 +94,12 @@ impl Incoming {
     ) -> Result<Self, DownloadError> {
         let mut partial = downloads.begin(folder, name, origin.size)?;
         let layout = origin.layout();
-        if layout.units() > 1 {
-            if let Err(error) = partial.begin_record(origin) {
-                // Nobody could go on with it.
-                let _ = partial.discard();
-                return Err(error);
-            }
+        if layout.units() > 1
+            && let Err(error) = partial.begin_record(origin)
+        {
+            // Nobody could go on with it.
+            let _ = partial.discard();
+            return Err(error);
         }
         Ok(Self::new(partial, layout, VecDeque::new()))
     }
