@@ -278,3 +278,25 @@ fn many_files_end_as_one_and_each_has_its_own_outcome() {
     }
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 18, "of what is wrong nothing is left");
 }
+
+#[test]
+fn a_claim_that_is_being_written_does_not_hide_a_part_that_is_kept() {
+    let (_temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    let claim = loop {
+        match file.claim_due() {
+            Some(claim) => break claim,
+            None => std::thread::yield_now(),
+        }
+    };
+    let (begin, begun) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        begun.recv().unwrap();
+        claim.write().unwrap();
+    });
+    begin.send(()).unwrap();
+    file.keep().unwrap().expect("a part");
+    assert_eq!(part(look(&downloads, &origin())).received(), 3 * UNIT as u64);
+    writer.join().unwrap();
+}

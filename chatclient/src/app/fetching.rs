@@ -9,7 +9,7 @@ use super::meter::Meter;
 use super::remote::RemoteFile;
 use super::transfers::{Download, Stage};
 use crate::downloads::Incoming;
-use crate::notice::{Code, Direction, Transfer};
+use crate::notice::{Code, Direction, Transfer, TransferState};
 use chatproto::peer::{FetchError, Resume};
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::time::Instant;
@@ -42,24 +42,28 @@ impl App {
         let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
         let kept = id.and_then(|id| self.kept.take(id));
         let id = id.unwrap_or_else(|| self.transfers.next_id());
+        let paused = kept.as_ref().map_or_else(|| self.gathering.is_paused(batch), |kept| kept.paused);
         let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
         let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
         fact.size = Some(file.size);
+        if paused {
+            fact.state = TransferState::Paused;
+        }
         let now = Instant::now();
         let mut download = Download {
             errand: errand.clone(),
             batch,
             link: Some(link),
+            device: self.links.device(link),
             file,
             fact,
             stage: Stage::Waiting,
             found: None,
-            paused: false,
+            paused,
             paused_there: false,
             was_parked: false,
             asked_at: now,
             heard_at: now,
-            trickle: 0,
             shown_at: None,
             meter: Meter::new(now),
         };

@@ -15,7 +15,7 @@ use chatproto::opaque::{
 use chatproto::peer::{ListId, UnitData};
 use chatproto::verify::{Layout, UnitLog2, UnitValue};
 use chatproto::wire::{ErrorCode, Hash, RequestId, SafeName, SafeRelPath, TransferId};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -171,21 +171,84 @@ pub(super) enum Done {
     Nothing,
 }
 
+impl Job {
+    /// The download whose bytes it has, or may find.
+    fn holds(&self) -> Option<u64> {
+        match self {
+            Self::Look { id, .. }
+            | Self::Recheck { id, .. }
+            | Self::Begin { id, .. }
+            | Self::Store { id, .. }
+            | Self::StoreWhole { id, .. }
+            | Self::Keep { id, .. }
+            | Self::Forget { id, .. } => Some(*id),
+            Self::Resolve { .. }
+            | Self::FinishLogin { .. }
+            | Self::Enrol { .. }
+            | Self::ChangePassword { .. }
+            | Self::List { .. }
+            | Self::Open { .. }
+            | Self::Hash { .. }
+            | Self::Read { .. }
+            | Self::Remember { .. }
+            | Self::Doubt { .. }
+            | Self::Prove { .. }
+            | Self::MakeFolder { .. }
+            | Self::Claim { .. }
+            | Self::Finish { .. }
+            | Self::Discard { .. } => None,
+        }
+    }
+}
+
+impl Done {
+    /// The download whose bytes the job had.
+    pub(super) fn held(&self) -> Option<u64> {
+        match self {
+            Self::Looked { id, .. }
+            | Self::Rechecked { id, .. }
+            | Self::Begun { id, .. }
+            | Self::Stored { id, .. }
+            | Self::StoredWhole { id, .. }
+            | Self::Kept { id, .. }
+            | Self::Forgotten { id, .. } => Some(*id),
+            Self::Resolved(_)
+            | Self::LoginFinished { .. }
+            | Self::Enrolled { .. }
+            | Self::PasswordReady { .. }
+            | Self::Listed { .. }
+            | Self::Opened { .. }
+            | Self::Read { .. }
+            | Self::Hashed { .. }
+            | Self::Finished(_)
+            | Self::Proved { .. }
+            | Self::FolderMade(_)
+            | Self::Remembered
+            | Self::Nothing => None,
+        }
+    }
+}
+
 /// The workers, and the jobs that their queue has no room for.
 #[derive(Debug)]
 pub(super) struct Jobs {
     pool: WorkerPool<Job, Done>,
     waiting: VecDeque<Job>,
     under_way: usize,
+    /// How many of them have the bytes of a download, or what is left of them.
+    holding: BTreeMap<u64, usize>,
 }
 
 impl Jobs {
     pub(super) fn start(waker: &Waker) -> io::Result<Self> {
         let pool = WorkerPool::new("chatclient worker", THREADS, QUEUE, waker, work)?;
-        Ok(Self { pool, waiting: VecDeque::new(), under_way: 0 })
+        Ok(Self { pool, waiting: VecDeque::new(), under_way: 0, holding: BTreeMap::new() })
     }
 
     pub(super) fn submit(&mut self, job: Job) {
+        if let Some(id) = job.holds() {
+            *self.holding.entry(id).or_default() += 1;
+        }
         self.waiting.push_back(job);
         self.under_way += 1;
         self.refill();
@@ -197,6 +260,21 @@ impl Jobs {
         self.under_way = self.under_way.saturating_sub(done.len());
         self.refill();
         done
+    }
+
+    /// A job that had the bytes of a download has come back.
+    pub(super) fn let_go(&mut self, id: u64) {
+        if let Some(count) = self.holding.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                self.holding.remove(&id);
+            }
+        }
+    }
+
+    /// Whether a job has the bytes of a download, or what is left of them.
+    pub(super) fn hold(&self, id: u64) -> bool {
+        self.holding.contains_key(&id)
     }
 
     /// Whether nothing is being worked on, or will be.

@@ -157,6 +157,11 @@ impl Links {
         self.links.is_empty()
     }
 
+    /// The device at the other end, once it is known.
+    pub(super) fn device(&self, link: LinkId) -> Option<DeviceId> {
+        self.links.get(&link)?.with.as_ref().map(|with| with.device)
+    }
+
     /// The newest link that stands with somebody.
     pub(super) fn with(&self, peer: &Name) -> Option<LinkId> {
         let stands = |(_, link): &(&LinkId, &Link)| link.stands() && link.name() == Some(peer);

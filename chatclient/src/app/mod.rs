@@ -243,6 +243,7 @@ impl App {
     fn take_input(&mut self) {
         while self.ending.is_none()
             && self.held.len() < MAX_HELD
+            && !self.held.iter().any(|(command, _)| matches!(command, Command::Quit))
             && self.says.len() < MAX_SAYS
             && let Some(input) = self.input.as_mut().and_then(|mailbox| mailbox.drain().next())
         {

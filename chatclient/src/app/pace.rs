@@ -187,8 +187,11 @@ impl App {
             return self.settle_pause(at);
         }
         let Some(download) = self.transfers.of(at) else { return };
-        download.heard_at = Instant::now();
+        download.hear(at);
         let id = download.fact.id;
+        if matches!(download.stage, Stage::Parts(_)) {
+            return self.on_part_paused(at, paused);
+        }
         download.paused_there = paused;
         self.show_pause(id);
     }
@@ -220,6 +223,9 @@ impl App {
 
     /// `/pause` and `/resume`.
     pub(super) fn pause_transfers(&mut self, errand: &Errand, picks: &Picks, paused: bool) {
+        if matches!(picks, Picks::All) {
+            self.gathering.pause(paused);
+        }
         self.for_each_transfer(errand, picks, |app, id| {
             if app.transfers.downloads.contains_key(&id) {
                 app.pause_download(errand, id, paused);
@@ -237,7 +243,7 @@ impl App {
 
     fn pause_download(&mut self, errand: &Errand, id: u64, paused: bool) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        if download.paused == paused {
+        if download.paused == paused || download.is_placing() {
             return self.show_pause(id);
         }
         for (link, transfer) in download.transfers() {
@@ -259,12 +265,12 @@ impl App {
     }
 
     /// Shows a download in the state that it has by who stops it.
-    fn show_pause(&mut self, id: u64) {
+    pub(super) fn show_pause(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
         download.fact.speed = None;
         download.fact.state = match (&download.stage, download.paused || download.paused_there) {
             (_, true) => TransferState::Paused,
-            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing, false) => TransferState::Active,
+            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing(_), false) => TransferState::Active,
             (_, false) if download.link.is_none() => TransferState::Waiting,
             (Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking, false) => {
                 TransferState::Queued
@@ -287,6 +293,9 @@ impl App {
 
     /// `/cancel`.
     pub(super) fn cancel_transfers(&mut self, errand: &Errand, picks: &Picks) {
+        if matches!(picks, Picks::All) {
+            self.stop_gathering();
+        }
         self.for_each_transfer(errand, picks, |app, id| {
             if app.transfers.downloads.contains_key(&id) {
                 app.drop_download(id);

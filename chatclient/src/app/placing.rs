@@ -3,7 +3,7 @@
 use super::App;
 use super::jobs::{Folder, Job};
 use super::receiving::{self, Failure};
-use super::transfers::Download;
+use super::transfers::Stage;
 use crate::downloads::{Downloads, Finished, Whole, finish_all};
 use chatproto::wire::Hash;
 
@@ -30,8 +30,10 @@ pub(super) struct Batches {
 pub(super) type Ended = (Option<Downloads>, Vec<(u64, Result<Finished, Failure>)>);
 
 impl App {
-    /// A file is all there.
+    /// A file is all there. From here on it arrives, unless the disk fails: nothing and nobody cancels it.
     pub(super) fn finish_download(&mut self, id: u64, whole: Whole, root: Hash, mtime: u64) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        download.stage = Stage::Placing(download.at());
         self.batches.next.push(Placed { id, whole, root, mtime });
     }
 
@@ -40,34 +42,11 @@ impl App {
         if self.batches.under_way || self.batches.next.is_empty() {
             return;
         }
-        let is_wanted = |placed: &Placed| self.transfers.downloads.contains_key(&placed.id);
-        let (wanted, unwanted) = std::mem::take(&mut self.batches.next).into_iter().partition(is_wanted);
-        let unwanted: Vec<_> = unwanted;
-        self.batches.next = wanted;
-        unwanted.into_iter().for_each(|placed| self.leave_out(placed));
-        let count = self.batches.next.len().min(MAX_BATCH);
-        if count == 0 {
-            return;
-        }
         self.batches.under_way = true;
+        let count = self.batches.next.len().min(MAX_BATCH);
         let files = self.batches.next.drain(..count).collect();
         let folder = self.folder();
         self.jobs.submit(Job::Finish { folder, files });
-    }
-
-    /// The download has ended meanwhile.
-    fn leave_out(&mut self, Placed { id, whole, .. }: Placed) {
-        match whole {
-            Whole::Written(incoming) => self.put_away(id, incoming),
-            Whole::Small(_) => self.nothing_is_kept(id),
-        }
-    }
-
-    /// Whoever waits for what is left of a download that has ended waits in vain.
-    fn nothing_is_kept(&mut self, id: u64) {
-        self.transfers.keeping.remove(&id);
-        self.transfers.unwanted.remove(&id);
-        self.on_forgotten(id, Ok(true));
     }
 
     /// Files have their names, durably, or have not.
@@ -80,27 +59,21 @@ impl App {
     }
 
     fn on_one_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
-        if !self.transfers.downloads.contains_key(&id) {
-            // It has ended meanwhile, and has arrived all the same.
-            if finished.is_ok() {
-                self.forget_wanted(id);
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        let at = download.at();
+        // It may end now.
+        download.stage = Stage::Waiting;
+        if let Some(at) = at {
+            self.transfers.asked.remove(&at);
+            let outcome = finished.as_ref().map(drop).map_err(|failure| failure.code);
+            if let Some(link) = self.links.get_mut(at.0) {
+                // The file is at its place even when the peer cannot be told any more.
+                let _ = link.peer.finish_file(at.1, outcome);
             }
-            return self.nothing_is_kept(id);
-        }
-        let at = self.transfers.downloads.get(&id).and_then(Download::at);
-        let outcome = finished.as_ref().map(drop).map_err(|failure| failure.code);
-        if let Some((link, transfer)) = at
-            && let Some(link) = self.links.get_mut(link)
-        {
-            // The file is at its place even when the peer cannot be told any more.
-            let _ = link.peer.finish_file(transfer, outcome);
         }
         match finished {
             Ok(finished) => self.complete_download(id, finished),
-            Err(failure) => {
-                self.give_up_download(id, &failure);
-                self.nothing_is_kept(id);
-            }
+            Err(failure) => self.give_up_download(id, &failure),
         }
     }
 }

@@ -241,6 +241,8 @@ impl App {
 
     pub(super) fn take_results(&mut self) {
         for done in self.jobs.drain() {
+            let held = done.held();
+            held.into_iter().for_each(|id| self.jobs.let_go(id));
             match done {
                 Done::Resolved(found) => self.on_resolved(found),
                 Done::LoginFinished { attempt, proof } => self.on_login_finished(attempt, proof),
@@ -263,6 +265,7 @@ impl App {
                 Done::Remembered => self.on_remembered(),
                 Done::Nothing => {}
             }
+            held.into_iter().for_each(|id| self.settle_bytes(id));
         }
         if self.jobs.is_broken() && self.ending.is_none() {
             let notice =

@@ -116,9 +116,10 @@ impl App {
             looked
         });
         let Some(download) = self.transfers.downloads.get_mut(&id) else {
-            self.transfers.keeping.remove(&id);
-            if let Ok(Looked::Part(incoming)) = looked {
-                self.put_away(id, incoming);
+            match looked {
+                Ok(Looked::Part(incoming)) => self.put_away(id, incoming),
+                Ok(Looked::Changed(kept)) => self.transfers.keep(id, kept),
+                Ok(Looked::Nothing { .. }) | Err(_) => {}
             }
             return;
         };
@@ -173,7 +174,7 @@ impl App {
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
         download.fact.position = Some(position);
-        download.heard_at = Instant::now();
+        download.hear(at);
         let id = download.fact.id;
         self.show_progress(id);
     }
@@ -234,8 +235,8 @@ impl App {
         if let Some(bucket) = &mut self.pace.down {
             bucket.take(data.len() as u64, Instant::now());
         }
+        self.transfers.hear(at.0, data.len());
         let Some(download) = self.transfers.of(at) else { return };
-        download.hear(data.len());
         let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_data(at, data) };
         coming.pieces.push(data);
     }
@@ -369,7 +370,7 @@ impl App {
                 | Stage::Asked(_)
                 | Stage::Parts(_)
                 | Stage::Parking
-                | Stage::Placing,
+                | Stage::Placing(_),
             )
             | None => {
                 self.put_away(id, incoming);
@@ -392,17 +393,13 @@ impl App {
             self.voice.info(failure.message);
             None
         });
-        if self.transfers.downloads.contains_key(&id) {
-            return self.on_parked(id);
-        }
-        self.transfers.keeping.remove(&id);
-        if self.transfers.discarding.contains_key(&id) {
-            return match kept {
-                Some(kept) => self.jobs.submit(Job::Forget { id, kept }),
-                None => self.on_forgotten(id, Ok(true)),
-            };
-        }
-        if let Some(kept) = kept {
+        let is_unwanted = self.transfers.ending(id) == Ending::Discard;
+        if is_unwanted || self.transfers.discarding.contains_key(&id) {
+            kept.into_iter().for_each(|kept| self.jobs.submit(Job::Forget { id, kept }));
+            self.on_parked(id);
+        } else if self.transfers.downloads.contains_key(&id) {
+            self.on_parked(id);
+        } else if let Some(kept) = kept {
             if self.ending.is_none() {
                 let text = format!(
                     "{} bytes of transfer {id} are kept: /get goes on with them, /discard {id} removes them",

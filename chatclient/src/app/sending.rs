@@ -306,21 +306,23 @@ impl App {
         }
         upload.outgoing = Some(outgoing);
         let Some(link) = self.links.get_mut(at.0) else { return };
-        if link.peer.send_file(at.1, info).is_ok() {
-            let values: Option<Vec<Hash>> = values;
-            if let Some(values) = values {
-                // They are as many as the file has units, and were asked for.
-                let _ = link.peer.provide_values(at.1, &values);
-            }
-            upload.show_state();
-            // Nothing is left to be read.
-            upload.all_sent = upload.fact.bytes == upload.fact.size.unwrap_or(info.size);
-            let all_sent = upload.all_sent;
-            // Of a small one it is mostly over before this turn ends.
-            self.begun_uploads.push(at);
-            if all_sent {
-                self.leave_queue(at);
-            }
+        if link.peer.send_file(at.1, info).is_err() {
+            // It does not fit what was asked for, so it is not what was shown.
+            return self.give_up_upload(at, ErrorCode::Changed);
+        }
+        let values: Option<Vec<Hash>> = values;
+        if let Some(values) = values {
+            // They are as many as the file has units, and were asked for.
+            let _ = link.peer.provide_values(at.1, &values);
+        }
+        upload.show_state();
+        // Nothing is left to be read.
+        upload.all_sent = upload.fact.bytes == upload.fact.size.unwrap_or(info.size);
+        let all_sent = upload.all_sent;
+        // Of a small one it is mostly over before this turn ends.
+        self.begun_uploads.push(at);
+        if all_sent {
+            self.leave_queue(at);
         }
     }
 

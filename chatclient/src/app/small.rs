@@ -43,7 +43,6 @@ impl App {
     /// The bytes of a file came with the list that showed it.
     pub(super) fn on_listed_content(&mut self, id: u64, content: Bytes, root: Hash) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        download.stage = Stage::Placing;
         let content = Content::hash(download.file.layout(), vec![content]);
         let mtime = download.file.mtime;
         self.place_small(id, content, root, mtime);

@@ -10,7 +10,7 @@ use super::remote::RemoteFile;
 use super::sources::Pieces;
 use crate::downloads::{Incoming, KeptPart};
 use crate::notice::{Notice, Transfer, TransferState};
-use chatproto::wire::{Generation, Name, SafeRelPath, Source};
+use chatproto::wire::{DeviceId, Generation, Name, SafeRelPath, Source};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(super) struct Download {
     pub(super) batch: Option<u64>,
     /// None while there is no link with the peer.
     pub(super) link: Option<LinkId>,
+    /// The peer's device that showed it.
+    pub(super) device: Option<DeviceId>,
     pub(super) file: RemoteFile,
     pub(super) fact: Transfer,
     pub(super) stage: Stage,
@@ -54,8 +56,6 @@ pub(super) struct Download {
     pub(super) asked_at: Instant,
     /// When something of it came last.
     pub(super) heard_at: Instant,
-    /// Bytes that came since, too few to count.
-    pub(super) trickle: u64,
     pub(super) shown_at: Option<Instant>,
     pub(super) meter: Meter,
 }
@@ -77,8 +77,8 @@ pub(super) enum Stage {
     Parts(Pieces),
     /// The link was lost; what came is being put away.
     Parking,
-    /// All bytes came with the list; a worker puts them in their place.
-    Placing,
+    /// All its bytes are here, and it gets its name: past being cancelled. Under what number the peer waits for that.
+    Placing(Option<LinkTransfer>),
 }
 
 /// What is to become of the bytes of a transfer that ends early.
@@ -86,6 +86,14 @@ pub(super) enum Stage {
 pub(super) enum Ending {
     Keep,
     Discard,
+}
+
+/// When bytes of files came over a link.
+#[derive(Debug)]
+pub(super) struct Heard {
+    at: Instant,
+    /// Bytes that came since, too few to count.
+    trickle: u64,
 }
 
 /// All downloads that have not ended, and the numbers of transfers.
@@ -96,8 +104,6 @@ pub(super) struct Transfers {
     pub(super) asked: BTreeMap<LinkTransfer, u64>,
     /// Downloads that have ended while a worker had their bytes, and whose bytes nobody wants.
     pub(super) unwanted: BTreeSet<u64>,
-    /// Downloads that have ended early and whose bytes are being put away.
-    pub(super) keeping: BTreeSet<u64>,
     /// What is left of downloads that have ended early.
     pub(super) kept: BTreeMap<u64, KeptPart>,
     /// Commands that wait for one of them to be removed.
@@ -110,6 +116,8 @@ pub(super) struct Transfers {
     pub(super) begun: Vec<u64>,
     /// The downloads by their paths at the peers.
     paths: HashMap<SafeRelPath, Vec<u64>>,
+    /// When bytes of files came last over each link.
+    pub(super) heard: BTreeMap<LinkId, Heard>,
     /// No download stalls before.
     stall_at: Option<Instant>,
     last: u64,
@@ -166,19 +174,37 @@ impl Transfers {
 
     /// When the next download will have stalled, unless something comes.
     fn first_stall(&self, timeout: Duration) -> Option<Instant> {
-        let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.filter(|it| it.may_stall()).map(|download| download.heard_at + timeout).min()
+        let active = self.asked.iter().filter_map(|(at, id)| Some((*at, self.downloads.get(id)?)));
+        let active = active.filter(|(at, download)| download.may_stall(*at));
+        active.map(|(at, download)| self.quiet_since(at, download) + timeout).min()
+    }
+
+    /// Since when nothing has come of a download. Files of one link share its way and its rate, so that any of them may wait
+    /// for the others.
+    fn quiet_since(&self, at: LinkTransfer, download: &Download) -> Instant {
+        let on_link = self.heard.get(&at.0).map(|heard| heard.at);
+        on_link.into_iter().fold(download.last_heard(at), Instant::max)
+    }
+
+    /// So many bytes of files came over a link.
+    pub(super) fn hear(&mut self, link: LinkId, bytes: usize) {
+        let first = || Heard { at: Instant::now(), trickle: 0 };
+        let heard = self.heard.entry(link).or_insert_with(first);
+        heard.trickle = heard.trickle.saturating_add(bytes as u64);
+        if heard.trickle >= LEAST_PROGRESS {
+            *heard = first();
+        }
     }
 
     pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
         if self.stall_at.is_none_or(|at| now < at) {
             return None;
         }
-        let stalled = |id: &u64| {
+        let stalled = |at: LinkTransfer, id: &u64| {
             let download = self.downloads.get(id);
-            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + timeout)
+            download.is_some_and(|it| it.may_stall(at) && now >= self.quiet_since(at, it) + timeout)
         };
-        let found = self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id));
+        let found = self.asked.iter().find(|(at, id)| stalled(**at, id)).map(|(at, id)| (*at, *id));
         if found.is_none() {
             self.stall_at = None;
         }
@@ -220,8 +246,13 @@ impl Transfers {
             | Stage::Asked(_)
             | Stage::Coming(..)
             | Stage::Parking
-            | Stage::Placing => None,
+            | Stage::Placing(_) => None,
         }
+    }
+
+    /// Whether a download is getting its name.
+    pub(super) fn is_placing(&self, id: u64) -> bool {
+        self.downloads.get(&id).is_some_and(Download::is_placing)
     }
 
     /// What is to become of bytes that come back from a worker.
@@ -231,7 +262,6 @@ impl Transfers {
 
     /// Remembers what is left of a download that has ended.
     pub(super) fn keep(&mut self, id: u64, kept: KeptPart) {
-        self.keeping.remove(&id);
         self.kept.insert(id, kept);
         if self.kept.len() > MAX_KEPT {
             self.kept.pop_first();
@@ -241,7 +271,8 @@ impl Transfers {
     /// How many more downloads may begin on a link: small ones, and others.
     fn room_on(&self, link: LinkId) -> (usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
-        let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing));
+        let active =
+            on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing(None)));
         let (mut small, mut large) = (0, 0);
         for download in active {
             *(if download.file.is_small() { &mut small } else { &mut large }) += 1;
@@ -273,13 +304,9 @@ impl Transfers {
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting
-            | Stage::Looking
-            | Stage::Ready
-            | Stage::Parts(_)
-            | Stage::Parking
-            | Stage::Placing => None,
+            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parts(_) | Stage::Parking => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
+            Stage::Placing(at) => *at,
         }
     }
 
@@ -293,21 +320,47 @@ impl Download {
             | Stage::Asked(_)
             | Stage::Coming(..)
             | Stage::Parking
-            | Stage::Placing => self.at().into_iter().collect(),
+            | Stage::Placing(_) => self.at().into_iter().collect(),
         }
     }
 
-    /// So many bytes of it came.
-    pub(super) fn hear(&mut self, bytes: usize) {
-        self.trickle = self.trickle.saturating_add(bytes as u64);
-        if self.trickle >= LEAST_PROGRESS {
-            (self.heard_at, self.trickle) = (Instant::now(), 0);
+    /// Something came of it, or of this part of it.
+    pub(super) fn hear(&mut self, at: LinkTransfer) {
+        let now = Instant::now();
+        match &mut self.stage {
+            Stage::Parts(pieces) => pieces.hear(at, now),
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing(_) => self.heard_at = now,
+        }
+    }
+
+    fn last_heard(&self, at: LinkTransfer) -> Instant {
+        match &self.stage {
+            Stage::Parts(pieces) => {
+                pieces.last_heard(at).map_or(self.heard_at, |heard| heard.max(self.heard_at))
+            }
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing(_) => self.heard_at,
         }
     }
 
     /// Whether it waits for a link with somebody.
     pub(super) fn waits_for(&self, peer: &Name) -> bool {
-        self.link.is_none() && self.file.peer == *peer
+        self.link.is_none() && self.file.peer == *peer && !self.is_placing()
+    }
+
+    pub(super) fn is_placing(&self) -> bool {
+        matches!(self.stage, Stage::Placing(_))
     }
 
     pub(super) fn notice(&self) -> Notice {
@@ -328,8 +381,9 @@ impl Download {
     }
 
     /// Whether silence means that something is wrong.
-    fn may_stall(&self) -> bool {
-        self.fact.state != TransferState::Paused
+    fn may_stall(&self, at: LinkTransfer) -> bool {
+        let stands = matches!(&self.stage, Stage::Parts(pieces) if pieces.is_held_back(at));
+        self.fact.state != TransferState::Paused && !self.is_placing() && !stands
     }
 }
 

@@ -28,6 +28,11 @@ pub const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
 /// Or so much time, on slow links.
 pub const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
 
+/// For so long a part that is to be kept waits for a claim that is under way, and looks so often. It was begun before, so that
+/// only a disk that hangs takes longer.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
+const CLAIM_LOOK: Duration = Duration::from_millis(1);
+
 /// Writes and hashes what comes. Each call is a job for a worker thread.
 #[derive(Debug)]
 pub struct Incoming {
@@ -89,8 +94,12 @@ impl Incoming {
     ) -> Result<Self, DownloadError> {
         let mut partial = downloads.begin(folder, name, origin.size)?;
         let layout = origin.layout();
-        if layout.units() > 1 {
-            partial.begin_record(origin)?;
+        if layout.units() > 1
+            && let Err(error) = partial.begin_record(origin)
+        {
+            // Nobody could go on with it.
+            let _ = partial.discard();
+            return Err(error);
         }
         Ok(Self::new(partial, layout, VecDeque::new()))
     }
@@ -308,6 +317,11 @@ impl Incoming {
         }
         if let Some(claim) = self.claim() {
             self.write_at_the_end(claim)?;
+        }
+        // A claim that is still being written has the file locked, and whoever goes on with the part would take it to be in use.
+        let begun = Instant::now();
+        while self.partial.is_shared() && begun.elapsed() < CLAIM_PATIENCE {
+            std::thread::sleep(CLAIM_LOOK);
         }
         Ok(Some(self.partial.keep(self.received)))
     }

@@ -43,8 +43,11 @@ impl Outgoing {
     #[must_use]
     pub fn new(file: SharedFile, unit: UnitLog2) -> Self {
         let layout = file.layout(unit);
-        // Values are remembered for one size of units; a file of a single unit is its own value.
-        let known = if unit == UnitLog2::DEFAULT { file.known().clone() } else { Known::default() };
+        // Values are remembered for one size of units; the hash of the whole is the same for all.
+        let mut known = file.known().clone();
+        if unit != UnitLog2::DEFAULT {
+            known.values = Known::default().values;
+        }
         let end = layout.units();
         let (root, held) = (RootBuilder::new(layout), Held::new());
         Self { file, known, root, held, values: Vec::new(), next: 0, end }
