@@ -247,6 +247,10 @@ impl Hub {
             }
             Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),
             Stored::Forgotten => self.send(conn, &Posted { counter, room, seq: FORGOTTEN, time: FORGOTTEN }),
+            Stored::Busy => {
+                let note = "the log is busy; send it again later";
+                self.send_error(conn, ErrorCode::Busy, &FrameType::Say, counter, note);
+            }
             Stored::Failed => {
                 let say = Say { counter, target: Target::Id(room), text: text.borrow() };
                 let note = "the message could not be stored";
@@ -272,7 +276,7 @@ impl Hub {
                 self.send_error_until(conn, *code, &about, counter, *retry_after, note.as_str());
             }
             // A refusal would be for good, and may be wrong.
-            Stored::Failed => {
+            Stored::Busy | Stored::Failed => {
                 let note = "whether it was stored before cannot be told now; send it again later";
                 self.send_error(conn, ErrorCode::Busy, &about, counter, note);
             }

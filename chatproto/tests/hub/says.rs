@@ -152,6 +152,27 @@ fn words_of_somebody_who_has_gone_are_still_delivered() {
 }
 
 #[test]
+fn a_log_that_is_busy_puts_a_message_off_and_one_that_fails_refuses_it_for_good() {
+    let mut desk = Desk::new();
+    let alice = desk.member("alice", 1);
+    let (text, lobby) = (TextRef::new("x").unwrap(), name("lobby"));
+    for (outcome, code) in [(Stored::Busy, ErrorCode::Busy), (Stored::Failed, ErrorCode::NotStored)] {
+        desk.skip(alice);
+        let say = Say { counter: 1, target: Target::Room(lobby.borrow()), text };
+        desk.hub.handle_input(alice, &say.to_bytes(), desk.now);
+        let mut asked = None;
+        while let Some(event) = desk.hub.poll_event() {
+            if let Event::Log(LogRequest::Append { id, .. }) = event {
+                asked = Some(id);
+            }
+        }
+        assert!(desk.hub.stored(asked.unwrap(), outcome));
+        let refused = errors(&desk.frames(alice));
+        assert_eq!((refused[0].0, refused[0].1), (code, 1));
+    }
+}
+
+#[test]
 fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     let mut desk = Desk::new();
     let alice = desk.member("alice", 1);
