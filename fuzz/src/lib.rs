@@ -1,7 +1,8 @@
-//! What the fuzz targets share: legal values out of any bytes, a reader for what a machine sends, a model of what a link may
-//! tell, folders to work in, and how file systems compare names.
+//! What the fuzz targets share: legal values out of any bytes, a reader for what a machine sends, models of what a machine
+//! must tell, folders to work in, and how file systems compare names.
 
 mod folder;
+mod heard;
 mod linked;
 mod names;
 mod sent;
@@ -9,6 +10,7 @@ mod told;
 mod values;
 
 pub use folder::folder;
+pub use heard::{Asked, Due, Heard};
 pub use linked::{Linked, Most};
 pub use names::may_be_one;
 pub use sent::Sent;
