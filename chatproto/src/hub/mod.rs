@@ -450,6 +450,7 @@ impl Hub {
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
         self.disconnect_user(user, now);
         self.router.forget(user);
+        self.forget_orders_about(user);
         self.retire_conversations(user);
         self.gate.unbar(&Subject::User(user.clone()));
     }

@@ -112,9 +112,9 @@ fn who_joins_again_is_told_who_is_there_when_it_turns_live() {
     let join = |cursor| Join { request: RequestId(2), target: Target::Room(lobby.borrow()), cursor };
     desk.hub.handle_input(alice, &join(Some(0)).to_bytes(), desk.now);
     desk.hub.handle_input(bob, &join(None).to_bytes(), desk.now);
-    let people = desk.frames(alice).into_iter().filter_map(|frame| match frame {
+    let mut people = desk.frames(alice).into_iter().filter_map(|frame| match frame {
         ToClient::Members(page) => Some(page.members.iter().map(|it| it.user.as_str()).collect::<Vec<_>>()),
         _ => None,
     });
-    assert_eq!(people.last(), Some(vec!["alice", "bob"]));
+    assert_eq!(people.next_back(), Some(vec!["alice", "bob"]));
 }

@@ -215,3 +215,28 @@ fn in_memory_only_it_is_the_same() {
     learns_nothing(&mut desk, room, 3);
     learns_nothing(&mut desk.restart(), room, 4);
 }
+
+#[test]
+fn an_order_on_its_way_when_the_account_goes_is_not_done_to_the_next() {
+    let moderation = Capabilities::NONE.with(Capability::Moderation);
+    let mut desk = Desk::with(|config| config.capabilities = moderation);
+    let [alice, _] = [desk.login("alice", 1), desk.login("bob", 2)];
+    desk.join(alice, "garden", None);
+    desk.commit();
+    desk.skip(alice);
+    let (garden, bob) = (name("garden"), name("bob"));
+    let order = Moderate {
+        request: RequestId(7),
+        target: Target::Room(garden.borrow()),
+        action: Action::Op,
+        user: Some(bob.borrow()),
+        seconds: 0,
+        note: NoteRef::EMPTY,
+    };
+    desk.send(alice, &order);
+    desk.hub.remove_user(&bob, desk.now);
+    desk.commit();
+    assert_eq!(errors(&desk.frames(alice)).first().map(|it| it.0), Some(ErrorCode::NoSuchUser));
+    let room = desk.hub.router().find(&Label::Group(garden)).unwrap();
+    assert_eq!(desk.hub.router().house(room).unwrap().role(&bob), None);
+}
