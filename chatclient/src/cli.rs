@@ -332,11 +332,11 @@ fn rate(text: &str) -> Result<u64, String> {
     let number = digits.filter(is_number).and_then(|digits| digits.parse::<u64>().ok());
     let rate = number.and_then(|number| number.checked_mul(1 << shift));
     rate.filter(|rate| (MIN_RATE..=MAX_RATE).contains(rate))
-        .ok_or_else(|| "write bytes a second from 1K to 1024G, as 500K or 2M".to_owned())
+        .ok_or_else(|| "write bytes a second from 4K to 1024G, as 500K or 2M".to_owned())
 }
 
-/// Below this a frame of file data takes longer than a peer waits.
-const MIN_RATE: u64 = 1 << 10;
+/// Below this a frame of file data, of nearly 64 KiB, takes too much of the time for which a peer waits.
+const MIN_RATE: u64 = 4 << 10;
 
 const MAX_RATE: u64 = 1 << 40;
 

@@ -530,6 +530,9 @@ pub struct Transfer {
     /// Bytes a second, over the last moments; of one that moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed: Option<u64>,
+    /// Microseconds from the request to the first bytes that were verified; of one that comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_us: Option<u64>,
     /// Where the file is now; of a received one that is done.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "json::local_path")]
     pub path: Option<PathBuf>,
@@ -561,6 +564,7 @@ impl Transfer {
             bytes: 0,
             state: TransferState::Queued,
             speed: None,
+            first_byte_us: None,
             path: None,
             blake3: None,
             position: None,

@@ -75,6 +75,29 @@ fn an_invitation_makes_one_account_and_no_second() {
 }
 
 #[test]
+fn who_has_no_good_invitation_takes_no_registration_from_who_has() {
+    let scratch = Scratch::new();
+    let settings = scratch.path("settings.toml");
+    std::fs::write(&settings, "[accounts]\nregistration = \"invite\"\nregistrations = 1\n").expect("a file");
+    let server = started(&scratch, &["--config", settings.to_str().expect("a path")]);
+    let made = server_command(&scratch, &["invite", "create", "--uses", "2", "--host", "chat.example"]);
+    let (code, _) = made.split_once('\n').expect("two lines");
+    let code = code.rsplit(' ').next().expect("a code");
+    let register = |user: &str, code: &str| {
+        Options::new(user, &server, &scratch).arg("--register").arg("--invite").arg(code).start()
+    };
+    for wrong in ["2222-2222-2222-2222", "3333-3333-3333-3333"] {
+        assert_eq!(refused(register("mallory", wrong)), (Some(4), "bad_invite".into()));
+    }
+    let mut carol = register("carol", code);
+    carol.expect("ready", |_| true);
+    carol.quit();
+    // With that the budget of all is spent.
+    assert_eq!(refused(register("dave", code)), (Some(4), "too_many_attempts".into()));
+    server.stop();
+}
+
+#[test]
 fn registration_is_closed_unless_the_operator_opens_it_and_no_two_ids_look_alike() {
     let scratch = Scratch::new();
     let server = started(&scratch, &[]);

@@ -184,7 +184,7 @@ fn what_waited_for_who_left_comes_from_the_others() {
     [bob, carol].into_iter().for_each(Client::quit);
     // Bob, who is there first and so is asked first, is so slow that not one part of his arrives.
     let slow =
-        Options::new("bob", &world.server, &world.scratch).args(["--accept", "all", "--upload-rate", "1K"]);
+        Options::new("bob", &world.server, &world.scratch).args(["--accept", "all", "--upload-rate", "4K"]);
     let mut bob = Client::ready(slow);
     look(&mut alice, "bob");
     let carol = world.client("carol");
@@ -201,5 +201,27 @@ fn what_waited_for_who_left_comes_from_the_others() {
         assert!(read(path) == of_file(name.parse().expect("a number")), "{done}");
     }
     [alice, carol].into_iter().for_each(Client::quit);
+    world.server.stop();
+}
+
+#[test]
+fn who_holds_it_back_is_passed_over() {
+    let world = World::new();
+    let slow = |user: &str| {
+        let options = Options::new(user, &world.server, &world.scratch).arg("--accept").arg("all");
+        Client::ready(options.args(["--upload-rate", "24M"]))
+    };
+    let (mut bob, carol) = (slow("bob"), slow("carol"));
+    let mut alice = world.client("alice");
+    world.acquaint(&mut alice);
+    bob.expect("upload", |event| event["state"] == "done");
+    alice.type_line("/get @bob 1");
+    bob.expect("upload", |event| event["state"] == "active");
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(0));
+    bob.type_line("/pause all");
+    // Carol has it too, so nobody waits until bob goes on.
+    let done = alice.expect("transfer", ended);
+    world.check(&done);
+    [alice, bob, carol].into_iter().for_each(Client::quit);
     world.server.stop();
 }

@@ -12,7 +12,7 @@ mod harness;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use harness::{Client, Options, PASSWORD, Scratch, Server};
+use harness::{Client, Options, PASSWORD, Scratch, Server, program};
 
 /// A server with alice, who was logged in once, and a file with a wrong password.
 fn world() -> (Scratch, Server, PathBuf) {
@@ -118,5 +118,21 @@ fn a_server_without_tickets_takes_the_password() {
     assert_eq!(code, Some(4), "{message}");
     let (code, message) = refusal(Options::new("alice", &server, &scratch).without_password());
     assert_eq!(code, Some(4), "{message}");
+    server.stop();
+}
+
+#[test]
+fn who_was_kept_out_for_a_while_needs_no_password_afterwards() {
+    let (scratch, server, _) = world();
+    let ban = |action: &str| {
+        let mut ban = std::process::Command::new(program("chatserver"));
+        ban.args(["ban", action, "alice", "--data"]).arg(scratch.path("server"));
+        assert!(ban.status().expect("it runs").success(), "ban {action}");
+    };
+    ban("add");
+    let (_, events) = Options::new("alice", &server, &scratch).without_password().start().finish();
+    assert!(events.iter().any(|event| event["code"] == "barred"), "{events:#?}");
+    ban("remove");
+    Client::ready(Options::new("alice", &server, &scratch).without_password()).quit();
     server.stop();
 }

@@ -4,7 +4,7 @@
 mod files_support;
 
 use bytes::Bytes;
-use chatclient::downloads::{Downloads, Incoming, Origin, Search, finish_all};
+use chatclient::downloads::{Content, Downloads, Incoming, Origin, Search, Small, Whole, finish_all};
 use chatproto::verify::{Held, UnitLog2};
 use chatproto::wire::SafeRelPathRef;
 use files_support::name;
@@ -248,16 +248,55 @@ fn many_files_end_as_one_and_each_has_its_own_outcome() {
         file.store(0, &[Bytes::copy_from_slice(bytes)], &root).unwrap();
         (file, root, 0)
     };
-    let mut files: Vec<_> = (0..20).map(|number| file(number, format!("file {number}").as_bytes())).collect();
-    files[7].1 = [0; 32];
-    let outcomes = finish_all(files);
+    // Some of them are not written before.
+    let small = |number: usize, bytes: &[u8]| {
+        let origin = Origin { size: bytes.len() as u64, ..origin() };
+        let content = Content::hash(origin.layout(), vec![Bytes::copy_from_slice(bytes)]).unwrap();
+        let (folder, name, root) = (ROOT.to_owned(), name(&format!("{number}.txt")), content.root());
+        (Whole::Small(Box::new(Small { folder, name, origin, content })), root, 0)
+    };
+    let mut files: Vec<_> = (0..20)
+        .map(|number| {
+            let bytes = format!("file {number}");
+            if number % 3 == 0 {
+                return small(number, bytes.as_bytes());
+            }
+            let (file, root, mtime) = file(number, bytes.as_bytes());
+            (Whole::Written(Box::new(file)), root, mtime)
+        })
+        .collect();
+    let wrong = [6, 7];
+    wrong.into_iter().for_each(|number| files[number].1 = [0; 32]);
+    let outcomes = finish_all(&downloads, files);
     assert_eq!(outcomes.len(), 20);
     for (number, outcome) in outcomes.into_iter().enumerate() {
-        if number == 7 {
+        if wrong.contains(&number) {
             assert!(outcome.is_err());
         } else {
             assert_eq!(fs::read_to_string(outcome.unwrap().path).unwrap(), format!("file {number}"));
         }
     }
-    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 19);
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 18, "of what is wrong nothing is left");
+}
+
+#[test]
+fn a_claim_that_is_being_written_does_not_hide_a_part_that_is_kept() {
+    let (_temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    let claim = loop {
+        match file.claim_due() {
+            Some(claim) => break claim,
+            None => std::thread::yield_now(),
+        }
+    };
+    let (begin, begun) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        begun.recv().unwrap();
+        claim.write().unwrap();
+    });
+    begin.send(()).unwrap();
+    file.keep().unwrap().expect("a part");
+    assert_eq!(part(look(&downloads, &origin())).received(), 3 * UNIT as u64);
+    writer.join().unwrap();
 }

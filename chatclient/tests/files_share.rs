@@ -295,3 +295,57 @@ fn the_share_goes_on_while_its_folder_changes_under_it() {
     fs::rename(temp.path(), moved.path().join("elsewhere")).unwrap();
     assert_eq!(root_names(&share), ["new", "old"]);
 }
+
+#[test]
+fn what_is_read_at_once_is_what_a_worker_reads() {
+    let (temp, share) = share(&[("docs/a.txt", b"hello"), ("docs/empty", b"")]);
+    for file in ["docs/a.txt", "docs/empty"] {
+        let opened = open(&share, file).unwrap();
+        let seen = Seen { size: opened.size(), mtime_ms: opened.mtime_ms() };
+        // Not every system and file system can tell what is in memory; then a worker reads all.
+        let Some(at_once) = share.open_at_once(path(file).borrow(), seen) else { continue };
+        assert_eq!((at_once.size(), at_once.mtime_ms()), (opened.size(), opened.mtime_ms()));
+        let mut at_once = Outgoing::new(at_once, UnitLog2::DEFAULT);
+        let Some(unit) = at_once.next_unit_at_once() else { continue };
+        let mut by_worker = Outgoing::new(opened, UnitLog2::DEFAULT);
+        let other = by_worker.next_unit().unwrap().unwrap();
+        assert_eq!((unit.index, unit.bytes, unit.value), (other.index, other.bytes, other.value));
+        assert_eq!(at_once.root(), by_worker.root());
+        assert!(at_once.next_unit_at_once().is_none(), "there is one unit");
+        assert!(at_once.next_unit().unwrap().is_none());
+    }
+    drop(temp);
+}
+
+#[test]
+fn nothing_else_is_opened_at_once() {
+    let (temp, share) = share(&[("docs/a.txt", b"hello")]);
+    let (outside, _other) = self::share(&[("secret", b"hello")]);
+    symlink(outside.path().join("secret"), temp.path().join("link")).unwrap();
+    symlink(temp.path().join("docs"), temp.path().join("folder")).unwrap();
+    make_pipe(&temp.path().join("pipe"));
+    let seen = |file: &Path| {
+        let metadata = fs::metadata(file).unwrap();
+        let modified = metadata.modified().unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Seen { size: metadata.len(), mtime_ms: u64::try_from(modified.as_millis()).unwrap() }
+    };
+    let file = temp.path().join("docs/a.txt");
+    let right = seen(&file);
+    let cases = [
+        ("link", seen(&outside.path().join("secret"))),
+        ("folder/a.txt", right),
+        ("docs", seen(&temp.path().join("docs"))),
+        ("pipe", seen(&temp.path().join("pipe"))),
+        ("missing", right),
+        ("docs/a.txt", Seen { size: 4, ..right }),
+        ("docs/a.txt", Seen { mtime_ms: right.mtime_ms + 1, ..right }),
+    ];
+    for (name, seen) in cases {
+        assert!(share.open_at_once(path(name).borrow(), seen).is_none(), "{name}");
+    }
+    let Some(opened) = share.open_at_once(path("docs/a.txt").borrow(), right) else { return };
+    fs::write(&file, b"hello, world").unwrap();
+    let mut outgoing = Outgoing::new(opened, UnitLog2::DEFAULT);
+    assert!(outgoing.next_unit_at_once().is_none(), "it has changed");
+    assert!(matches!(outgoing.next_unit(), Err(ShareError::Changed { .. })));
+}

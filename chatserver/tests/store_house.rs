@@ -14,7 +14,8 @@
 mod store_support;
 
 use chatserver::store::{
-    Accounts, DataDir, GateChange, HouseChange, HouseRow, Outcome, RoleRow, RoomKind, Sanction, Write, audit,
+    Accounts, DataDir, GateChange, HouseChange, HouseRow, Outcome, RoleRow, RoomKind, Sanction, Write,
+    WriteError, audit,
 };
 use store_support::Running;
 
@@ -170,4 +171,55 @@ fn a_removed_room_takes_no_message_and_gives_its_number_to_nobody() {
     let run = Running::start(dir.path());
     assert!(run.store.rooms().is_empty());
     assert_eq!(run.store.last_room(), 1);
+}
+
+#[test]
+fn what_is_noted_too_late_about_an_account_is_not_the_next_one_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut accounts = Accounts::open(&DataDir::open(dir.path()).unwrap()).unwrap();
+    accounts.add("alice", false, b"record").unwrap();
+    accounts.add("bob", false, b"record").unwrap();
+    let run = Running::start(dir.path());
+    run.one(den(1));
+    // What the server has queued when the account is removed.
+    accounts.remove("bob").unwrap();
+    let (networks, people) = (["192.0.2.7/32".to_owned()], ["bob".to_owned()]);
+    for to_bob in [
+        HouseChange::Admit,
+        HouseChange::Role(Some(RoleRow::Operator)),
+        HouseChange::Own,
+        HouseChange::Demote,
+        HouseChange::Impose(Sanction::Mute),
+        HouseChange::BanWith(networks.into()),
+        HouseChange::Close(people.into()),
+    ] {
+        let outcome = run.one(change(2, to_bob.clone(), "invite", "bob", 0));
+        assert_eq!(outcome, gone(2), "{to_bob:?}");
+    }
+    assert_eq!(run.one(bar(3, "@bob", 0)), gone(3));
+    let conversation = |id| {
+        let (kind, name) = (RoomKind::Direct, "alice/bob".to_owned());
+        Write::CreateRoom { id, room: 2, kind, name, by: None, owner: None, is_private: false }
+    };
+    assert_eq!(run.one(conversation(4)), gone(4));
+    let (kind, name, owner) = (RoomKind::Group, "his".to_owned(), Some("bob".to_owned()));
+    let his = Write::CreateRoom { id: 5, room: 3, kind, name, by: owner.clone(), owner, is_private: true };
+    assert!(matches!(run.one(his), Outcome::RoomCreated { room: 3, .. }));
+    // What takes something away from nobody does no harm.
+    assert!(matches!(run.one(change(6, HouseChange::Dismiss, "kick", "bob", 0)), Outcome::Moderated { .. }));
+
+    accounts.add("bob", false, b"another").unwrap();
+    run.store.finish().unwrap();
+    let run = Running::start(dir.path());
+    let [den, his] = run.store.rooms() else { panic!("{:?}", run.store.rooms()) };
+    assert_eq!(den.house.roles, [("alice".to_owned(), RoleRow::Owner)]);
+    assert!(den.house.sanctions.is_empty() && den.house.networks.is_empty(), "{den:?}");
+    assert!(his.house.roles.is_empty() && run.store.gate().bans.is_empty(), "{his:?}");
+    // Who has the name now is somebody that there is.
+    assert!(matches!(run.one(change(7, HouseChange::Admit, "invite", "bob", 0)), Outcome::Moderated { .. }));
+    assert!(matches!(run.one(conversation(8)), Outcome::RoomCreated { room: 2, .. }));
+}
+
+fn gone(id: u64) -> Outcome {
+    Outcome::Failed { id, error: WriteError::Gone("bob".to_owned()) }
 }

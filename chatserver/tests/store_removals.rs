@@ -8,8 +8,11 @@
 
 mod store_support;
 
-use chatserver::store::{DataDir, Outcome, Read, Removal, Reply, RoomKind, Write, rooms};
-use store_support::{Running, accounts, append};
+use std::sync::Arc;
+use std::time::Instant;
+
+use chatserver::store::{DataDir, Outcome, Read, Removal, Reply, RoomKind, Store, StoreConfig, Write, rooms};
+use store_support::{PATIENCE, Running, accounts, append};
 
 /// The next accounts that the store tells of.
 fn told(reply: Reply) -> Vec<Removal> {
@@ -154,4 +157,20 @@ fn a_conversation_that_began_while_the_account_went_is_ended_by_the_server() {
         assert_eq!(retire(2, None), Outcome::Moderated { id: 9, room: 2 });
         assert_eq!(left(dir.path()), [(1, RoomKind::Former, "alice/bob/1".to_owned())]);
     }
+}
+
+#[test]
+fn a_reader_that_died_is_noticed_while_the_search_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
+    let on_read = Arc::new(|reply| panic!("nobody takes {reply:?}"));
+    let store = Store::start(lock, &StoreConfig::default(), Box::new(drop), on_read).unwrap();
+    assert!(store.reader.is_running());
+    store.reader.try_send(Read::Removals { id: 1 }).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while store.reader.is_running() {
+        assert!(Instant::now() < deadline, "it answers nobody, and counts as running");
+        std::thread::yield_now();
+    }
+    assert!(store.finish().is_err());
 }

@@ -35,6 +35,8 @@ struct In {
 /// How to log in.
 enum With<'a> {
     Password(&'a str),
+    /// With something that happens when the login is under way.
+    Interrupted(&'a str, &'a dyn Fn()),
     Ticket(&'a [u8]),
 }
 
@@ -62,7 +64,7 @@ fn login_of(server: &Server, user: &str, device: DeviceId, with: &With<'_>) -> R
                 Event::LoginWanted { mechanisms, .. } => {
                     offered = mechanisms.iter().map(|name| name.as_str().to_owned()).collect();
                     match with {
-                        With::Password(password) => {
+                        With::Password(password) | With::Interrupted(password, _) => {
                             let password = Password::new(password).expect("a password");
                             let (login, request) = ClientLogin::start(password, &mut OsRng).expect("a login");
                             opaque = Some(login);
@@ -76,6 +78,9 @@ fn login_of(server: &Server, user: &str, device: DeviceId, with: &With<'_>) -> R
                     }
                 }
                 Event::Challenge { data } => {
+                    if let With::Interrupted(_, meanwhile) = with {
+                        meanwhile();
+                    }
                     let login = opaque.take().expect("a password login");
                     match login.finish(&data, user, &[], &mut OsRng) {
                         Ok((proof, _)) => session.respond(&proof).expect("it is waited for"),
@@ -176,6 +181,33 @@ fn a_ticket_ends_with_its_time_its_password_and_its_account() {
     login(&server, "carol", 1, &With::Password(PASSWORD)).expect("the right password");
     server.stop();
 }
+
+#[test]
+fn a_login_does_not_get_in_after_its_account_has_changed() {
+    let data = tempfile::tempdir().expect("a data directory");
+    for args in [&[][..], &["--plaintext-tickets"]] {
+        let server = plaintext(data.path(), args);
+        for change in [&["user", "passwd", "alice", "--password-stdin", "--stretch", "light"][..], REMOVE] {
+            add_user(data.path(), "alice");
+            let changed = || {
+                let output = command(change, data.path(), "battery staple\n");
+                assert!(output.status.success(), "{output:?}");
+            };
+            let with = With::Interrupted(PASSWORD, &changed);
+            assert_eq!(
+                login(&server, "alice", 1, &with),
+                Err(ErrorCode::LoginRefused),
+                "{change:?} {args:?}"
+            );
+            if change != REMOVE {
+                assert!(command(REMOVE, data.path(), "").status.success());
+            }
+        }
+        server.stop();
+    }
+}
+
+const REMOVE: &[&str] = &["user", "remove", "alice"];
 
 #[test]
 fn tickets_need_tls_or_somebody_who_insists_on_loopback() {

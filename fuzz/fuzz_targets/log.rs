@@ -207,7 +207,7 @@ impl World {
         let is_wrong = match outcome {
             Stored::Committed { seq, .. } => seq != next,
             Stored::Absent => true,
-            Stored::Duplicate { .. } | Stored::Forgotten | Stored::Failed => false,
+            Stored::Duplicate { .. } | Stored::Forgotten | Stored::Busy | Stored::Failed => false,
         };
         if let (Stored::Committed { .. }, false) = (outcome, is_wrong) {
             self.model.last.insert(room, next);
@@ -224,6 +224,7 @@ impl World {
             1..=5 => Stored::Duplicate { room, seq, time: 2 },
             6..=9 => Stored::Forgotten,
             10 => Stored::Absent,
+            11 => Stored::Busy,
             _ => Stored::Failed,
         })
     }

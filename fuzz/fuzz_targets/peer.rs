@@ -1,8 +1,8 @@
-//! One end of a direct link against an end that sends anything, with a program that answers in any way.
+//! One end of a direct link against an end that sends what fits, what does not, and anything at all, with a program that answers
+//! in any way; beside a model of what it may be told.
 #![no_main]
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use arbitrary::{Result, Unstructured};
 use bumpalo::Bump;
@@ -10,12 +10,12 @@ use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::peer::{Config, Event, FileInfo, Introduction, Item, Peer, Resume, State, UnitData};
 use chatproto::wire::{
-    Body, Capabilities, Capability, CloseReason, DeviceId, EntryKind, FileData, FileEnd, FileHead,
+    Body, Capabilities, Capability, CloseReason, DeviceId, EntryKind, ErrorCode, FileData, FileEnd, FileHead,
     FileRequest, FileUnit, Generation, Hash, LinkHello, LinkTicket, LinkWelcome, ListFolder, MAGIC,
-    MAX_FRAME, Name, NameRef, NoteRef, OfferId, Purpose, RequestId, Rest, SafeName, SafeRelPathRef, Source,
-    ToPeer, TransferId,
+    MAX_FRAME, Name, NameRef, NoteRef, OfferId, Purpose, RawFrame, RequestId, Rest, SafeName, SafeRelPathRef,
+    Source, ToPeer, TransferId,
 };
-use chatproto_fuzz::{Sent, Value};
+use chatproto_fuzz::{Linked, Most, Sent, Value};
 use libfuzzer_sys::fuzz_target;
 
 /// Events that one input may bring.
@@ -54,10 +54,11 @@ struct World {
     fetched: Vec<Served>,
     /// Units that wait to be stored.
     unstored: Vec<(TransferId, u64, Hash)>,
-    /// Bytes of each file that came, to see that they come in order.
-    received: BTreeMap<TransferId, u64>,
     /// Numbers that the other end has given to its transfers.
     next_transfer: u32,
+    linked: Linked,
+    /// Bytes came of which nobody knows what frames they are.
+    is_garbled: bool,
     closed: bool,
 }
 
@@ -96,7 +97,7 @@ impl World {
             FileEnd { transfer, root: Hash([9; 32]) }.encode_frame(&mut out);
             self.fetched.pop();
         }
-        self.peer.handle_input(&out, self.now);
+        self.feed(&out);
     }
 
     /// What a well-behaved end would send next.
@@ -151,7 +152,7 @@ impl World {
             }
             State::Admitting | State::Closed => return Ok(()),
         };
-        self.peer.handle_input(&bytes, self.now);
+        self.feed(&bytes);
         Ok(())
     }
 
@@ -160,16 +161,41 @@ impl World {
         let bump = Bump::new();
         let mut bytes = Vec::new();
         ToPeer::draw(u, &bump)?.encode(&mut bytes);
+        self.show(&bytes);
         let cut = usize::from(u.arbitrary::<u8>()?).min(bytes.len());
         self.peer.handle_input(&bytes[..cut], self.now);
         self.peer.handle_input(&bytes[cut..], self.now);
         Ok(())
     }
 
+    fn feed(&mut self, bytes: &[u8]) {
+        self.show(bytes);
+        self.peer.handle_input(bytes, self.now);
+    }
+
+    /// Shows the model what comes.
+    fn show(&mut self, mut bytes: &[u8]) {
+        while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+            let (frame, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+            self.linked.comes(RawFrame { number: frame[0], body: &frame[1..] });
+            bytes = rest;
+        }
+    }
+
+    /// Takes bytes that wait, and shows the model what leaves.
+    fn take(&mut self, count: usize) {
+        let linked = &mut self.linked;
+        let is_garbled = self.is_garbled;
+        self.sent.take_each(self.peer.outgoing(), count, |raw| {
+            if !is_garbled {
+                linked.leaves(raw);
+            }
+        });
+    }
+
     fn answer(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         for _ in 0..MAX_EVENTS_AT_ONCE {
             let Some(event) = self.peer.poll_event() else { return Ok(()) };
-            assert!(!self.closed, "{event:?} after the end");
             self.on_event(event, u)?;
         }
         panic!("events without end");
@@ -177,75 +203,142 @@ impl World {
 
     fn on_event(&mut self, event: Event, u: &mut Unstructured<'_>) -> Result<()> {
         let bump = Bump::new();
+        if !self.is_garbled {
+            self.linked.note(&event);
+        }
         match event {
             Event::Hello { .. } if u.ratio(1, 8)? => _ = self.peer.refuse(Value::draw(u, &bump)?, self.now),
             Event::Hello { .. } => _ = self.peer.admit(self.now),
-            Event::ListWanted { id, .. } if u.ratio(1, 8)? => {
-                _ = self.peer.refuse_list(id, Value::draw(u, &bump)?)
-            }
-            Event::ListWanted { id, .. } => _ = self.peer.provide_list(id, items(u)?),
-            Event::FileWanted { transfer, .. } => match u.int_in_range(0..=7)? {
-                0 => _ = self.peer.refuse_file(transfer, Value::draw(u, &bump)?),
-                1 => _ = self.peer.queue_file(transfer, 1),
-                _ => {
-                    let file = FileInfo { size: u.int_in_range(0..=5000)?, mtime: 0, root: None };
-                    _ = self.peer.send_file(transfer, file);
+            Event::ListWanted { id, .. } => {
+                let is_shown = if u.ratio(1, 8)? {
+                    self.peer.refuse_list(id, Value::draw(u, &bump)?).is_ok()
+                } else {
+                    self.peer.provide_list(id, items(u)?).is_ok()
+                };
+                if is_shown && !self.is_garbled {
+                    self.linked.shows(id);
                 }
-            },
+                assert!(
+                    !is_shown || self.peer.refuse_list(id, ErrorCode::NoShare).is_err(),
+                    "answered twice"
+                );
+            }
+            Event::FileWanted { transfer, .. } if u.ratio(15, 16)? => self.give(transfer, u)?,
             Event::UnitWanted { transfer, unit, len, .. } => {
                 assert!((1..=1 << 20).contains(&len));
                 let root = u.arbitrary::<bool>()?.then_some(Hash([5; 32]));
                 let bytes = Bytes::from(vec![unit as u8; len as usize]);
                 let data = UnitData { unit, bytes, value: Hash([4; 32]), root };
-                _ = self.peer.provide_unit(transfer, data);
-            }
-            Event::FileStarted { transfer, offset, .. } => _ = self.received.insert(transfer, offset),
-            Event::FileData { transfer, offset, data } => {
-                let end = self.received.get_mut(&transfer).expect("a file that has started");
-                assert_eq!(*end, offset, "bytes come in order");
-                assert!(!data.is_empty());
-                *end += data.len() as u64;
+                // Refused without a root, or if it has ended since.
+                if self.peer.provide_unit(transfer, data).is_ok() && !self.is_garbled {
+                    self.linked.provides(transfer, unit);
+                }
             }
             Event::FileUnit { transfer, unit, value } => self.unstored.push((transfer, unit, value)),
-            Event::FileComplete { transfer, size, .. } => {
-                assert_eq!(self.received.get(&transfer), Some(&size), "all bytes came");
-                assert!(self.unstored.iter().all(|(other, ..)| *other != transfer), "all units were stored");
-                let outcome = if u.arbitrary()? { Ok(()) } else { Err(Value::draw(u, &bump)?) };
-                // Refused only if the transfer has ended since.
-                _ = self.peer.finish_file(transfer, outcome);
-                assert!(self.peer.finish_file(transfer, Ok(())).is_err(), "a file is finished once");
+            Event::FileComplete { transfer, .. } if u.ratio(7, 8)? => {
+                self.finish(transfer, if u.arbitrary()? { Ok(()) } else { Err(Value::draw(u, &bump)?) });
             }
+            Event::FileFailed { transfer, .. } => self.unstored.retain(|(other, ..)| *other != transfer),
             Event::Closed { .. } => self.closed = true,
             _ => {}
         }
         Ok(())
     }
 
+    /// Sends, queues or refuses a file.
+    fn give(&mut self, transfer: TransferId, u: &mut Unstructured<'_>) -> Result<()> {
+        let bump = Bump::new();
+        let is_wanted = self.is_garbled || self.linked.is_wanted(transfer);
+        match u.int_in_range(0..=7)? {
+            0 => {
+                if self.peer.refuse_file(transfer, Value::draw(u, &bump)?).is_ok() {
+                    assert!(is_wanted, "{transfer:?} is not wanted");
+                    self.end(transfer);
+                }
+            }
+            1 => {
+                let is_queued = self.peer.queue_file(transfer, u.int_in_range(1..=3)?).is_ok();
+                assert!(!is_queued || is_wanted, "{transfer:?} is not wanted");
+            }
+            _ => {
+                let root = u.arbitrary::<bool>()?.then_some(Hash([5; 32]));
+                let file = FileInfo { size: u.int_in_range(0..=5000)?, mtime: 0, root };
+                if self.peer.send_file(transfer, file).is_ok() && !self.is_garbled {
+                    self.linked.sends(transfer, file.size);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a file that has come, once.
+    fn finish(&mut self, transfer: TransferId, outcome: core::result::Result<(), ErrorCode>) {
+        // Refused only if the transfer has ended since.
+        if self.peer.finish_file(transfer, outcome).is_ok() {
+            assert!(self.is_garbled || self.linked.is_complete(transfer), "{transfer:?} is not complete");
+            self.end(transfer);
+        }
+        assert!(self.peer.finish_file(transfer, Ok(())).is_err(), "a file is finished once");
+    }
+
+    fn end(&mut self, transfer: TransferId) {
+        self.unstored.retain(|(other, ..)| *other != transfer);
+        if !self.is_garbled {
+            self.linked.ends(transfer);
+        }
+    }
+
     fn store(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        if let Some((transfer, unit, value)) = self.unstored.pop() {
-            let computed = if u.ratio(1, 16)? { Hash([0xee; 32]) } else { value };
-            _ = self.peer.unit_stored(transfer, unit, computed);
+        // Units may be stored in any order.
+        let count = self.unstored.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let (transfer, unit, value) = self.unstored.swap_remove(u.choose_index(count)?);
+        let computed = if u.ratio(1, 16)? { Hash([0xee; 32]) } else { value };
+        if self.peer.unit_stored(transfer, unit, computed).is_ok() {
+            if !self.is_garbled {
+                self.linked.stores(transfer, unit);
+            }
+            assert!(self.peer.unit_stored(transfer, unit, computed).is_err(), "a unit is stored once");
         }
         Ok(())
     }
 
     fn call(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let bump = Bump::new();
-        match u.int_in_range(0..=7)? {
+        // Then the model knows of everything that is open.
+        self.answer(u)?;
+        match u.int_in_range(0..=9)? {
             0..=2 => {
                 let resume =
                     Resume { unit_log2: 10, offset: 1024 * u.int_in_range::<u64>(0..=2)?, held: None };
                 let held = (resume.offset > 0).then_some(Hash([6; 32]));
                 if let Ok(transfer) = self.peer.fetch(Value::draw(u, &bump)?, Resume { held, ..resume }) {
+                    if !self.is_garbled {
+                        self.linked.fetches(transfer);
+                    }
                     let size = u.int_in_range(resume.offset..=4000)?;
                     self.fetched.push(Served { transfer, size, at: resume.offset, has_head: false });
                 }
             }
             3 => {
                 let path = SafeRelPathRef::draw(u, &bump)?.to_owned();
-                _ = self.peer.list(&path, Value::draw(u, &bump)?, Value::draw(u, &bump)?);
+                let asked = self.peer.list(&path, Value::draw(u, &bump)?, Value::draw(u, &bump)?);
+                if let Ok(request) = asked
+                    && !self.is_garbled
+                {
+                    self.linked.lists(request);
+                }
             }
-            4 => _ = self.peer.say(&chatproto::wire::TextRef::draw(u, &bump)?.to_owned()),
+            4 => {
+                let said = self.peer.say(&chatproto::wire::TextRef::draw(u, &bump)?.to_owned());
+                if let Ok(counter) = said
+                    && !self.is_garbled
+                {
+                    self.linked.says(counter);
+                }
+            }
             5 => {
                 let at = usize::from(u.arbitrary::<u8>()?);
                 if let Some(file) = self.fetched.get(at % self.fetched.len().max(1)) {
@@ -253,23 +346,32 @@ impl World {
                 }
             }
             6 => self.cancel(TransferId(self.next_transfer), Value::draw(u, &bump)?),
+            // Also of files that nobody wants.
+            7 => self.give(Value::draw(u, &bump)?, u)?,
+            8 => self.finish(Value::draw(u, &bump)?, Ok(())),
             _ if u.ratio(1, 8)? => self.peer.close(CloseReason::Done, self.now),
             _ => {}
         }
         Ok(())
     }
 
-    fn cancel(&mut self, transfer: TransferId, code: chatproto::wire::ErrorCode) {
-        if self.peer.cancel(transfer, code).is_ok() {
-            self.unstored.retain(|(other, ..)| *other != transfer);
-            self.received.remove(&transfer);
+    fn cancel(&mut self, transfer: TransferId, code: ErrorCode) {
+        let is_open = self.linked.is_transfer(transfer);
+        let is_cancelled = self.peer.cancel(transfer, code).is_ok();
+        assert!(self.is_garbled || is_open == is_cancelled, "{transfer:?} is open: {is_open}");
+        if is_cancelled {
+            self.end(transfer);
         }
     }
 
     fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         match u.int_in_range(0..=31)? {
             0 => self.peer.handle_eof(self.now),
-            1 => self.peer.handle_input(u.arbitrary()?, self.now),
+            1 if u.ratio(1, 4)? => {
+                self.is_garbled = true;
+                self.peer.handle_input(u.arbitrary()?, self.now);
+            }
+            1 => {}
             2 => {
                 self.now = self.now + Duration::from_millis(u.int_in_range(0..=40_000)?);
                 self.peer.handle_timeout(self.now);
@@ -278,7 +380,7 @@ impl World {
             9..=14 => self.serve(u)?,
             15..=17 => {
                 let count = u.int_in_range(0..=5000)?;
-                self.sent.take(self.peer.outgoing(), count);
+                self.take(count);
             }
             18..=19 => self.store(u)?,
             20..=22 => self.call(u)?,
@@ -331,9 +433,10 @@ fuzz_target!(|data: &[u8]| {
         now,
         fetched: Vec::new(),
         unstored: Vec::new(),
-        received: BTreeMap::new(),
         // Odd from the end that dialled.
         next_transfer: if dials { 0 } else { 1 },
+        linked: Linked::new(Most { transfers: 3, lists: 2, units_wanted: 2 }),
+        is_garbled: false,
         closed: false,
     };
     while !u.is_empty() && world.step(&mut u).is_ok() {

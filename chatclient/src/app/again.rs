@@ -64,7 +64,7 @@ impl App {
         if page.page < page.pages.min(MAX_PAGES) {
             return self.ask_again(link, search, page.generation, page.page + 1);
         }
-        self.not_found_again(&search);
+        self.not_found_again(link, &search);
         self.look_again(link, search.peer, search.left);
     }
 
@@ -73,7 +73,7 @@ impl App {
         let Some(search) = self.again.open.remove(&(link, request)) else { return };
         // That is how a link's end is said of its requests.
         if code != ErrorCode::Offline {
-            self.not_found_again(&search);
+            self.not_found_again(link, &search);
             self.look_again(link, search.peer, search.left);
         }
     }
@@ -81,24 +81,27 @@ impl App {
     fn found_again(&mut self, link: LinkId, file: &RemoteFile) {
         let waiting = self.transfers.downloads.values_mut();
         let waiting = waiting.filter(|download| download.waits_for(&file.peer));
+        let device = self.links.device(link);
         let mut changed = Vec::new();
         for download in waiting.filter(|download| download.file.path == file.path) {
             if download.file.is_same_as(file) {
                 download.file = file.clone();
-                download.link = Some(link);
+                (download.link, download.device) = (Some(link), device);
                 download.fact.state =
                     if download.paused { TransferState::Paused } else { TransferState::Queued };
-            } else {
+            } else if download.device == device {
                 changed.push(download.fact.id);
             }
         }
         changed.into_iter().for_each(|id| self.fail_download(id, ErrorCode::Changed.into(), None));
-        self.start_downloads(link);
+        self.start_soon(link);
     }
 
-    /// Whatever was not in the folder will not come.
-    fn not_found_again(&mut self, search: &Search) {
+    /// Whatever was not in the folder will not come, unless another device of the same person has shown it.
+    fn not_found_again(&mut self, link: LinkId, search: &Search) {
         let waiting = self.transfers.downloads.values().filter(|download| download.waits_for(&search.peer));
+        let device = self.links.device(link);
+        let waiting = waiting.filter(|download| download.device == device);
         let gone = waiting.filter(|download| download.file.folder().as_ref() == Some(&search.folder));
         for id in gone.map(|download| download.fact.id).collect::<Vec<_>>() {
             self.fail_download(id, ErrorCode::Changed.into(), None);

@@ -12,6 +12,7 @@ use chatproto::session::{JoinError, LeaveError, Order, RequestError, RoomKey, Sa
 use chatproto::wire::{
     Action, Anchor, CloseReason, ErrorCode, Inquiry, Name, NoteRef, Purpose, RequestId, Text,
 };
+use std::time::Instant;
 
 /// Messages that `/history` and `/search` show when no number is given.
 const DEFAULT_COUNT: u16 = 20;
@@ -23,6 +24,10 @@ impl App {
                 let errand = self.errands.begin(reference);
                 // What is held keeps its order; only what others wait for may overtake.
                 if self.must_wait(&command) {
+                    if matches!(command, Command::Quit) {
+                        // Nothing is read any more.
+                        self.input_ended.get_or_insert_with(Instant::now);
+                    }
                     self.held.push_back((command, errand));
                 } else {
                     self.run_command(command, errand);
@@ -67,8 +72,13 @@ impl App {
                 || self.lists.is_busy(peer)
         };
         match command {
+            // A script means what it has said before; a person who waits can leave.
+            Command::Quit => {
+                let waits = self.held.iter().any(|(command, _)| !matches!(command, Command::Quit));
+                let is_late = self.input_ended.is_some_and(|since| since.elapsed() >= super::DRAIN_TIMEOUT);
+                waits && !is_late && !self.voice.ui.is_interactive()
+            }
             Command::Help
-            | Command::Quit
             | Command::Cancel { .. }
             | Command::Discard { .. }
             | Command::Pause { .. }

@@ -21,6 +21,7 @@ impl App {
             }
             let policy = ways(wanted(&self.memory, self.settings.relay));
             self.server.session.set_policy(policy, self.memory.relay_only());
+            self.forget_concealed();
         }
         let only = self.memory.consent().relay_only().map(str::to_owned).collect();
         let otherwise = wanted(&self.memory, self.settings.relay);

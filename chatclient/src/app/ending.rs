@@ -14,6 +14,7 @@ use std::time::Instant;
 impl App {
     /// Ends a download that arrived.
     pub(super) fn complete_download(&mut self, id: u64, finished: crate::downloads::Finished) {
+        self.forget_wanted(id);
         let Some(mut download) = self.transfers.remove(id) else { return };
         let fact = &mut download.fact;
         fact.state = TransferState::Done;
@@ -21,14 +22,16 @@ impl App {
         fact.bytes = finished.size;
         fact.path = Some(finished.path);
         fact.blake3 = Some(Hash(finished.root));
-        self.forget_wanted(id);
         self.voice.show(&download.notice(), Some(&download.errand));
         self.end_file(download.batch, Outcome::Done { bytes: finished.size });
         self.start_next(download.link);
     }
 
-    /// Ends a download that will not arrive. What came is kept.
+    /// Ends a download that will not arrive. What came is kept. One that is getting its name arrives.
     pub(super) fn fail_download(&mut self, id: u64, code: Code, message: Option<String>) {
+        if self.transfers.is_placing(id) {
+            return;
+        }
         let Some(mut download) = self.transfers.remove(id) else { return };
         self.release(&mut download, Ending::Keep);
         let cancelled = code == Code::Wire(ErrorCode::Cancelled);
@@ -49,26 +52,35 @@ impl App {
     fn release(&mut self, download: &mut Download, ending: Ending) {
         let id = download.fact.id;
         let stage = std::mem::replace(&mut download.stage, Stage::Waiting);
-        let (incoming, is_out) = match stage {
-            Stage::Coming(_, Coming { incoming, is_begun, .. }) => {
-                let is_out = is_begun && incoming.is_none();
-                (incoming, is_out)
-            }
-            Stage::Parts(Pieces { incoming, is_out, .. }) => (incoming, is_out),
-            Stage::Looking | Stage::Parking => (None, true),
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => {
-                (download.found.take(), false)
-            }
+        let incoming = match stage {
+            Stage::Coming(_, Coming { incoming, .. }) | Stage::Parts(Pieces { incoming, .. }) => incoming,
+            Stage::Looking
+            | Stage::Parking
+            | Stage::Waiting
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Placing(_) => download.found.take(),
         };
         match (incoming, ending) {
-            (Some(incoming), Ending::Keep) => {
-                self.transfers.keeping.insert(id);
-                self.jobs.submit(Job::Keep { id, incoming });
-            }
-            (None, Ending::Keep) if is_out => drop(self.transfers.keeping.insert(id)),
+            (Some(incoming), Ending::Keep) => self.jobs.submit(Job::Keep { id, incoming }),
             (Some(incoming), Ending::Discard) => self.jobs.submit(Job::Discard { incoming }),
-            (None, Ending::Discard) if is_out => drop(self.transfers.unwanted.insert(id)),
+            (None, Ending::Discard) if self.jobs.hold(id) => drop(self.transfers.unwanted.insert(id)),
             (None, Ending::Keep | Ending::Discard) => {}
+        }
+    }
+
+    /// A worker is done with the bytes of a download. When none has them any more, nothing of it comes back: whoever waits for
+    /// what is left gets an answer.
+    pub(super) fn settle_bytes(&mut self, id: u64) {
+        if self.jobs.hold(id) {
+            return;
+        }
+        self.transfers.unwanted.remove(&id);
+        if self.transfers.discarding.contains_key(&id) {
+            match self.transfers.kept.remove(&id) {
+                Some(kept) => self.jobs.submit(Job::Forget { id, kept }),
+                None => self.on_forgotten(id, Ok(true)),
+            }
         }
     }
 
@@ -83,13 +95,23 @@ impl App {
         let now = Instant::now();
         while let Some((at, id)) = self.transfers.stalled(now, self.settings.pace.stall_timeout) {
             tracing::debug!(?at, id, "a transfer has stalled");
+            if self.transfers.pieces(id).is_some() {
+                // Others may have it.
+                self.drop_part(at, ErrorCode::Timeout);
+                continue;
+            }
             self.cancel_on_link(id, ErrorCode::Timeout);
             self.fail_download(id, ErrorCode::Timeout.into(), None);
         }
     }
 
     /// Ends a download because the user wished so: nothing has failed, and what came goes.
+    ///
+    /// One that is getting its name arrives all the same.
     pub(super) fn drop_download(&mut self, id: u64) {
+        if self.transfers.is_placing(id) {
+            return;
+        }
         self.cancel_on_link(id, ErrorCode::Cancelled);
         self.forget_wanted(id);
         self.stop_download(id, Ending::Discard);
@@ -101,6 +123,9 @@ impl App {
     }
 
     fn stop_download(&mut self, id: u64, ending: Ending) {
+        if self.transfers.is_placing(id) {
+            return;
+        }
         let Some(mut download) = self.transfers.remove(id) else { return };
         self.release(&mut download, ending);
         download.fact.state = match ending {
@@ -121,7 +146,7 @@ impl App {
                 self.jobs.submit(Job::Forget { id, kept });
             }
             // It goes as soon as it is there.
-            None if self.transfers.keeping.contains(&id) => {
+            None if self.jobs.hold(id) && !self.transfers.downloads.contains_key(&id) => {
                 self.transfers.discarding.insert(id, errand);
             }
             None => {

@@ -144,6 +144,7 @@ impl App {
         self.end_gathering(id);
         self.again.forget(id);
         self.lists.forget(id);
+        self.use_other_link(id);
         let Some(link) = self.links.get_mut(id) else { return };
         let says = std::mem::take(&mut link.says);
         let (is_surplus, link_again) = (link.is_surplus, link.again.is_some());

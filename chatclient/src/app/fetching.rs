@@ -9,7 +9,7 @@ use super::meter::Meter;
 use super::remote::RemoteFile;
 use super::transfers::{Download, Stage};
 use crate::downloads::Incoming;
-use crate::notice::{Code, Direction, Transfer};
+use crate::notice::{Code, Direction, Transfer, TransferState};
 use chatproto::peer::{FetchError, Resume};
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::time::Instant;
@@ -42,47 +42,50 @@ impl App {
         let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
         let kept = id.and_then(|id| self.kept.take(id));
         let id = id.unwrap_or_else(|| self.transfers.next_id());
+        let paused = kept.as_ref().map_or_else(|| self.gathering.is_paused(batch), |kept| kept.paused);
         let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
         let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
         fact.size = Some(file.size);
+        if paused {
+            fact.state = TransferState::Paused;
+        }
         let now = Instant::now();
         let mut download = Download {
             errand: errand.clone(),
             batch,
             link: Some(link),
+            device: self.links.device(link),
             file,
             fact,
             stage: Stage::Waiting,
             found: None,
-            paused: false,
+            paused,
             paused_there: false,
             was_parked: false,
+            asked_at: now,
             heard_at: now,
-            trickle: 0,
             shown_at: None,
             meter: Meter::new(now),
         };
         self.voice.show(&download.notice(), Some(&download.errand));
-        match (download.file.content.take(), download.file.root) {
-            (Some(content), Some(root)) => {
-                download.stage = Stage::Placing;
-                let (folder, into) = (self.folder(), download.fact.folder.clone());
-                let (name, origin) = (download.fact.name.clone(), download.file.origin());
-                self.jobs.submit(Job::Place { id, folder, into, name, origin, root, content });
-            }
-            // The machine lets no content through without a root.
-            (Some(_) | None, _) => self.remember(&download, None),
+        // The machine lets no content through without a root.
+        let content = download.file.content.take().zip(download.file.root);
+        if content.is_none() {
+            self.remember(&download, None);
         }
-        self.transfers.downloads.insert(id, download);
-        self.start_downloads(link);
+        self.transfers.insert(download);
+        match content {
+            Some((content, root)) => self.on_listed_content(id, content, root),
+            None => self.start_soon(link),
+        }
     }
 
     /// Whether a file goes on by itself already, after its link was lost or the program ended: then it is what was asked
     /// for.
     fn adopt(&mut self, errand: &Errand, batch: Option<u64>, file: &RemoteFile) -> bool {
-        let same = |it: &&mut Download| it.file.peer == file.peer && it.file.path == file.path;
-        let mut goes_on = self.transfers.downloads.values_mut().filter(same);
-        let Some(download) = goes_on.find(|it| it.batch.is_none() || it.was_parked) else { return false };
+        let goes_on = |it: &Download| it.file.peer == file.peer && (it.batch.is_none() || it.was_parked);
+        let id = self.transfers.of_path(&file.path).find(|download| goes_on(download)).map(|it| it.fact.id);
+        let Some(download) = id.and_then(|id| self.transfers.downloads.get_mut(&id)) else { return false };
         download.errand = errand.clone();
         let earlier = std::mem::replace(&mut download.batch, batch);
         let id = download.fact.id;
@@ -91,8 +94,21 @@ impl App {
         true
     }
 
+    /// Begins waiting files on a link, once what happens now is over: then all that may begin is looked for once.
+    pub(super) fn start_soon(&mut self, link: LinkId) {
+        self.transfers.due.insert(link);
+    }
+
+    /// Begins what may begin; whether there was anything to look for.
+    pub(super) fn start_due(&mut self) -> bool {
+        let due = std::mem::take(&mut self.transfers.due);
+        let is_any = !due.is_empty();
+        due.into_iter().for_each(|link| self.start_downloads(link));
+        is_any
+    }
+
     /// Begins waiting files as far as there is room.
-    pub(super) fn start_downloads(&mut self, link: LinkId) {
+    fn start_downloads(&mut self, link: LinkId) {
         for id in self.transfers.next_waiting(link) {
             let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
             if download.file.has_parts() && download.found.is_none() {
@@ -140,6 +156,10 @@ impl App {
 
     /// `false` when nothing can be asked for on this link now.
     fn ask_for(&mut self, id: u64) -> bool {
+        if let Some(download) = self.transfers.downloads.get_mut(&id) {
+            download.asked_at = Instant::now();
+            download.fact.first_byte_us = None;
+        }
         let Some(download) = self.transfers.downloads.get(&id) else { return true };
         if let Some(root) = self.comes_in_parts(download) {
             self.begin_parts(id, root);
@@ -184,7 +204,7 @@ impl App {
 
     pub(super) fn start_next(&mut self, link: Option<LinkId>) {
         if let Some(link) = link {
-            self.start_downloads(link);
+            self.start_soon(link);
         }
     }
 }

@@ -95,6 +95,8 @@ struct Batch {
     folders: u64,
     /// It was told that this is too much.
     is_full: bool,
+    /// The user has stopped it: its files wait.
+    is_paused: bool,
     sum: Sum,
 }
 
@@ -131,6 +133,26 @@ impl Gathering {
         batch.and_then(|batch| self.batches.get(&batch)).is_some_and(|batch| batch.is_full)
     }
 
+    /// Whether the user has stopped a command: what it finds from here on waits.
+    pub(super) fn is_paused(&self, batch: Option<u64>) -> bool {
+        batch.and_then(|batch| self.batches.get(&batch)).is_some_and(|batch| batch.is_paused)
+    }
+
+    /// `/pause all` and `/resume all`.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.batches.values_mut().for_each(|batch| batch.is_paused = paused);
+    }
+
+    /// Nobody wants this transfer to go on any more.
+    pub(super) fn leave_out(&mut self, id: u64) {
+        let waiting = self.waiting.values_mut().flatten();
+        for look in waiting.chain(self.begun.values_mut().map(|(look, _)| look)) {
+            if let Want::Files(files) = &mut look.want {
+                files.retain(|_, wanted| *wanted != id);
+            }
+        }
+    }
+
     fn fail(&mut self, batch: Option<u64>) {
         if let Some(batch) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
             batch.sum.failed += 1;
@@ -151,6 +173,7 @@ impl App {
             files: 0,
             folders: 0,
             is_full: false,
+            is_paused: false,
             sum: Sum::default(),
         };
         self.gathering.batches.insert(self.gathering.last, batch);
@@ -284,6 +307,7 @@ impl App {
     /// A page; `Err` gives it back if it was not asked for here.
     pub(super) fn on_gathered(&mut self, link: LinkId, request: RequestId, page: Page) -> Result<(), Page> {
         let Some(number) = self.gathering.asked.remove(&(link, request)) else { return Err(page) };
+        page.entries.iter().filter_map(|entry| entry.root).for_each(|root| self.sources.shown(root, link));
         let Some((mut look, mut pages)) = self.gathering.begun.remove(&number) else { return Ok(()) };
         if page.page == 1 {
             (pages.generation, pages.last) = (page.generation, page.pages.min(MAX_PAGES));
@@ -421,6 +445,16 @@ impl App {
         self.end_one(look.batch);
     }
 
+    /// `/cancel all`: no folder is looked into any further.
+    pub(super) fn stop_gathering(&mut self) {
+        let waiting = std::mem::take(&mut self.gathering.waiting).into_values().flatten();
+        // A page of these that comes yet finds nobody who waits for it.
+        let begun = std::mem::take(&mut self.gathering.begun).into_values().map(|(look, _)| look);
+        for look in waiting.chain(begun).collect::<Vec<_>>() {
+            self.end_file(look.batch, Outcome::Cancelled);
+        }
+    }
+
     /// Nothing comes over a link any more.
     pub(super) fn end_gathering(&mut self, link: LinkId) {
         self.gathering.asked.retain(|(on, _), _| *on != link);
@@ -440,6 +474,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chatproto::wire::SafeNameRef;
 
     #[test]
     fn names_that_a_file_system_may_take_for_one_stay_apart() {
@@ -450,5 +485,16 @@ mod tests {
         let apart =
             ["Notes.txt", "notes (1).TXT", "notes (1) (1).txt", "stra\u{df}e", "STRASSE (1)", "other"];
         assert_eq!(given, apart);
+    }
+
+    #[test]
+    fn the_longest_names_stay_apart_too() {
+        let mut names = GivenNames::default();
+        let longest = |letter: &str| SafeName::new(&letter.repeat(SafeNameRef::MAX_LEN)).unwrap();
+        let given = ["x", "X", "x", "y"].map(|letter| names.give(&longest(letter)).unwrap());
+        let lengths = given.each_ref().map(|name| name.as_str().len());
+        assert_eq!(lengths, [SafeNameRef::MAX_LEN; 4]);
+        assert!(given[1].as_str().ends_with("X (1)") && given[2].as_str().ends_with("x (2)"));
+        assert_eq!(given[3], longest("y"));
     }
 }

@@ -1,7 +1,8 @@
 //! Work that would hold the loop up: name lookup, key stretching, disks. It runs on a few threads, between bounded
 //! queues; whatever must stay in order has one job at a time.
 
-use super::receiving::{self, Looked, Stored, Unit, Whole};
+use super::placing::{self, Placed};
+use super::receiving::{self, Looked, Stored, Unit};
 use super::sending::{self, Listed, Part, What};
 use super::sources;
 use crate::downloads::{Claim, Downloads, Incoming, KeptPart, Origin};
@@ -14,7 +15,7 @@ use chatproto::opaque::{
 use chatproto::peer::{ListId, UnitData};
 use chatproto::verify::{Layout, UnitLog2, UnitValue};
 use chatproto::wire::{ErrorCode, Hash, RequestId, SafeName, SafeRelPath, TransferId};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -56,8 +57,10 @@ pub(super) enum Job {
     Hash { at: LinkTransfer, outgoing: Box<Outgoing>, part: Part },
     /// Read and hash the next unit of a shared file.
     Read { at: LinkTransfer, outgoing: Box<Outgoing> },
-    /// Keep what was computed of a shared file, or stop believing what was known.
-    Remember { share: Share, outgoing: Box<Outgoing>, doubted: bool },
+    /// Keep what was computed of shared files.
+    Remember { share: Share, outgoing: Vec<Outgoing> },
+    /// Stop believing what was known of a shared file.
+    Doubt { share: Share, outgoing: Box<Outgoing> },
     /// Look for the part of a file that came earlier.
     Look { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin },
     /// See whether values merge to a hash.
@@ -66,16 +69,6 @@ pub(super) enum Job {
     Recheck { id: u64, incoming: Box<Incoming> },
     /// Begin a file that comes.
     Begin { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin },
-    /// Put a file in its place whose bytes came with the list.
-    Place {
-        id: u64,
-        folder: Folder,
-        into: SafeRelPath,
-        name: SafeName,
-        origin: Origin,
-        root: Hash,
-        content: Bytes,
-    },
     /// Make a folder in the download folder.
     MakeFolder { folder: Folder, path: SafeRelPath },
     /// Hash and write one unit of a file that comes.
@@ -84,8 +77,8 @@ pub(super) enum Job {
     Claim { claim: Claim },
     /// Write a file of one unit.
     StoreWhole { id: u64, folder: Folder, into: SafeRelPath, name: SafeName, origin: Origin, unit: Unit },
-    /// Compare files that are there, make them durable and give them their names, all together.
-    Finish { files: Vec<Whole> },
+    /// Write what is not written, make files durable and give them their names, all together.
+    Finish { folder: Folder, files: Vec<Placed> },
     /// Keep what came for another time.
     Keep { id: u64, incoming: Box<Incoming> },
     /// Remove what came.
@@ -163,26 +156,77 @@ pub(super) enum Done {
         incoming: Box<Incoming>,
         stored: Result<Stored, receiving::Failure>,
     },
-    Placed {
-        id: u64,
-        root: Hash,
-        mtime: u64,
-        placed: Result<Box<Incoming>, receiving::Failure>,
-    },
     StoredWhole {
         id: u64,
         stored: Result<(Downloads, Box<Incoming>, Stored), receiving::Failure>,
     },
-    Finished {
-        finished: Vec<(u64, Result<crate::downloads::Finished, receiving::Failure>)>,
-    },
+    Finished(placing::Ended),
     Proved {
         id: u64,
         values: Option<Arc<[UnitValue]>>,
     },
     FolderMade(Result<(), receiving::Failure>),
+    Remembered,
     /// Nobody waits for it.
     Nothing,
+}
+
+impl Job {
+    /// The download whose bytes it has, or may find.
+    fn holds(&self) -> Option<u64> {
+        match self {
+            Self::Look { id, .. }
+            | Self::Recheck { id, .. }
+            | Self::Begin { id, .. }
+            | Self::Store { id, .. }
+            | Self::StoreWhole { id, .. }
+            | Self::Keep { id, .. }
+            | Self::Forget { id, .. } => Some(*id),
+            Self::Resolve { .. }
+            | Self::FinishLogin { .. }
+            | Self::Enrol { .. }
+            | Self::ChangePassword { .. }
+            | Self::List { .. }
+            | Self::Open { .. }
+            | Self::Hash { .. }
+            | Self::Read { .. }
+            | Self::Remember { .. }
+            | Self::Doubt { .. }
+            | Self::Prove { .. }
+            | Self::MakeFolder { .. }
+            | Self::Claim { .. }
+            | Self::Finish { .. }
+            | Self::Discard { .. } => None,
+        }
+    }
+}
+
+impl Done {
+    /// The download whose bytes the job had.
+    pub(super) fn held(&self) -> Option<u64> {
+        match self {
+            Self::Looked { id, .. }
+            | Self::Rechecked { id, .. }
+            | Self::Begun { id, .. }
+            | Self::Stored { id, .. }
+            | Self::StoredWhole { id, .. }
+            | Self::Kept { id, .. }
+            | Self::Forgotten { id, .. } => Some(*id),
+            Self::Resolved(_)
+            | Self::LoginFinished { .. }
+            | Self::Enrolled { .. }
+            | Self::PasswordReady { .. }
+            | Self::Listed { .. }
+            | Self::Opened { .. }
+            | Self::Read { .. }
+            | Self::Hashed { .. }
+            | Self::Finished(_)
+            | Self::Proved { .. }
+            | Self::FolderMade(_)
+            | Self::Remembered
+            | Self::Nothing => None,
+        }
+    }
 }
 
 /// The workers, and the jobs that their queue has no room for.
@@ -191,15 +235,20 @@ pub(super) struct Jobs {
     pool: WorkerPool<Job, Done>,
     waiting: VecDeque<Job>,
     under_way: usize,
+    /// How many of them have the bytes of a download, or what is left of them.
+    holding: BTreeMap<u64, usize>,
 }
 
 impl Jobs {
     pub(super) fn start(waker: &Waker) -> io::Result<Self> {
         let pool = WorkerPool::new("chatclient worker", THREADS, QUEUE, waker, work)?;
-        Ok(Self { pool, waiting: VecDeque::new(), under_way: 0 })
+        Ok(Self { pool, waiting: VecDeque::new(), under_way: 0, holding: BTreeMap::new() })
     }
 
     pub(super) fn submit(&mut self, job: Job) {
+        if let Some(id) = job.holds() {
+            *self.holding.entry(id).or_default() += 1;
+        }
         self.waiting.push_back(job);
         self.under_way += 1;
         self.refill();
@@ -211,6 +260,21 @@ impl Jobs {
         self.under_way = self.under_way.saturating_sub(done.len());
         self.refill();
         done
+    }
+
+    /// A job that had the bytes of a download has come back.
+    pub(super) fn let_go(&mut self, id: u64) {
+        if let Some(count) = self.holding.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                self.holding.remove(&id);
+            }
+        }
+    }
+
+    /// Whether a job has the bytes of a download, or what is left of them.
+    pub(super) fn hold(&self, id: u64) -> bool {
+        self.holding.contains_key(&id)
     }
 
     /// Whether nothing is being worked on, or will be.
@@ -261,12 +325,12 @@ fn work(job: Job) -> Done {
             let read = sending::read(&mut outgoing);
             Done::Read { at, outgoing, read }
         }
-        Job::Remember { share, outgoing, doubted: true } => {
-            outgoing.doubt(share.hashes());
-            Done::Nothing
+        Job::Remember { share, outgoing } => {
+            outgoing.iter().for_each(|outgoing| outgoing.remember(share.hashes()));
+            Done::Remembered
         }
-        Job::Remember { share, outgoing, doubted: false } => {
-            outgoing.remember(share.hashes());
+        Job::Doubt { share, outgoing } => {
+            outgoing.doubt(share.hashes());
             Done::Nothing
         }
         Job::Look { id, folder, into, name, origin } => {
@@ -281,10 +345,6 @@ fn work(job: Job) -> Done {
         }
         Job::Begin { id, folder, into, name, origin } => {
             Done::Begun { id, begun: receiving::begin(folder, &into, &name, &origin) }
-        }
-        Job::Place { id, folder, into, name, origin, root, content } => {
-            let placed = receiving::place(folder, &into, &name, &origin, root, &content);
-            Done::Placed { id, root, mtime: origin.mtime_ms, placed }
         }
         Job::MakeFolder { folder, path } => Done::FolderMade(receiving::make_folder(folder, &path)),
         Job::Store { id, mut incoming, unit } => {
@@ -301,7 +361,7 @@ fn work(job: Job) -> Done {
         Job::StoreWhole { id, folder, into, name, origin, unit } => {
             Done::StoredWhole { id, stored: receiving::store_whole(folder, &into, &name, &origin, &unit) }
         }
-        Job::Finish { files } => Done::Finished { finished: receiving::finish(files) },
+        Job::Finish { folder, files } => Done::Finished(placing::finish(folder, files)),
         Job::Keep { id, incoming } => Done::Kept { id, kept: incoming.keep().map_err(Into::into) },
         Job::Discard { incoming } => {
             // Its name says that it is unfinished, so nothing is lost when it cannot be removed.

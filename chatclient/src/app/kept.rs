@@ -25,7 +25,7 @@ pub(super) struct Kept {
     /// Its path at the peer.
     remote: SafeRelPath,
     /// The user has stopped it.
-    paused: bool,
+    pub(super) paused: bool,
 }
 
 impl KeptTransfers {
@@ -204,6 +204,7 @@ impl App {
     pub(super) fn drop_kept(&mut self, id: u64) -> bool {
         let Some(mut kept) = self.kept.0.remove(&id) else { return false };
         self.forget_wanted(id);
+        self.gathering.leave_out(id);
         kept.fact.state = TransferState::Cancelled;
         kept.fact.error = None;
         self.voice.show(&Notice::Transfer(kept.fact), None);

@@ -48,8 +48,8 @@ pub(super) struct Link {
     pub(super) capabilities: Capabilities,
     /// The socket is not read for now.
     pub(super) paused: bool,
-    /// Whether a rate is all that keeps files from leaving.
-    pub(super) held: bool,
+    /// Bytes of files wait for a rate, and not for the socket.
+    pub(super) is_held: bool,
     /// Says that the peer has not confirmed, by their numbers.
     pub(super) says: BTreeMap<u64, Errand>,
     /// What the peer wants files to be kept to.
@@ -113,7 +113,7 @@ impl Links {
             is_surplus: false,
             capabilities: Capabilities::NONE,
             paused: false,
-            held: false,
+            is_held: false,
             says: BTreeMap::new(),
             rate: None,
             asked_rate: 0,
@@ -155,6 +155,11 @@ impl Links {
 
     pub(super) fn is_empty(&self) -> bool {
         self.links.is_empty()
+    }
+
+    /// The device at the other end, once it is known.
+    pub(super) fn device(&self, link: LinkId) -> Option<DeviceId> {
+        self.links.get(&link)?.with.as_ref().map(|with| with.device)
     }
 
     /// The newest link that stands with somebody.

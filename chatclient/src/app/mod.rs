@@ -30,6 +30,7 @@ mod pace;
 mod paced;
 mod parking;
 mod persons;
+mod placing;
 mod pump;
 mod rate;
 mod reaching;
@@ -41,6 +42,7 @@ mod rotation;
 mod sending;
 mod server;
 mod slots;
+mod small;
 mod sources;
 mod start;
 mod transfers;
@@ -63,7 +65,7 @@ use clock::Clock;
 use direct::Direct;
 use errand::{Errand, Errands};
 use gather::Gathering;
-use jobs::Jobs;
+use jobs::{Jobs, LinkTransfer};
 use kept::KeptTransfers;
 use linking::Linking;
 use links::Links;
@@ -72,11 +74,11 @@ use mapping::Mapping;
 use memory::Memory;
 use pace::Pace;
 use persons::Persons;
+use placing::Batches;
 use reaching::Reaching;
-use receiving::Batches;
 use redial::Redial;
 use rooms::Question;
-use sending::Uploads;
+use sending::{Sent, Uploads};
 use server::Server;
 use sources::Sources;
 use std::collections::{BTreeMap, VecDeque};
@@ -158,6 +160,9 @@ struct App {
     downloads: Option<Downloads>,
     transfers: Transfers,
     uploads: Uploads,
+    /// Those that have begun in this turn.
+    begun_uploads: Vec<LinkTransfer>,
+    sent: Sent,
     batches: Batches,
     kept: KeptTransfers,
     gathering: Gathering,
@@ -238,6 +243,7 @@ impl App {
     fn take_input(&mut self) {
         while self.ending.is_none()
             && self.held.len() < MAX_HELD
+            && !self.held.iter().any(|(command, _)| matches!(command, Command::Quit))
             && self.says.len() < MAX_SAYS
             && let Some(input) = self.input.as_mut().and_then(|mailbox| mailbox.drain().next())
         {

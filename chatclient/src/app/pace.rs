@@ -38,6 +38,7 @@ pub(super) struct Pace {
     /// The queue has changed since its places were told.
     is_stale: bool,
     told_at: Instant,
+    is_admitting: bool,
 }
 
 impl Pace {
@@ -51,6 +52,7 @@ impl Pace {
             down_rate: down,
             is_stale: false,
             told_at: now,
+            is_admitting: false,
         }
     }
 
@@ -69,12 +71,14 @@ impl App {
     /// A file that a peer asked for takes its place in the queue, and leaves it at once if a slot is free.
     pub(super) fn queue_upload(&mut self, at: LinkTransfer) {
         let Some(upload) = self.uploads.get(&at) else { return };
-        self.pace.slots.join(&upload.fact().peer, at);
-        self.admit_uploads();
-        if self.pace.slots.waits(at) {
-            self.pace.is_stale = true;
-            self.tell_places(Some(at));
+        let peer = upload.peer().clone();
+        if !self.pace.slots.is_crowded() {
+            // Who waits for less than the interval need not hear of it: of a thousand small files that are most of them.
+            self.pace.told_at = Instant::now();
         }
+        self.pace.slots.join(&peer, at);
+        self.pace.is_stale = true;
+        self.admit_uploads();
     }
 
     /// A file needs no slot any more, or not for now.
@@ -85,26 +89,26 @@ impl App {
         }
     }
 
+    /// One after the other, also when one is at its end as soon as it begins and makes room for the next.
     fn admit_uploads(&mut self) {
+        if std::mem::replace(&mut self.pace.is_admitting, true) {
+            return;
+        }
         while let Some(at) = self.pace.slots.admit() {
             self.pace.is_stale = true;
             self.begin_upload(at);
         }
+        self.pace.is_admitting = false;
     }
 
-    /// Tells the peers their places when that is due; one of them, or all.
-    pub(super) fn tell_places(&mut self, only: Option<LinkTransfer>) {
+    /// Tells the peers their places when that is due.
+    pub(super) fn tell_places(&mut self) {
         let now = Instant::now();
-        if only.is_none() {
-            if self.pace.next_telling().is_none_or(|due| now < due) {
-                return;
-            }
-            (self.pace.is_stale, self.pace.told_at) = (false, now);
+        if self.pace.next_telling().is_none_or(|due| now < due) {
+            return;
         }
+        (self.pace.is_stale, self.pace.told_at) = (false, now);
         for (at, place) in self.pace.slots.places() {
-            if only.is_some_and(|only| only != at) {
-                continue;
-            }
             let Some(upload) = self.uploads.get_mut(&at) else { continue };
             upload.set_place(place);
             if let Some(link) = self.links.get_mut(at.0) {
@@ -153,20 +157,19 @@ impl App {
         }
     }
 
-    /// When bytes that wait for a rate may pass.
+    /// When bytes that a rate held back may pass: only those, since whatever else waits is woken by its socket or its disk.
     pub(super) fn next_allowance(&mut self, now: Instant) -> Option<Instant> {
         let mut next = None;
         let mut wait = |at: Option<Instant>| next = [next, at].into_iter().flatten().min();
         for id in self.links.ids() {
             let Some(link) = self.links.get_mut(id) else { continue };
-            // What was not allowed when it was tried may be allowed by now: then the loop must turn at once.
             if link.paused && link.peer.wants_read() {
-                wait(self.pace.down.as_mut().map(|bucket| bucket.ready_at(now).unwrap_or(now)));
+                wait(self.pace.down.as_mut().map(|bucket| bucket.ready_at(now)));
             }
-            if link.held {
-                let theirs = link.rate.as_mut().and_then(|bucket| bucket.ready_at(now));
-                let own = self.pace.up.as_mut().and_then(|bucket| bucket.ready_at(now));
-                wait(Some([theirs, own].into_iter().flatten().max().unwrap_or(now)));
+            if link.is_held {
+                let theirs = link.rate.as_mut().map(|bucket| bucket.ready_at(now));
+                let own = self.pace.up.as_mut().map(|bucket| bucket.ready_at(now));
+                wait([theirs, own].into_iter().flatten().max());
             }
         }
         next
@@ -184,8 +187,11 @@ impl App {
             return self.settle_pause(at);
         }
         let Some(download) = self.transfers.of(at) else { return };
-        download.heard_at = Instant::now();
+        download.hear(at);
         let id = download.fact.id;
+        if matches!(download.stage, Stage::Parts(_)) {
+            return self.on_part_paused(at, paused);
+        }
         download.paused_there = paused;
         self.show_pause(id);
     }
@@ -217,6 +223,9 @@ impl App {
 
     /// `/pause` and `/resume`.
     pub(super) fn pause_transfers(&mut self, errand: &Errand, picks: &Picks, paused: bool) {
+        if matches!(picks, Picks::All) {
+            self.gathering.pause(paused);
+        }
         self.for_each_transfer(errand, picks, |app, id| {
             if app.transfers.downloads.contains_key(&id) {
                 app.pause_download(errand, id, paused);
@@ -234,7 +243,7 @@ impl App {
 
     fn pause_download(&mut self, errand: &Errand, id: u64, paused: bool) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        if download.paused == paused {
+        if download.paused == paused || download.is_placing() {
             return self.show_pause(id);
         }
         for (link, transfer) in download.transfers() {
@@ -250,18 +259,18 @@ impl App {
         self.write_down_download(id);
         self.show_pause(id);
         if let Some(link) = link {
-            self.start_downloads(link);
+            self.start_soon(link);
         }
         self.plan(id);
     }
 
     /// Shows a download in the state that it has by who stops it.
-    fn show_pause(&mut self, id: u64) {
+    pub(super) fn show_pause(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
         download.fact.speed = None;
         download.fact.state = match (&download.stage, download.paused || download.paused_there) {
             (_, true) => TransferState::Paused,
-            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing, false) => TransferState::Active,
+            (Stage::Coming(..) | Stage::Parts(_) | Stage::Placing(_), false) => TransferState::Active,
             (_, false) if download.link.is_none() => TransferState::Waiting,
             (Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Asked(_) | Stage::Parking, false) => {
                 TransferState::Queued
@@ -284,6 +293,9 @@ impl App {
 
     /// `/cancel`.
     pub(super) fn cancel_transfers(&mut self, errand: &Errand, picks: &Picks) {
+        if matches!(picks, Picks::All) {
+            self.stop_gathering();
+        }
         self.for_each_transfer(errand, picks, |app, id| {
             if app.transfers.downloads.contains_key(&id) {
                 app.drop_download(id);

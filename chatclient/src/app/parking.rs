@@ -14,12 +14,14 @@ impl App {
     /// unless none can come.
     pub(super) fn park_downloads_of(&mut self, link: LinkId) {
         let of_link = |(id, download): (&u64, &Download)| {
-            // What comes in parts has lost some by now, and goes on with what other peers have.
-            let is_here = download.link == Some(link) && !matches!(download.stage, Stage::Parts(_));
-            is_here.then_some(*id)
+            // What comes in parts has lost some by now, and goes on with what other peers have, unless the user has stopped it.
+            let goes_on = |pieces: &Pieces| !download.paused || pieces.transfers().next().is_some();
+            let is_left = !matches!(&download.stage, Stage::Parts(pieces) if goes_on(pieces));
+            (download.link == Some(link) && is_left).then_some(*id)
         };
         let ids = self.transfers.downloads.iter().filter_map(of_link).collect::<Vec<_>>();
         self.sources.forget(link);
+        self.transfers.heard.remove(&link);
         for id in ids {
             if self.may_wait() || self.other_source(id).is_some() {
                 self.park_download(id);
@@ -31,6 +33,15 @@ impl App {
         self.plan_all();
     }
 
+    /// Another link stands with whom one has ended: what waits for one looks there.
+    pub(super) fn use_other_link(&mut self, ended: LinkId) {
+        let Some(peer) = self.links.get_mut(ended).and_then(|link| link.name().cloned()) else { return };
+        if let Some(other) = self.links.with(&peer).filter(|other| *other != ended) {
+            self.find_again(other, &peer);
+            self.revive(other, &peer);
+        }
+    }
+
     /// Whether it makes sense to wait for another link.
     pub(super) fn may_wait(&self) -> bool {
         let is_last_chance = self.input_ended.is_some() && !self.settings.stay;
@@ -39,14 +50,14 @@ impl App {
 
     pub(super) fn park_download(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        download.link = None;
-        download.fact.state = TransferState::Waiting;
-        (download.fact.position, download.fact.speed) = (None, None);
-        (download.paused_there, download.was_parked) = (false, true);
-        if matches!(download.stage, Stage::Placing) {
+        (download.link, download.was_parked) = (None, true);
+        if download.is_placing() {
             // It has all its bytes and needs no link.
             return;
         }
+        download.fact.state = TransferState::Waiting;
+        (download.fact.position, download.fact.speed) = (None, None);
+        download.paused_there = false;
         for at in download.transfers() {
             self.transfers.asked.remove(&at);
         }
@@ -59,11 +70,13 @@ impl App {
             }
             Stage::Coming(_, Coming { incoming, .. }) | Stage::Parts(Pieces { incoming, .. }) => incoming,
             // Nothing has begun.
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing if download.found.is_none() => {
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing(_)
+                if download.found.is_none() =>
+            {
                 download.stage = Stage::Waiting;
                 return;
             }
-            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing => download.found.take(),
+            Stage::Waiting | Stage::Ready | Stage::Asked(_) | Stage::Placing(_) => download.found.take(),
             Stage::Looking | Stage::Parking => None,
         };
         // What a worker has comes back later.
@@ -100,13 +113,13 @@ impl App {
         download.file.source = Source::Root(root);
         download.fact.state = if download.paused { TransferState::Paused } else { TransferState::Queued };
         self.show_change(id);
-        self.start_downloads(other);
+        self.start_soon(other);
         true
     }
 
     fn other_source(&self, id: u64) -> Option<(Hash, LinkId)> {
         let download = self.transfers.downloads.get(&id)?;
-        let root = download.file.root.filter(|_| !matches!(download.stage, Stage::Placing))?;
+        let root = download.file.root.filter(|_| !download.is_placing())?;
         let mut able = self.sources.of(root).filter(|link| self.links.has_sources(*link));
         able.next().map(|link| (root, link))
     }

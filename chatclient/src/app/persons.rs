@@ -150,40 +150,56 @@ impl App {
             return Some(policy(rule));
         }
         let rooms = consent.rooms().filter_map(|(name, rule)| Some((Name::new(name).ok()?, rule)));
-        let rooms = rooms.take(MAX_ROOMS_ASKED).collect::<Vec<_>>();
-        let mut missing = 0;
+        let rooms = rooms.filter(|(room, _)| self.is_in(room)).collect::<Vec<_>>();
+        let (mut missing, mut found) = (0, None);
         for (room, rule) in rooms {
-            if !self.is_in(&room) {
+            let asked = (missing < MAX_ROOMS_ASKED).then(|| self.server.session.who(&RoomKey::Room(room)));
+            let Some(Ok(request)) = asked else {
+                found = Some(self.strictest_unseen(found, rule));
                 continue;
-            }
-            let Ok(request) = self.server.session.who(&RoomKey::Room(room)) else { continue };
+            };
             let errand = self.errands.begin(None);
             let answer = Answer::Consent { offer, from: from.clone(), rule, is_there: false };
             self.questions.insert(request, Question::new(errand, answer));
             missing += 1;
         }
         if missing == 0 {
-            return Some(self.settings.accept);
+            return Some(found.map_or(self.settings.accept, policy));
         }
-        self.persons.looking.push(Looking { offer, missing, found: None });
+        self.persons.looking.push(Looking { offer, missing, found });
         None
     }
 
-    /// The people of one room are known: whoever asks is there, or not.
-    pub(super) fn on_asker_sought(&mut self, offer: OfferId, rule: ConsentRule, is_there: bool) {
-        let looking = &mut self.persons.looking;
-        let Some(at) = looking.iter().position(|looking| looking.offer == offer) else { return };
-        let Some(entry) = looking.get_mut(at) else { return };
-        entry.missing = entry.missing.saturating_sub(1);
-        if is_there {
-            entry.found = Some(entry.found.map_or(rule, |found| strictest(found, rule)));
+    /// The strictest rule so far when a room cannot be looked into: whoever asks may be there or not, so that nothing is given
+    /// without a question that either would not give.
+    fn strictest_unseen(&self, found: Option<ConsentRule>, rule: ConsentRule) -> ConsentRule {
+        let unseen = strictest(strictest(rule, ConsentRule::Ask), rule_of(self.settings.accept));
+        found.map_or(unseen, |found| strictest(found, unseen))
+    }
+
+    /// The people of one room are known: whoever asks is there, or not. `None` when the room cannot be looked into.
+    pub(super) fn on_asker_sought(&mut self, offer: OfferId, rule: ConsentRule, is_there: Option<bool>) {
+        let here = |looking: &Looking| looking.offer == offer;
+        let Some(at) = self.persons.looking.iter().position(here) else { return };
+        let Looking { missing, found, .. } = self.persons.looking.swap_remove(at);
+        let found = match is_there {
+            Some(true) => Some(found.map_or(rule, |found| strictest(found, rule))),
+            Some(false) => found,
+            None => Some(self.strictest_unseen(found, rule)),
+        };
+        if missing > 1 {
+            return self.persons.looking.push(Looking { offer, missing: missing - 1, found });
         }
-        if entry.missing > 0 {
-            return;
-        }
-        let Looking { found, .. } = looking.remove(at);
         let decided = found.map_or(self.settings.accept, policy);
         self.decide_offer(offer, decided);
+    }
+}
+
+fn rule_of(policy: AcceptPolicy) -> ConsentRule {
+    match policy {
+        AcceptPolicy::All => ConsentRule::Always,
+        AcceptPolicy::Ask => ConsentRule::Ask,
+        AcceptPolicy::None => ConsentRule::Never,
     }
 }
 

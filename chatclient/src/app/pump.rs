@@ -26,10 +26,15 @@ impl App {
             for id in self.links.in_turn() {
                 moved |= self.write_link(id);
             }
+            moved |= self.start_due();
             if !moved {
                 break;
             }
         }
+        self.show_begun();
+        self.show_begun_uploads();
+        self.finish_next();
+        self.remember_sent();
         if self.must_return() && !self.redial.is_searching() {
             self.direct = None;
             self.server.session.come_back(self.clock.now());
@@ -41,10 +46,18 @@ impl App {
             self.voice.fatal(&Notice::error(ErrorCode::Timeout, text), ErrorCode::Timeout.into());
             self.quit();
         }
+        self.write_out();
         if self.voice.ui.is_closed() {
             self.voice.note(Code::Wire(ErrorCode::Internal));
             self.quit();
         }
+    }
+
+    /// Writes what a turn has gathered, before the loop waits: in few pieces, however many files it was about.
+    fn write_out(&mut self) {
+        let written = self.memory.wanted.write_out();
+        self.report(written);
+        self.voice.ui.flush();
     }
 
     fn quit_quietly(&mut self) {
@@ -84,7 +97,7 @@ impl App {
             }
         }
         self.end_stalled();
-        self.tell_places(None);
+        self.tell_places();
         self.share_download_rate();
         self.meet_peers();
         self.redial_peers();
@@ -196,9 +209,9 @@ impl App {
             queue.advance(queue.remaining());
         }
         let queue = link.peer.outgoing();
+        link.is_held = outcome == Write::Done && queue.bulk_len() > 0;
         let moved = queue.remaining() < waiting;
         let sent = files.saturating_sub(queue.bulk_len()) as u64;
-        link.held = allowance.is_some() && outcome == Write::Done && queue.bulk_len() > 0;
         let is_finished = link.peer.is_finished();
         if sent > 0 {
             self.charge_sent(id, sent, now);
@@ -228,6 +241,8 @@ impl App {
 
     pub(super) fn take_results(&mut self) {
         for done in self.jobs.drain() {
+            let held = done.held();
+            held.into_iter().for_each(|id| self.jobs.let_go(id));
             match done {
                 Done::Resolved(found) => self.on_resolved(found),
                 Done::LoginFinished { attempt, proof } => self.on_login_finished(attempt, proof),
@@ -238,9 +253,8 @@ impl App {
                 Done::Read { at, outgoing, read } => self.on_read(at, outgoing, read),
                 Done::Begun { id, begun } => self.on_begun(id, begun),
                 Done::Stored { id, incoming, stored } => self.on_stored(id, incoming, stored),
-                Done::Placed { id, root, mtime, placed } => self.on_placed(id, root, mtime, placed),
                 Done::StoredWhole { id, stored } => self.on_stored_whole(id, stored),
-                Done::Finished { finished } => self.on_finished(finished),
+                Done::Finished(ended) => self.on_finished(ended),
                 Done::Hashed { at, outgoing, part, left } => self.on_hashed(at, outgoing, part, left),
                 Done::Looked { id, looked } => self.on_looked(id, looked),
                 Done::Rechecked { id, incoming, left } => self.on_rechecked(id, incoming, left),
@@ -248,8 +262,10 @@ impl App {
                 Done::Forgotten { id, forgotten } => self.on_forgotten(id, forgotten),
                 Done::Proved { id, values } => self.on_proved(id, values),
                 Done::FolderMade(made) => self.on_folder_made(made),
+                Done::Remembered => self.on_remembered(),
                 Done::Nothing => {}
             }
+            held.into_iter().for_each(|id| self.settle_bytes(id));
         }
         if self.jobs.is_broken() && self.ending.is_none() {
             let notice =

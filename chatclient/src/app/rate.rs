@@ -35,15 +35,16 @@ impl Bucket {
         self.level -= i128::from(bytes) * SECOND;
     }
 
-    /// When a byte may pass again; `None` if one may now.
-    pub(super) fn ready_at(&mut self, now: Instant) -> Option<Instant> {
+    /// When a byte may pass; `now` if one may already. Whoever was held back a moment ago comes back then, and not never because it
+    /// has filled meanwhile.
+    pub(super) fn ready_at(&mut self, now: Instant) -> Instant {
         self.fill(now);
         let missing = SECOND - self.level;
         if missing <= 0 {
-            return None;
+            return now;
         }
         let wait = missing.div_euclid(i128::from(self.bytes_per_second)) + 1;
-        Some(now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
+        now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 
     fn fill(&mut self, now: Instant) {
@@ -83,12 +84,12 @@ mod tests {
     fn it_tells_when_to_come_back() {
         let start = Instant::now();
         let mut bucket = Bucket::new(1000, 100, start);
-        assert_eq!(bucket.ready_at(start), None);
+        assert_eq!(bucket.ready_at(start), start);
         bucket.take(600, start);
-        let ready = bucket.ready_at(start).unwrap();
+        let ready = bucket.ready_at(start);
         assert!(ready > after(start, 500) && ready < after(start, 502), "{:?}", ready - start);
         assert_eq!(bucket.available(after(start, 500)), 0);
-        assert_eq!((bucket.available(ready), bucket.ready_at(ready)), (1, None));
+        assert_eq!((bucket.available(ready), bucket.ready_at(ready)), (1, ready));
         assert_eq!(bucket.available(after(start, 60_000)), 100, "silence saves up one burst");
         assert_eq!(bucket.available(start), 100, "time does not go back");
     }

@@ -1,11 +1,10 @@
-//! Files that come: collected to units on the loop, written and hashed on a worker, one job at a time for each.
+//! Files that come: collected to units on the loop, written and hashed on a worker, one job at a time for each. Small ones go
+//! another way (`small.rs`), and meet the others again where files get their names, many at a time (`placing.rs`).
 
 use super::App;
 use super::jobs::{Folder, Job, LinkTransfer};
-use super::transfers::{Download, Ending, Stage};
-use crate::downloads::{
-    Claim, DownloadError, Downloads, Finished, Incoming, KeptPart, Origin, Search, finish_all,
-};
+use super::transfers::{Ending, Stage};
+use crate::downloads::{Claim, Content, DownloadError, Downloads, Incoming, KeptPart, Origin, Search, Whole};
 use crate::notice::{Code, TransferState};
 use bytes::Bytes;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
@@ -16,9 +15,6 @@ use std::time::Instant;
 /// Bytes of a part that a worker reads back in one go; between two of them other jobs have their turn.
 const RECHECK_STEP: u64 = 64 * 1024 * 1024;
 
-/// Files that are made durable together.
-const MAX_BATCH: usize = 256;
-
 /// A file while its bytes come. The link's window bounds what waits here.
 #[derive(Debug)]
 pub(super) struct Coming {
@@ -26,11 +22,13 @@ pub(super) struct Coming {
     pub(super) incoming: Option<Box<Incoming>>,
     /// A worker was asked to begin it, or it was there.
     pub(super) is_begun: bool,
-    mtime: u64,
+    pub(super) mtime: u64,
     /// What came of the unit that comes.
-    pieces: Vec<Bytes>,
+    pub(super) pieces: Vec<Bytes>,
     /// Units that wait for the worker.
     units: VecDeque<Unit>,
+    /// All bytes of a small file, and what they hash to.
+    pub(super) content: Option<Content>,
     /// The root of the whole, once everything is stored.
     complete: Option<Hash>,
 }
@@ -75,22 +73,6 @@ pub(super) struct Stored {
     claim: Option<Claim>,
 }
 
-/// A file that is all there.
-#[derive(Debug)]
-pub(super) struct Whole {
-    id: u64,
-    incoming: Box<Incoming>,
-    root: Hash,
-    mtime: u64,
-}
-
-/// Files that are all there and wait to be made durable. While one batch is, the next one gathers.
-#[derive(Debug, Default)]
-pub(super) struct Batches {
-    next: Vec<Whole>,
-    under_way: bool,
-}
-
 /// What an earlier transfer left of a file.
 #[derive(Debug)]
 pub(super) enum Looked {
@@ -104,6 +86,18 @@ pub(super) enum Looked {
 pub(super) struct Failure {
     pub(super) code: ErrorCode,
     pub(super) message: String,
+}
+
+impl Coming {
+    fn new(incoming: Option<Box<Incoming>>, is_begun: bool, mtime: u64) -> Self {
+        let (pieces, units) = (Vec::new(), VecDeque::new());
+        Self { incoming, is_begun, mtime, pieces, units, content: None, complete: None }
+    }
+
+    /// Whether everything has come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete.is_some()
+    }
 }
 
 impl App {
@@ -122,9 +116,10 @@ impl App {
             looked
         });
         let Some(download) = self.transfers.downloads.get_mut(&id) else {
-            self.transfers.keeping.remove(&id);
-            if let Ok(Looked::Part(incoming)) = looked {
-                self.put_away(id, incoming);
+            match looked {
+                Ok(Looked::Part(incoming)) => self.put_away(id, incoming),
+                Ok(Looked::Changed(kept)) => self.transfers.keep(id, kept),
+                Ok(Looked::Nothing { .. }) | Err(_) => {}
             }
             return;
         };
@@ -179,7 +174,7 @@ impl App {
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
         download.fact.position = Some(position);
-        download.heard_at = Instant::now();
+        download.hear(at);
         let id = download.fact.id;
         self.show_progress(id);
     }
@@ -206,15 +201,14 @@ impl App {
         // A file of one unit is begun when it has come.
         let has_parts = download.file.has_parts();
         let must_begin = has_parts && incoming.is_none();
-        let (pieces, units) = (Vec::new(), VecDeque::new());
-        let coming = Coming { incoming, is_begun: has_parts, mtime, pieces, units, complete: None };
         let origin = download.file.origin();
-        download.stage = Stage::Coming(at, coming);
+        download.stage = Stage::Coming(at, Coming::new(incoming, has_parts, mtime));
         if must_begin {
             let folder = self.folder();
             self.jobs.submit(Job::Begin { id, folder, into, name, origin });
         }
-        self.show_change(id);
+        // A small one is mostly all there before this turn ends.
+        self.transfers.begun.push(id);
     }
 
     pub(super) fn on_folder_made(&mut self, made: Result<(), Failure>) {
@@ -241,14 +235,17 @@ impl App {
         if let Some(bucket) = &mut self.pace.down {
             bucket.take(data.len() as u64, Instant::now());
         }
+        self.transfers.hear(at.0, data.len());
         let Some(download) = self.transfers.of(at) else { return };
-        download.hear(data.len());
         let Stage::Coming(_, coming) = &mut download.stage else { return self.on_part_data(at, data) };
         coming.pieces.push(data);
     }
 
     pub(super) fn on_file_unit(&mut self, at: LinkTransfer, unit: u64, value: Hash) {
         let Some(download) = self.transfers.of(at) else { return };
+        if download.file.is_small() {
+            return self.on_small_unit(at, unit);
+        }
         let Stage::Coming(_, coming) = &mut download.stage else {
             return self.on_part_unit(at, unit, value);
         };
@@ -270,6 +267,7 @@ impl App {
                 let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
                 download.fact.bytes = stored.received;
                 download.heard_at = Instant::now();
+                download.note_first_byte();
                 let at = download.at();
                 if let Some(claim) = stored.claim {
                     self.jobs.submit(Job::Claim { claim });
@@ -297,43 +295,10 @@ impl App {
             let message = format!("{} is not the file that was listed", download.fact.name.as_str());
             return self.give_up_download(id, &Failure { code: ErrorCode::VerifyFailed, message });
         }
+        if download.file.is_small() {
+            return self.on_small_complete(id, root);
+        }
         self.go_on(id);
-    }
-
-    /// Files have their names, durably, or have not.
-    pub(super) fn on_finished(&mut self, finished: Vec<(u64, Result<Finished, Failure>)>) {
-        self.batches.under_way = false;
-        self.finish_next();
-        finished.into_iter().for_each(|(id, finished)| self.on_one_finished(id, finished));
-    }
-
-    /// A file whose content came with a list is written, or is not.
-    pub(super) fn on_placed(
-        &mut self,
-        id: u64,
-        root: Hash,
-        mtime: u64,
-        placed: Result<Box<Incoming>, Failure>,
-    ) {
-        match placed {
-            Ok(incoming) => self.finish_download(id, incoming, root, mtime),
-            Err(failure) => self.on_one_finished(id, Err(failure)),
-        }
-    }
-
-    fn on_one_finished(&mut self, id: u64, finished: Result<Finished, Failure>) {
-        let at = self.transfers.downloads.get(&id).and_then(Download::at);
-        let outcome = finished.as_ref().map(drop).map_err(|failure| failure.code);
-        if let Some((link, transfer)) = at
-            && let Some(link) = self.links.get_mut(link)
-        {
-            // The file is at its place even when the peer cannot be told any more.
-            let _ = link.peer.finish_file(transfer, outcome);
-        }
-        match finished {
-            Ok(finished) => self.complete_download(id, finished),
-            Err(failure) => self.give_up_download(id, &failure),
-        }
     }
 
     pub(super) fn on_file_failed(&mut self, at: LinkTransfer, code: ErrorCode) {
@@ -360,7 +325,7 @@ impl App {
         match (coming.incoming.take(), coming.units.pop_front(), coming.complete) {
             (Some(incoming), Some(unit), _) => self.jobs.submit(Job::Store { id, incoming, unit }),
             (Some(incoming), None, Some(root)) => {
-                self.finish_download(id, incoming, root, mtime);
+                self.finish_download(id, Whole::Written(incoming), root, mtime);
             }
             (Some(incoming), None, None) => coming.incoming = Some(incoming),
             (None, Some(unit), _) if !coming.is_begun => {
@@ -370,35 +335,10 @@ impl App {
                 let folder = self.folder();
                 self.jobs.submit(Job::StoreWhole { id, folder, into, name, origin, unit });
             }
-            // An empty file.
-            (None, None, Some(_)) if !coming.is_begun => {
-                coming.is_begun = true;
-                let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
-                let origin = download.file.origin();
-                let folder = self.folder();
-                self.jobs.submit(Job::Begin { id, folder, into, name, origin });
-            }
             // A worker has it.
             (None, Some(unit), _) => coming.units.push_front(unit),
             (None, None, _) => {}
         }
-    }
-
-    /// A file is all there.
-    pub(super) fn finish_download(&mut self, id: u64, incoming: Box<Incoming>, root: Hash, mtime: u64) {
-        self.batches.next.push(Whole { id, incoming, root, mtime });
-        self.finish_next();
-    }
-
-    /// Makes what is there durable, unless the disk is busy with that.
-    fn finish_next(&mut self) {
-        if self.batches.under_way || self.batches.next.is_empty() {
-            return;
-        }
-        self.batches.under_way = true;
-        let count = self.batches.next.len().min(MAX_BATCH);
-        let files = self.batches.next.drain(..count).collect();
-        self.jobs.submit(Job::Finish { files });
     }
 
     /// A file of one unit is written, or is not.
@@ -430,7 +370,7 @@ impl App {
                 | Stage::Asked(_)
                 | Stage::Parts(_)
                 | Stage::Parking
-                | Stage::Placing,
+                | Stage::Placing(_),
             )
             | None => {
                 self.put_away(id, incoming);
@@ -453,17 +393,13 @@ impl App {
             self.voice.info(failure.message);
             None
         });
-        if self.transfers.downloads.contains_key(&id) {
-            return self.on_parked(id);
-        }
-        self.transfers.keeping.remove(&id);
-        if self.transfers.discarding.contains_key(&id) {
-            return match kept {
-                Some(kept) => self.jobs.submit(Job::Forget { id, kept }),
-                None => self.on_forgotten(id, Ok(true)),
-            };
-        }
-        if let Some(kept) = kept {
+        let is_unwanted = self.transfers.ending(id) == Ending::Discard;
+        if is_unwanted || self.transfers.discarding.contains_key(&id) {
+            kept.into_iter().for_each(|kept| self.jobs.submit(Job::Forget { id, kept }));
+            self.on_parked(id);
+        } else if self.transfers.downloads.contains_key(&id) {
+            self.on_parked(id);
+        } else if let Some(kept) = kept {
             if self.ending.is_none() {
                 let text = format!(
                     "{} bytes of transfer {id} are kept: /get goes on with them, /discard {id} removes them",
@@ -509,29 +445,11 @@ pub(super) fn begin(
     Ok((downloads, Box::new(incoming)))
 }
 
-fn open(folder: Folder) -> Result<Downloads, DownloadError> {
+pub(super) fn open(folder: Folder) -> Result<Downloads, DownloadError> {
     match folder {
         Folder::Open(downloads) => Ok(downloads),
         Folder::Named(path) => Downloads::open(path),
     }
-}
-
-/// Writes a file whose content is here already; on a worker.
-pub(super) fn place(
-    folder: Folder,
-    into: &SafeRelPath,
-    name: &SafeName,
-    origin: &Origin,
-    root: Hash,
-    content: &Bytes,
-) -> Result<Box<Incoming>, Failure> {
-    let (_, mut incoming) = begin(folder, into, name, origin)?;
-    if !content.is_empty() && incoming.store(0, std::slice::from_ref(content), &root.0)? != root.0 {
-        let message = format!("{} does not hash to what the list said", name.as_str());
-        let _ = incoming.discard();
-        return Err(Failure { code: ErrorCode::VerifyFailed, message });
-    }
-    Ok(incoming)
 }
 
 /// Makes a folder; on a worker.
@@ -564,14 +482,6 @@ pub(super) fn store_whole(
             Err(failure)
         }
     }
-}
-
-/// Compares files that are there, makes them durable and gives them their names; on a worker.
-pub(super) fn finish(files: Vec<Whole>) -> Vec<(u64, Result<Finished, Failure>)> {
-    let ids = files.iter().map(|whole| whole.id).collect::<Vec<_>>();
-    let files = files.into_iter().map(|Whole { incoming, root, mtime, .. }| (*incoming, root.0, mtime));
-    let outcomes = finish_all(files).into_iter().map(|finished| finished.map_err(Failure::from));
-    ids.into_iter().zip(outcomes).collect()
 }
 
 impl From<DownloadError> for Failure {

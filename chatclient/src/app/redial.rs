@@ -170,10 +170,23 @@ impl App {
         }
     }
 
+    /// The rules of who may learn an address have changed: of whom may not, no link is found again.
+    pub(super) fn forget_concealed(&mut self) {
+        let standing =
+            self.redial.standing.values().map(|standing| standing.peer.clone()).collect::<Vec<_>>();
+        for peer in standing.into_iter().filter(|peer| self.conceals_from(peer)).collect::<Vec<_>>() {
+            self.forget_redial(Some(&peer));
+        }
+    }
+
     /// Dials where it is time to.
     pub(super) fn redial_peers(&mut self) {
         let now = Instant::now();
-        self.redial.standing.retain(|_, standing| now < standing.until || standing.search.is_some());
+        for standing in self.redial.standing.values_mut().filter(|standing| now >= standing.until) {
+            let search = standing.search.take();
+            search.into_iter().flat_map(|search| search.sockets).for_each(|token| self.net.abort(token));
+        }
+        self.redial.standing.retain(|_, standing| now < standing.until);
         let mut returns = false;
         for standing in self.redial.standing.values_mut() {
             let Some(search) = &mut standing.search else { continue };

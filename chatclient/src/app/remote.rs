@@ -3,11 +3,11 @@
 use crate::downloads::Origin;
 use bytes::Bytes;
 use chatproto::peer::ListedEntry;
-use chatproto::verify::UnitLog2;
+use chatproto::verify::{Layout, UnitLog2};
 use chatproto::wire::{Generation, Hash, Name, SafeRelPath, Source};
 
 /// The largest small file, in bytes: one data frame. All that are active together hold 16 MiB.
-const MAX_SMALL: u64 = 64 * 1024 - 1024;
+pub(super) const MAX_SMALL: u64 = 64 * 1024 - 1024;
 
 /// A file that a peer shows.
 #[derive(Debug, Clone)]
@@ -41,6 +41,11 @@ impl RemoteFile {
             source: Source::Number { generation, number: entry.number },
             content: entry.content.clone(),
         })
+    }
+
+    /// How it falls into units.
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(self.size, UnitLog2::DEFAULT)
     }
 
     /// What it is known by on the disk.

@@ -245,7 +245,7 @@ impl App {
             Answer::Report(room, Inquiry::Imposed, bans) => Notice::Bans { room, bans },
             // It is answered by what was changed.
             Answer::Consent { offer, rule, is_there, .. } => {
-                return self.on_asker_sought(offer, rule, is_there);
+                return self.on_asker_sought(offer, rule, Some(is_there));
             }
             Answer::Change | Answer::Reach | Answer::Devices { .. } => return,
         };
@@ -261,8 +261,7 @@ impl App {
         let Some(question) = self.questions.remove(&request) else { return };
         let Question { errand, answer } = question;
         if let Answer::Consent { offer, rule, .. } = answer {
-            // Of a room that cannot be looked into, nobody is known to be there.
-            return self.on_asker_sought(offer, rule, false);
+            return self.on_asker_sought(offer, rule, None);
         }
         let (code, text) = facts::refusal(refusal);
         self.voice.fail(Some(&errand), code, text);

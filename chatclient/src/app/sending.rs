@@ -1,14 +1,19 @@
 //! Serving the shared folder: lists and files that peers ask for.
 
+mod at_once;
+mod remembering;
+
+pub(super) use remembering::Sent;
+
 use super::App;
 use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::meter::Meter;
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
-use crate::share::{self, MAX_VALUES, Outgoing, Seen, Share, ShareError, Skipped};
+use crate::share::{self, MAX_VALUES, Outgoing, OutgoingUnit, Seen, Share, ShareError, Skipped};
 use chatproto::peer::{FileInfo, Item, ListId, Part as PeerPart, UnitData, Wanted};
 use chatproto::verify::UnitLog2;
-use chatproto::wire::{EntryKind, ErrorCode, Hash, MAX_INLINE, SafeName, SafeRelPath};
+use chatproto::wire::{EntryKind, ErrorCode, Hash, MAX_INLINE, Name, SafeName, SafeRelPath};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -109,6 +114,10 @@ pub(super) struct Listed {
 impl Upload {
     pub(super) fn id(&self) -> u64 {
         self.fact.id
+    }
+
+    pub(super) fn peer(&self) -> &Name {
+        &self.fact.peer
     }
 
     pub(super) fn fact(&self) -> Transfer {
@@ -216,7 +225,10 @@ impl App {
         let Some(upload) = self.uploads.get_mut(&at) else { return };
         upload.fact.position = None;
         match upload.asked.take() {
-            Some(Asked { share, what, unit }) => self.jobs.submit(Job::Open { at, share, what, unit }),
+            Some(Asked { share, what, unit }) => match at_once::open(&share, &what, unit, upload.part) {
+                Some(outgoing) => self.begin_sending(at, outgoing),
+                None => self.jobs.submit(Job::Open { at, share, what, unit }),
+            },
             // It had begun before it was stopped.
             None => {
                 self.hold_upload(at, false);
@@ -294,20 +306,23 @@ impl App {
         }
         upload.outgoing = Some(outgoing);
         let Some(link) = self.links.get_mut(at.0) else { return };
-        if link.peer.send_file(at.1, info).is_ok() {
-            let values: Option<Vec<Hash>> = values;
-            if let Some(values) = values {
-                // They are as many as the file has units, and were asked for.
-                let _ = link.peer.provide_values(at.1, &values);
-            }
-            upload.show_state();
-            // Nothing is left to be read.
-            upload.all_sent = upload.fact.bytes == upload.fact.size.unwrap_or(info.size);
-            let all_sent = upload.all_sent;
-            self.voice.show(&Notice::Upload(upload.fact()), None);
-            if all_sent {
-                self.leave_queue(at);
-            }
+        if link.peer.send_file(at.1, info).is_err() {
+            // It does not fit what was asked for, so it is not what was shown.
+            return self.give_up_upload(at, ErrorCode::Changed);
+        }
+        let values: Option<Vec<Hash>> = values;
+        if let Some(values) = values {
+            // They are as many as the file has units, and were asked for.
+            let _ = link.peer.provide_values(at.1, &values);
+        }
+        upload.show_state();
+        // Nothing is left to be read.
+        upload.all_sent = upload.fact.bytes == upload.fact.size.unwrap_or(info.size);
+        let all_sent = upload.all_sent;
+        // Of a small one it is mostly over before this turn ends.
+        self.begun_uploads.push(at);
+        if all_sent {
+            self.leave_queue(at);
         }
     }
 
@@ -317,10 +332,12 @@ impl App {
         self.leave_queue(at);
     }
 
-    /// Keeps what was computed of a file that is not read any more.
-    fn remember_hashes(&mut self, outgoing: Box<Outgoing>, doubted: bool) {
-        if let Some(share) = self.share.clone() {
-            self.jobs.submit(Job::Remember { share, outgoing, doubted });
+    /// Tells of the uploads that began in this turn and go on.
+    pub(super) fn show_begun_uploads(&mut self) {
+        for at in std::mem::take(&mut self.begun_uploads) {
+            if self.uploads.get(&at).is_some_and(|upload| !upload.all_sent) {
+                self.show_upload(at);
+            }
         }
     }
 
@@ -396,9 +413,12 @@ impl App {
 
     fn read_next(&mut self, at: LinkTransfer) {
         let Some(upload) = self.uploads.get_mut(&at).filter(|upload| upload.wanted > 0) else { return };
-        if let Some(outgoing) = upload.outgoing.take() {
+        if let Some(mut outgoing) = upload.outgoing.take() {
             upload.wanted -= 1;
-            self.jobs.submit(Job::Read { at, outgoing });
+            match at_once::read(&mut outgoing) {
+                Some(read) => self.on_read(at, outgoing, Ok(read)),
+                None => self.jobs.submit(Job::Read { at, outgoing }),
+            }
         }
     }
 
@@ -503,8 +523,12 @@ pub(super) fn hash(outgoing: &mut Outgoing, part: &Part) -> Result<u64, ErrorCod
 pub(super) fn read(outgoing: &mut Outgoing) -> Result<UnitData, ErrorCode> {
     // The machine wants no unit past the last.
     let unit = outgoing.next_unit().map_err(|error| code_of(&error))?.ok_or(ErrorCode::Changed)?;
+    Ok(unit_data(outgoing, unit))
+}
+
+fn unit_data(outgoing: &Outgoing, unit: OutgoingUnit) -> UnitData {
     let root = outgoing.root().map(Hash);
-    Ok(UnitData { unit: unit.index, bytes: unit.bytes, value: Hash(unit.value), root })
+    UnitData { unit: unit.index, bytes: unit.bytes, value: Hash(unit.value), root }
 }
 
 /// What a peer is told: the kind of failure and no path of this machine.

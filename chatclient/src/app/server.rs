@@ -368,7 +368,10 @@ impl App {
     /// The login was refused: a person must do something about it.
     pub(super) fn on_login_failed(&mut self, code: ErrorCode, note: &Note) {
         let (mut code, mut note) = (self.server.gave_up.take().unwrap_or(code), note.as_str());
-        if std::mem::take(&mut self.server.by_ticket) {
+        // Any other reason, as a ban or a lockdown, says nothing against the ticket.
+        let is_against_it =
+            matches!(code, ErrorCode::LoginRefused | ErrorCode::BadTicket | ErrorCode::UnknownMechanism);
+        if std::mem::take(&mut self.server.by_ticket) && is_against_it {
             match self.fall_back_to_password() {
                 Ok(()) => return,
                 Err(text) => (code, note, self.server.why) = (ErrorCode::LoginRefused, "", text),

@@ -9,7 +9,7 @@ use super::jobs::{Job, LinkTransfer};
 use super::links::LinkId;
 use super::receiving::{Failure, Stored, Unit};
 use super::transfers::{Download, Stage};
-use crate::downloads::Incoming;
+use crate::downloads::{Incoming, Whole};
 use crate::notice::{Code, TransferState};
 use bytes::Bytes;
 use chatproto::peer::Part;
@@ -64,8 +64,6 @@ impl Sources {
 pub(super) struct Pieces {
     /// None while a worker has it, or before it is begun.
     pub(super) incoming: Option<Box<Incoming>>,
-    /// A worker has it.
-    pub(super) is_out: bool,
     root: Hash,
     mtime: u64,
     values: Values,
@@ -95,13 +93,16 @@ struct Coming {
     left: Range<u64>,
     /// Bytes of the unit that comes.
     pieces: Vec<Bytes>,
+    /// When something of it came last.
+    heard_at: Instant,
+    /// Its sender holds it back.
+    held_back: bool,
 }
 
 impl Pieces {
     fn new(root: Hash, mtime: u64) -> Self {
         Self {
             incoming: None,
-            is_out: true,
             root,
             mtime,
             values: Values::Wanted,
@@ -117,6 +118,27 @@ impl Pieces {
     /// The transfers under which the peers know it.
     pub(super) fn transfers(&self) -> impl Iterator<Item = LinkTransfer> + '_ {
         self.parts.keys().copied()
+    }
+
+    /// Something came of a part.
+    pub(super) fn hear(&mut self, at: LinkTransfer, now: Instant) {
+        if let Some(part) = self.parts.get_mut(&at) {
+            part.heard_at = now;
+        }
+    }
+
+    pub(super) fn last_heard(&self, at: LinkTransfer) -> Option<Instant> {
+        self.parts.get(&at).map(|part| part.heard_at)
+    }
+
+    /// Whether the sender of a part holds it back.
+    pub(super) fn is_held_back(&self, at: LinkTransfer) -> bool {
+        self.parts.get(&at).is_some_and(|part| part.held_back)
+    }
+
+    /// Whether all that is asked for is held back.
+    fn stands(&self) -> bool {
+        !self.parts.is_empty() && self.parts.values().all(|part| part.held_back)
     }
 
     /// Whether a part comes over a link.
@@ -184,7 +206,6 @@ impl App {
         let Some(pieces) = self.transfers.pieces(id) else { return self.put_away(id, incoming) };
         pieces.todo = incoming.gaps();
         pieces.incoming = Some(incoming);
-        pieces.is_out = false;
         self.plan(id);
     }
 
@@ -248,7 +269,9 @@ impl App {
         match asked {
             Some(Ok(transfer)) => {
                 let at = (on, transfer);
-                pieces.parts.insert(at, Coming { left: range, pieces: Vec::new() });
+                let (pieces_of_unit, heard_at) = (Vec::new(), Instant::now());
+                let part = Coming { left: range, pieces: pieces_of_unit, heard_at, held_back: false };
+                pieces.parts.insert(at, part);
                 if is_first {
                     pieces.values = Values::Coming(at, Vec::new());
                 }
@@ -264,13 +287,14 @@ impl App {
     /// A part begins to come.
     pub(super) fn on_part_started(&mut self, at: LinkTransfer, size: u64) {
         let Some(download) = self.transfers.of(at) else { return };
-        download.heard_at = Instant::now();
+        download.hear(at);
         download.fact.position = None;
         if size != download.file.size {
             return self.drop_part(at, ErrorCode::VerifyFailed);
         }
         download.fact.size = Some(size);
-        if download.fact.state != TransferState::Active {
+        let is_paused = download.paused || download.paused_there;
+        if download.fact.state != TransferState::Active && !is_paused {
             download.fact.state = TransferState::Active;
             let id = download.fact.id;
             self.show_progress(id);
@@ -279,7 +303,7 @@ impl App {
 
     pub(super) fn on_file_values(&mut self, at: LinkTransfer, mut values: Vec<Hash>) {
         let Some(download) = self.transfers.of(at) else { return };
-        download.heard_at = Instant::now();
+        download.hear(at);
         let layout = download.file.origin().layout();
         let id = download.fact.id;
         let Stage::Parts(pieces) = &mut download.stage else { return };
@@ -337,13 +361,11 @@ impl App {
             let proved = usize::try_from(unit.number()).ok().and_then(|unit| values.get(unit));
             let unit = unit.with_value(proved.map_or(Hash([0; 32]), |value| Hash(*value)));
             pieces.storing = Some(at);
-            pieces.is_out = true;
             return self.jobs.submit(Job::Store { id, incoming, unit });
         }
         if pieces.parts.is_empty() && incoming.gaps().is_empty() {
             let (root, mtime) = (pieces.root, pieces.mtime);
-            pieces.is_out = true;
-            return self.finish_download(id, incoming, root, mtime);
+            return self.finish_download(id, Whole::Written(incoming), root, mtime);
         }
         if pieces.parts.is_empty() && pieces.todo.is_empty() {
             // What was lost on the way is to be had again.
@@ -362,10 +384,12 @@ impl App {
         stored: Result<Stored, Failure>,
     ) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        let Stage::Parts(pieces) = &mut download.stage else { return };
+        if incoming.received() > download.fact.bytes {
+            download.note_first_byte();
+        }
         download.fact.bytes = incoming.received();
+        let Stage::Parts(pieces) = &mut download.stage else { return };
         pieces.incoming = Some(incoming);
-        pieces.is_out = false;
         let Some(at) = pieces.storing.take() else { return };
         let stored = match stored {
             Ok(stored) => stored,
@@ -376,6 +400,7 @@ impl App {
         let is_proved = usize::try_from(unit).ok().and_then(|unit| values.get(unit)) == Some(&value.0);
         if let Some(part) = pieces.parts.get_mut(&at).filter(|_| is_proved) {
             part.left.start = unit + 1;
+            part.heard_at = Instant::now();
         }
         if let Some(claim) = claim {
             self.jobs.submit(Job::Claim { claim });
@@ -405,7 +430,7 @@ impl App {
     }
 
     /// Gives up a part because of what came, and whoever sent it.
-    fn drop_part(&mut self, at: LinkTransfer, code: ErrorCode) {
+    pub(super) fn drop_part(&mut self, at: LinkTransfer, code: ErrorCode) {
         if let Some(link) = self.links.get_mut(at.0) {
             // It has ended already when this fails.
             let _ = link.peer.cancel(at.1, code);
@@ -422,6 +447,32 @@ impl App {
         pieces.last_failure = code;
         tracing::debug!(?at, code = code.name(), "a part does not come from this peer");
         self.plan(id);
+        self.note_standstill(id);
+    }
+
+    /// The sender of a part holds it back, or lets it go on. What is held back is asked of the others, if there are any.
+    pub(super) fn on_part_paused(&mut self, at: LinkTransfer, held_back: bool) {
+        let Some(id) = self.transfers.asked.get(&at).copied() else { return };
+        let Some(pieces) = self.transfers.pieces(id) else { return };
+        let may_send =
+            |link: LinkId| link != at.0 && self.links.has_sources(link) && !pieces.failed.contains(&link);
+        if held_back && self.sources.of(pieces.root).any(may_send) {
+            return self.drop_part(at, ErrorCode::Cancelled);
+        }
+        if let Some(part) = pieces.parts.get_mut(&at) {
+            part.held_back = held_back;
+        }
+        self.note_standstill(id);
+    }
+
+    /// Shows whether everything that is asked for is held back.
+    fn note_standstill(&mut self, id: u64) {
+        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
+        let Stage::Parts(pieces) = &download.stage else { return };
+        let stands = pieces.stands();
+        if std::mem::replace(&mut download.paused_there, stands) != stands {
+            self.show_pause(id);
+        }
     }
 }
 

@@ -16,9 +16,10 @@ use super::mapping::Mapping;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::persons::Persons;
+use super::placing::Batches;
 use super::reaching::Reaching;
-use super::receiving::Batches;
 use super::redial::Redial;
+use super::sending::Sent;
 use super::server::{Server, Trust};
 use super::sources::Sources;
 use super::transfers::{MAX_SMALL_ACTIVE, Transfers};
@@ -196,6 +197,8 @@ impl App {
             downloads: None,
             transfers: Transfers::default(),
             uploads: BTreeMap::new(),
+            begun_uploads: Vec::new(),
+            sent: Sent::default(),
             batches: Batches::default(),
             kept: KeptTransfers::default(),
             gathering: Gathering::default(),

@@ -10,8 +10,8 @@ use super::remote::RemoteFile;
 use super::sources::Pieces;
 use crate::downloads::{Incoming, KeptPart};
 use crate::notice::{Notice, Transfer, TransferState};
-use chatproto::wire::{Generation, Name, Source};
-use std::collections::{BTreeMap, BTreeSet};
+use chatproto::wire::{DeviceId, Generation, Name, SafeRelPath, Source};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 /// Files that come over one link at a time; the others wait here. More would only make each of them slower.
@@ -40,6 +40,8 @@ pub(super) struct Download {
     pub(super) batch: Option<u64>,
     /// None while there is no link with the peer.
     pub(super) link: Option<LinkId>,
+    /// The peer's device that showed it.
+    pub(super) device: Option<DeviceId>,
     pub(super) file: RemoteFile,
     pub(super) fact: Transfer,
     pub(super) stage: Stage,
@@ -50,10 +52,10 @@ pub(super) struct Download {
     pub(super) paused_there: bool,
     /// Its link was lost once.
     pub(super) was_parked: bool,
+    /// When the peer was asked last.
+    pub(super) asked_at: Instant,
     /// When something of it came last.
     pub(super) heard_at: Instant,
-    /// Bytes that came since, too few to count.
-    pub(super) trickle: u64,
     pub(super) shown_at: Option<Instant>,
     pub(super) meter: Meter,
 }
@@ -75,8 +77,8 @@ pub(super) enum Stage {
     Parts(Pieces),
     /// The link was lost; what came is being put away.
     Parking,
-    /// All bytes came with the list; a worker puts them in their place.
-    Placing,
+    /// All its bytes are here, and it gets its name: past being cancelled. Under what number the peer waits for that.
+    Placing(Option<LinkTransfer>),
 }
 
 /// What is to become of the bytes of a transfer that ends early.
@@ -84,6 +86,14 @@ pub(super) enum Stage {
 pub(super) enum Ending {
     Keep,
     Discard,
+}
+
+/// When bytes of files came over a link.
+#[derive(Debug)]
+pub(super) struct Heard {
+    at: Instant,
+    /// Bytes that came since, too few to count.
+    trickle: u64,
 }
 
 /// All downloads that have not ended, and the numbers of transfers.
@@ -94,14 +104,22 @@ pub(super) struct Transfers {
     pub(super) asked: BTreeMap<LinkTransfer, u64>,
     /// Downloads that have ended while a worker had their bytes, and whose bytes nobody wants.
     pub(super) unwanted: BTreeSet<u64>,
-    /// Downloads that have ended early and whose bytes are being put away.
-    pub(super) keeping: BTreeSet<u64>,
     /// What is left of downloads that have ended early.
     pub(super) kept: BTreeMap<u64, KeptPart>,
     /// Commands that wait for one of them to be removed.
     pub(super) discarding: BTreeMap<u64, Errand>,
     /// Downloads that look for an earlier part once these are gone: it may be the one that is being removed.
     pub(super) held_up: BTreeSet<u64>,
+    /// Links on which there may be room for what waits.
+    pub(super) due: BTreeSet<LinkId>,
+    /// Downloads that have begun in this turn.
+    pub(super) begun: Vec<u64>,
+    /// The downloads by their paths at the peers.
+    paths: HashMap<SafeRelPath, Vec<u64>>,
+    /// When bytes of files came last over each link.
+    pub(super) heard: BTreeMap<LinkId, Heard>,
+    /// No download stalls before.
+    stall_at: Option<Instant>,
     last: u64,
 }
 
@@ -143,22 +161,75 @@ impl Transfers {
         self.downloads.get_mut(self.asked.get(&at)?)
     }
 
-    /// When the next download will have stalled, unless something comes.
-    pub(super) fn next_stall(&self, timeout: Duration) -> Option<Instant> {
-        let active = self.asked.values().filter_map(|id| self.downloads.get(id));
-        active.filter(|it| it.may_stall()).map(|download| download.heard_at + timeout).min()
+    /// When to look for downloads that have stalled. What is heard meanwhile only puts that off, so it is seen to when the time
+    /// has come and not with each of many files.
+    pub(super) fn next_stall(&mut self, timeout: Duration) -> Option<Instant> {
+        if self.asked.is_empty() {
+            self.stall_at = None;
+        } else if self.stall_at.is_none() {
+            self.stall_at = Some(self.first_stall(timeout).unwrap_or_else(|| Instant::now() + timeout));
+        }
+        self.stall_at
     }
 
-    pub(super) fn stalled(&self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
-        let stalled = |id: &u64| {
+    /// When the next download will have stalled, unless something comes.
+    fn first_stall(&self, timeout: Duration) -> Option<Instant> {
+        let active = self.asked.iter().filter_map(|(at, id)| Some((*at, self.downloads.get(id)?)));
+        let active = active.filter(|(at, download)| download.may_stall(*at));
+        active.map(|(at, download)| self.quiet_since(at, download) + timeout).min()
+    }
+
+    /// Since when nothing has come of a download. Files of one link share its way and its rate, so that any of them may wait
+    /// for the others.
+    fn quiet_since(&self, at: LinkTransfer, download: &Download) -> Instant {
+        let on_link = self.heard.get(&at.0).map(|heard| heard.at);
+        on_link.into_iter().fold(download.last_heard(at), Instant::max)
+    }
+
+    /// So many bytes of files came over a link.
+    pub(super) fn hear(&mut self, link: LinkId, bytes: usize) {
+        let first = || Heard { at: Instant::now(), trickle: 0 };
+        let heard = self.heard.entry(link).or_insert_with(first);
+        heard.trickle = heard.trickle.saturating_add(bytes as u64);
+        if heard.trickle >= LEAST_PROGRESS {
+            *heard = first();
+        }
+    }
+
+    pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
+        if self.stall_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        let stalled = |at: LinkTransfer, id: &u64| {
             let download = self.downloads.get(id);
-            download.is_some_and(|it| it.may_stall() && now >= it.heard_at + timeout)
+            download.is_some_and(|it| it.may_stall(at) && now >= self.quiet_since(at, it) + timeout)
         };
-        self.asked.iter().find(|(_, id)| stalled(id)).map(|(at, id)| (*at, *id))
+        let found = self.asked.iter().find(|(at, id)| stalled(**at, id)).map(|(at, id)| (*at, *id));
+        if found.is_none() {
+            self.stall_at = None;
+        }
+        found
+    }
+
+    /// The downloads of a path at any peer.
+    pub(super) fn of_path(&self, path: &SafeRelPath) -> impl Iterator<Item = &Download> {
+        self.paths.get(path).into_iter().flatten().filter_map(|id| self.downloads.get(id))
+    }
+
+    pub(super) fn insert(&mut self, download: Download) {
+        let id = download.fact.id;
+        self.paths.entry(download.file.path.clone()).or_default().push(id);
+        self.downloads.insert(id, download);
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Download> {
         let download = self.downloads.remove(&id)?;
+        if let Some(ids) = self.paths.get_mut(&download.file.path) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.paths.remove(&download.file.path);
+            }
+        }
         for at in download.transfers() {
             self.asked.remove(&at);
         }
@@ -175,8 +246,13 @@ impl Transfers {
             | Stage::Asked(_)
             | Stage::Coming(..)
             | Stage::Parking
-            | Stage::Placing => None,
+            | Stage::Placing(_) => None,
         }
+    }
+
+    /// Whether a download is getting its name.
+    pub(super) fn is_placing(&self, id: u64) -> bool {
+        self.downloads.get(&id).is_some_and(Download::is_placing)
     }
 
     /// What is to become of bytes that come back from a worker.
@@ -186,7 +262,6 @@ impl Transfers {
 
     /// Remembers what is left of a download that has ended.
     pub(super) fn keep(&mut self, id: u64, kept: KeptPart) {
-        self.keeping.remove(&id);
         self.kept.insert(id, kept);
         if self.kept.len() > MAX_KEPT {
             self.kept.pop_first();
@@ -196,9 +271,13 @@ impl Transfers {
     /// How many more downloads may begin on a link: small ones, and others.
     fn room_on(&self, link: LinkId) -> (usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
-        let active = on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing));
-        let (small, large): (Vec<_>, Vec<_>) = active.partition(|download| download.file.is_small());
-        (MAX_SMALL_ACTIVE.saturating_sub(small.len()), MAX_ACTIVE.saturating_sub(large.len()))
+        let active =
+            on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing(None)));
+        let (mut small, mut large) = (0, 0);
+        for download in active {
+            *(if download.file.is_small() { &mut small } else { &mut large }) += 1;
+        }
+        (MAX_SMALL_ACTIVE.saturating_sub(small), MAX_ACTIVE.saturating_sub(large))
     }
 
     /// The next downloads to begin on a link.
@@ -225,13 +304,9 @@ impl Transfers {
 impl Download {
     pub(super) fn at(&self) -> Option<LinkTransfer> {
         match &self.stage {
-            Stage::Waiting
-            | Stage::Looking
-            | Stage::Ready
-            | Stage::Parts(_)
-            | Stage::Parking
-            | Stage::Placing => None,
+            Stage::Waiting | Stage::Looking | Stage::Ready | Stage::Parts(_) | Stage::Parking => None,
             Stage::Asked(at) | Stage::Coming(at, _) => Some(*at),
+            Stage::Placing(at) => *at,
         }
     }
 
@@ -245,21 +320,47 @@ impl Download {
             | Stage::Asked(_)
             | Stage::Coming(..)
             | Stage::Parking
-            | Stage::Placing => self.at().into_iter().collect(),
+            | Stage::Placing(_) => self.at().into_iter().collect(),
         }
     }
 
-    /// So many bytes of it came.
-    pub(super) fn hear(&mut self, bytes: usize) {
-        self.trickle = self.trickle.saturating_add(bytes as u64);
-        if self.trickle >= LEAST_PROGRESS {
-            (self.heard_at, self.trickle) = (Instant::now(), 0);
+    /// Something came of it, or of this part of it.
+    pub(super) fn hear(&mut self, at: LinkTransfer) {
+        let now = Instant::now();
+        match &mut self.stage {
+            Stage::Parts(pieces) => pieces.hear(at, now),
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing(_) => self.heard_at = now,
+        }
+    }
+
+    fn last_heard(&self, at: LinkTransfer) -> Instant {
+        match &self.stage {
+            Stage::Parts(pieces) => {
+                pieces.last_heard(at).map_or(self.heard_at, |heard| heard.max(self.heard_at))
+            }
+            Stage::Waiting
+            | Stage::Looking
+            | Stage::Ready
+            | Stage::Asked(_)
+            | Stage::Coming(..)
+            | Stage::Parking
+            | Stage::Placing(_) => self.heard_at,
         }
     }
 
     /// Whether it waits for a link with somebody.
     pub(super) fn waits_for(&self, peer: &Name) -> bool {
-        self.link.is_none() && self.file.peer == *peer
+        self.link.is_none() && self.file.peer == *peer && !self.is_placing()
+    }
+
+    pub(super) fn is_placing(&self) -> bool {
+        matches!(self.stage, Stage::Placing(_))
     }
 
     pub(super) fn notice(&self) -> Notice {
@@ -271,9 +372,18 @@ impl Download {
         self.link == Some(link) && matches!(self.stage, Stage::Waiting | Stage::Looking | Stage::Ready)
     }
 
+    /// Verified bytes are there: how soon the first of them were is told.
+    pub(super) fn note_first_byte(&mut self) {
+        let micros = || u64::try_from(self.asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if self.fact.first_byte_us.is_none() {
+            self.fact.first_byte_us = Some(micros());
+        }
+    }
+
     /// Whether silence means that something is wrong.
-    fn may_stall(&self) -> bool {
-        self.fact.state != TransferState::Paused
+    fn may_stall(&self, at: LinkTransfer) -> bool {
+        let stands = matches!(&self.stage, Stage::Parts(pieces) if pieces.is_held_back(at));
+        self.fact.state != TransferState::Paused && !self.is_placing() && !stands
     }
 }
 
@@ -286,6 +396,16 @@ impl App {
         if download.shown_at.is_none_or(|shown| now.duration_since(shown) >= SHOW_INTERVAL) {
             download.shown_at = Some(now);
             self.voice.show(&download.notice(), Some(&download.errand));
+        }
+    }
+
+    /// Tells of the downloads that began in this turn and whose bytes still come. Of the others it is told that they are done.
+    pub(super) fn show_begun(&mut self) {
+        for id in std::mem::take(&mut self.transfers.begun) {
+            let stage = self.transfers.downloads.get(&id).map(|download| &download.stage);
+            if matches!(stage, Some(Stage::Coming(_, coming)) if !coming.is_complete()) {
+                self.show_change(id);
+            }
         }
     }
 

@@ -306,10 +306,7 @@ fn inquire(of_server: bool, about: Inquiry, count: Option<u32>) -> Command {
 /// `[@USER] [PATH] [--page N] [--inline]`; the path may have spaces in it.
 fn ls(words: &Words<'_>) -> Result<Command, CommandError> {
     let (peer, rest) = words.peer_if_any()?;
-    let (rest, inline) = match rest.strip_suffix(INLINE_OPTION) {
-        Some(before) if is_word_end(before) => (before.trim_end(), true),
-        Some(_) | None => (rest, false),
-    };
+    let (rest, is_last) = without_inline(rest);
     let (rest, page) = match rest.split_once(PAGE_OPTION) {
         Some((before, after)) if is_word_end(before) && after.starts_with(char::is_whitespace) => {
             (before.trim_end(), Some(at_least_one(after.trim(), "page number", u32::MAX)?))
@@ -317,6 +314,8 @@ fn ls(words: &Words<'_>) -> Result<Command, CommandError> {
         Some((before, "")) if is_word_end(before) => return Err(words.missing("a number after --page")),
         Some(_) | None => (rest, None),
     };
+    let (rest, is_before) = without_inline(rest);
+    let inline = is_last || is_before;
     let inner = rest.trim_end_matches('/');
     // `/` and `.` name the root in every shell; a path that only starts with a slash is refused by its type.
     let inner = if inner == "." { "" } else { inner };
@@ -328,6 +327,14 @@ fn ls(words: &Words<'_>) -> Result<Command, CommandError> {
 const INLINE_OPTION: &str = "--inline";
 
 const PAGE_OPTION: &str = "--page";
+
+/// What stands before `--inline`, and whether that is there.
+fn without_inline(text: &str) -> (&str, bool) {
+    match text.strip_suffix(INLINE_OPTION) {
+        Some(before) if is_word_end(before) => (before.trim_end(), true),
+        Some(_) | None => (text, false),
+    }
+}
 
 fn is_word_end(before: &str) -> bool {
     before.is_empty() || before.ends_with(char::is_whitespace)

@@ -1,5 +1,6 @@
 //! A file that is received and verified unit by unit, in any order, perhaps over several runs.
 
+use super::content::Small;
 use super::partial::KeptPart;
 use super::record::{Origin, Record};
 use super::{DownloadError, Downloads, Partial};
@@ -26,6 +27,11 @@ pub const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Or so much time, on slow links.
 pub const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
+
+/// For so long a part that is to be kept waits for a claim that is under way, and looks so often. It was begun before, so that
+/// only a disk that hangs takes longer.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
+const CLAIM_LOOK: Duration = Duration::from_millis(1);
 
 /// Writes and hashes what comes. Each call is a job for a worker thread.
 #[derive(Debug)]
@@ -88,8 +94,12 @@ impl Incoming {
     ) -> Result<Self, DownloadError> {
         let mut partial = downloads.begin(folder, name, origin.size)?;
         let layout = origin.layout();
-        if layout.units() > 1 {
-            partial.begin_record(origin)?;
+        if layout.units() > 1
+            && let Err(error) = partial.begin_record(origin)
+        {
+            // Nobody could go on with it.
+            let _ = partial.discard();
+            return Err(error);
         }
         Ok(Self::new(partial, layout, VecDeque::new()))
     }
@@ -223,6 +233,17 @@ impl Incoming {
         Ok(value)
     }
 
+    /// Writes a file of one unit, or an empty one, whose bytes hash to `value` as the caller has seen.
+    pub(super) fn write_verified(&mut self, pieces: &[Bytes], value: UnitValue) -> Result<(), DownloadError> {
+        let mut offset = 0;
+        for piece in pieces {
+            self.partial.write_at(offset, piece)?;
+            offset += piece.len() as u64;
+        }
+        self.accept(0, value);
+        Ok(())
+    }
+
     fn has(&self, unit: u64) -> bool {
         unit < self.root.pushed() || self.ahead.contains_key(&unit)
     }
@@ -297,6 +318,11 @@ impl Incoming {
         if let Some(claim) = self.claim() {
             self.write_at_the_end(claim)?;
         }
+        // A claim that is still being written has the file locked, and whoever goes on with the part would take it to be in use.
+        let begun = Instant::now();
+        while self.partial.is_shared() && begun.elapsed() < CLAIM_PATIENCE {
+            std::thread::sleep(CLAIM_LOOK);
+        }
         Ok(Some(self.partial.keep(self.received)))
     }
 
@@ -347,19 +373,43 @@ impl Claim {
     }
 }
 
-/// Ends many files as one: all are verified, then flushed, then named, then each of their folders is flushed once. Only
-/// then are they reported, in their order.
+/// A file that is all there.
+#[derive(Debug)]
+pub enum Whole {
+    /// Written already.
+    Written(Box<Incoming>),
+    /// Not written yet, because it is small.
+    Small(Box<Small>),
+}
+
+impl Whole {
+    fn write(self, downloads: &Downloads) -> Result<Incoming, DownloadError> {
+        match self {
+            Self::Written(incoming) => Ok(*incoming),
+            Self::Small(small) => small.write(downloads),
+        }
+    }
+}
+
+/// Ends many files as one: all are written and verified, then flushed, then named, then each of their folders is flushed
+/// once. Only then are they reported, in their order. With each come the hash that it must have, and its time as for
+/// [`Partial::finish`].
 ///
 /// # Errors
 ///
-/// Each of its own: [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are
-/// missing; and those of [`Partial::finish`], with what came kept under its temporary name.
+/// Each of its own: those of [`Downloads::begin`] and [`Partial::write_at`] for a small one, of which nothing is left then;
+/// [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are missing; and those
+/// of [`Partial::finish`], with what came kept under its temporary name.
 pub fn finish_all(
-    files: impl IntoIterator<Item = (Incoming, Root, u64)>,
+    downloads: &Downloads,
+    files: impl IntoIterator<Item = (Whole, Root, u64)>,
 ) -> Vec<Result<Finished, DownloadError>> {
     let verified: Vec<_> = files
         .into_iter()
-        .map(|(incoming, expected, mtime_ms)| (incoming.verify(&expected), mtime_ms))
+        .map(|(whole, expected, mtime_ms)| {
+            let verified = whole.write(downloads).and_then(|incoming| incoming.verify(&expected));
+            (verified, mtime_ms)
+        })
         .collect();
     // All at once on their way to the disk, so that the flushes that follow mostly find it done.
     for (verified, mtime_ms) in &verified {

@@ -5,6 +5,7 @@
 //! never replaced. Beside a file of more than one unit lies its record, from which a later run goes on. All of this blocks
 //! on the disk and belongs on worker threads.
 
+mod content;
 mod error;
 mod given;
 mod incoming;
@@ -13,9 +14,10 @@ mod names;
 mod partial;
 mod record;
 
+pub use content::{Content, Small};
 pub use error::DownloadError;
 pub use given::GivenNames;
-pub use incoming::{CLAIM_BYTES, CLAIM_INTERVAL, Claim, Finished, Incoming, finish_all};
+pub use incoming::{CLAIM_BYTES, CLAIM_INTERVAL, Claim, Finished, Incoming, Whole, finish_all};
 pub use kept::{MAX_LOOKED_AT, Search};
 pub(crate) use names::is_temporary;
 pub use partial::{KeptPart, MAX_COPIES, Partial};

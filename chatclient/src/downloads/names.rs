@@ -1,5 +1,6 @@
 //! The names that a file has in the download folder: one while it comes, one of several when it is there.
 
+use chatproto::wire::SafeNameRef;
 use std::borrow::Cow;
 
 const TEMPORARY_SUFFIX: &str = ".part";
@@ -36,20 +37,24 @@ fn name_of<'a>(temporary: &'a str, suffix: &str) -> Option<&'a str> {
     (!name.is_empty() && is_tag).then_some(name)
 }
 
-/// The name itself, then `name (1).ext`, `name (2).ext` and so on.
+/// The name itself, then `name (1).ext`, `name (2).ext` and so on. Of a name that would become too long for one, the end before the
+/// number goes.
 pub(super) fn variant(name: &str, number: u32) -> Cow<'_, str> {
     if number == 0 {
         return Cow::Borrowed(name);
     }
-    let stem_end = name.rfind('.').filter(|at| *at > 0).unwrap_or(name.len());
+    let number = format!(" ({number})");
+    let room = SafeNameRef::MAX_LEN.saturating_sub(number.len());
+    let is_extension = |at: &usize| *at > 0 && name.len() - at <= room / 2;
+    let stem_end = name.rfind('.').filter(is_extension).unwrap_or(name.len());
     let (stem, extension) = name.split_at(stem_end);
-    Cow::Owned(format!("{stem} ({number}){extension}"))
+    let stem = stem.get(..stem.floor_char_boundary(room - extension.len())).unwrap_or(stem);
+    Cow::Owned(format!("{stem}{number}{extension}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chatproto::wire::SafeNameRef;
 
     #[test]
     fn variants_keep_the_extension() {
@@ -80,6 +85,27 @@ mod tests {
         let name = "x".repeat(SafeNameRef::MAX_LEN);
         assert_eq!(temporary(&name, u32::MAX).len(), 255);
         assert_eq!(record(&temporary(&name, u32::MAX)).len(), 255);
-        assert!(variant(&name, super::super::MAX_COPIES).len() <= 255);
+    }
+
+    #[test]
+    fn a_variant_of_a_long_name_is_a_name() {
+        // Two, three and four bytes a character, so that the cut would meet the middle of some.
+        for (stem, extension) in [("x", ""), ("\u{e9}", ".mp3"), ("\u{20ac}", ".tar.gz"), ("\u{1f600}", ".x")]
+        {
+            for len in SafeNameRef::MAX_LEN - 16..=SafeNameRef::MAX_LEN {
+                let name = stem.repeat((len - extension.len()) / stem.len()) + extension;
+                let mut variants: Vec<_> =
+                    [0, 1, 9, 10, super::super::MAX_COPIES].map(|number| variant(&name, number)).into();
+                let last = extension.rfind('.').map_or("", |at| &extension[at..]);
+                for variant in &variants {
+                    assert!(SafeNameRef::new(variant).is_ok() && variant.ends_with(last), "{variant}");
+                }
+                variants.sort();
+                variants.dedup();
+                assert_eq!(variants.len(), 5, "all are different");
+            }
+        }
+        let all_extension = format!("x.{}", "y".repeat(SafeNameRef::MAX_LEN - 2));
+        assert!(SafeNameRef::new(&variant(&all_extension, 7)).is_ok());
     }
 }

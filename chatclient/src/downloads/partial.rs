@@ -183,6 +183,11 @@ impl Partial {
         Arc::clone(&self.file)
     }
 
+    /// Whether a claim still has the file, which is locked as long.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.file) > 1
+    }
+
     /// Takes the record's claim to a unit back.
     pub(super) fn lose(&self, unit: u64) -> Result<(), DownloadError> {
         let Some(record) = &self.record else { return Ok(()) };

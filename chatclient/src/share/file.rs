@@ -1,5 +1,6 @@
 //! A shared file while it is sent.
 
+use super::at_once::Disk;
 use super::known::{Known, KnownHashes};
 use super::{Seen, ShareError};
 use crate::handle::unix_millis;
@@ -22,11 +23,13 @@ pub struct SharedFile {
     file: File,
     path: PathBuf,
     /// Where it lies in the share.
-    shared_path: String,
+    pub(super) shared_path: String,
     size: u64,
     modified: SystemTime,
-    id: FileId,
-    known: Known,
+    pub(super) id: FileId,
+    pub(super) known: Known,
+    /// Where it can be read from without waiting.
+    pub(super) disk: Disk,
 }
 
 impl SharedFile {
@@ -47,19 +50,31 @@ impl SharedFile {
         let mut options = OpenOptions::new();
         options.read(true).follow(FollowSymlinks::No).nonblock(true);
         let file = dir.open_with(name.as_str(), &options).map_err(failed)?.into_std();
+        let mut opened = Self::of(file, path, shared_path)?;
+        opened.known = hashes.get(&opened.shared_path, &opened.id).unwrap_or_default();
+        opened.expect(expected)
+    }
+
+    /// A file that is open, and of which nothing is known.
+    pub(super) fn of(file: File, path: PathBuf, shared_path: String) -> Result<Self, ShareError> {
+        let failed = |source| ShareError::from_io("open", path.clone(), source);
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(ShareError::NotAFile { path });
         }
         let (size, modified, id) = (metadata.len(), metadata.modified().map_err(failed)?, file_id(&metadata));
-        let known = hashes.get(&shared_path, &id).unwrap_or_default();
-        let opened = Self { file, path, shared_path, size, modified, id, known };
-        match expected {
-            Some(seen) if seen.size != opened.size => Err(opened.changed("its size is not the one listed")),
-            Some(seen) if seen.mtime_ms != opened.mtime_ms() => {
-                Err(opened.changed("its time is not the one listed"))
+        let (known, disk) = (Known::default(), Disk::Unknown);
+        Ok(Self { file, path, shared_path, size, modified, id, known, disk })
+    }
+
+    /// The file, if it is what was shown of it.
+    pub(super) fn expect(self, seen: Option<Seen>) -> Result<Self, ShareError> {
+        match seen {
+            Some(seen) if seen.size != self.size => Err(self.changed("its size is not the one listed")),
+            Some(seen) if seen.mtime_ms != self.mtime_ms() => {
+                Err(self.changed("its time is not the one listed"))
             }
-            Some(_) | None => Ok(opened),
+            Some(_) | None => Ok(self),
         }
     }
 
@@ -131,6 +146,15 @@ impl SharedFile {
         }
         into.truncate(len);
         self.check_unchanged()
+    }
+
+    /// Reads the whole of a file of one unit, if that waits for no disk: `None` otherwise, and whenever
+    /// [`read_unit`](Self::read_unit) would fail.
+    #[must_use]
+    pub fn read_at_once(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(self.size).ok()?];
+        let is_read = self.disk.read(&self.file, &mut bytes) && self.check_unchanged().is_ok();
+        is_read.then_some(bytes)
     }
 
     /// Compares the file with what it was at opening. A change that keeps size and time is not seen here: it is the

@@ -69,6 +69,14 @@ impl KnownHashes {
         Some(entry.known.clone())
     }
 
+    /// The same as [`get`](Self::get), with nothing where nothing is known; `None` if somebody else looks at this moment.
+    #[must_use]
+    pub fn get_at_once(&self, path: &str, id: &FileId) -> Option<Known> {
+        let table = self.0.try_lock().ok()?;
+        let entry = table.files.get(path).filter(|entry| entry.id == *id);
+        Some(entry.map(|entry| entry.known.clone()).unwrap_or_default())
+    }
+
     /// Where a file with this hash lies, or lay.
     #[must_use]
     pub fn path_of(&self, root: &Root) -> Option<String> {

@@ -4,6 +4,7 @@
 //! followed at any of them: nothing that a peer asks for, and nothing that is changed in the folder meanwhile, leads
 //! out of it. All of this blocks on the disk and belongs on worker threads.
 
+mod at_once;
 mod error;
 mod file;
 mod known;
@@ -17,6 +18,7 @@ pub use listing::{Listed, Listing, MAX_FOLDER_ENTRIES, MAX_SKIPPED_NAMES, SkipRe
 pub use outgoing::{MAX_VALUES, Outgoing, OutgoingUnit};
 
 use crate::handle;
+use at_once::Disk;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use chatproto::verify::Root;
@@ -30,6 +32,7 @@ pub struct Share {
     root: Arc<Dir>,
     path: PathBuf,
     hashes: KnownHashes,
+    disk: Disk,
 }
 
 /// A file as a list showed it.
@@ -53,7 +56,8 @@ impl Share {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         // The handle alone can be had without the right to read the folder.
         root.entries().map_err(failed)?;
-        Ok(Self { root: Arc::new(root), path: path.to_owned(), hashes: KnownHashes::default() })
+        let disk = Disk::below(&root);
+        Ok(Self { root: Arc::new(root), path: path.to_owned(), hashes: KnownHashes::default(), disk })
     }
 
     /// With what was remembered of its files.
@@ -103,6 +107,18 @@ impl Share {
         let dir = self.descend(folder)?;
         let (path, shared_path) = (self.path.join(file.as_str()), file.as_str().to_owned());
         SharedFile::open(&dir, name, path, shared_path, expected, &self.hashes)
+    }
+
+    /// Opens a plain file for sending, but only if that waits for no disk: `None` otherwise, and for every other reason why
+    /// it cannot be opened. Then [`open_file`](Self::open_file) does, or says why not.
+    #[must_use]
+    pub fn open_at_once(&self, file: SafeRelPathRef<'_>, expected: Seen) -> Option<SharedFile> {
+        let opened = self.disk.open(&self.root, file)?;
+        let (path, shared_path) = (self.path.join(file.as_str()), file.as_str().to_owned());
+        let mut opened = SharedFile::of(opened, path, shared_path).ok()?.expect(Some(expected)).ok()?;
+        opened.known = self.hashes.get_at_once(&opened.shared_path, &opened.id)?;
+        opened.disk = self.disk;
+        Some(opened)
     }
 
     /// Opens a file that is known to have this hash.

@@ -43,8 +43,11 @@ impl Outgoing {
     #[must_use]
     pub fn new(file: SharedFile, unit: UnitLog2) -> Self {
         let layout = file.layout(unit);
-        // Values are remembered for one size of units; a file of a single unit is its own value.
-        let known = if unit == UnitLog2::DEFAULT { file.known().clone() } else { Known::default() };
+        // Values are remembered for one size of units; the hash of the whole is the same for all.
+        let mut known = file.known().clone();
+        if unit != UnitLog2::DEFAULT {
+            known.values = Known::default().values;
+        }
         let end = layout.units();
         let (root, held) = (RootBuilder::new(layout), Held::new());
         Self { file, known, root, held, values: Vec::new(), next: 0, end }
@@ -132,6 +135,22 @@ impl Outgoing {
         }
         let mut bytes = Vec::new();
         self.file.read_unit(self.layout().unit(), index, &mut bytes)?;
+        self.pass(index, bytes).map(Some)
+    }
+
+    /// The only unit of a file of one unit, if reading it waits for no disk; `None` otherwise, and then
+    /// [`next_unit`](Self::next_unit) reads it or says why not.
+    #[must_use]
+    pub fn next_unit_at_once(&mut self) -> Option<OutgoingUnit> {
+        if self.next != 0 || self.end != 1 || self.layout().units() != 1 {
+            return None;
+        }
+        let bytes = self.file.read_at_once()?;
+        self.pass(0, bytes).ok()
+    }
+
+    /// Hashes a unit that was read, unless its value is known, and goes on behind it.
+    fn pass(&mut self, index: u64, bytes: Vec<u8>) -> Result<OutgoingUnit, ShareError> {
         let value = match self.known_value(index) {
             Some(value) => value,
             None => self.hash(index, &bytes)?,
@@ -140,7 +159,7 @@ impl Outgoing {
             self.push(value)?;
         }
         self.next += 1;
-        Ok(Some(OutgoingUnit { index, bytes: bytes.into(), value }))
+        Ok(OutgoingUnit { index, bytes: bytes.into(), value })
     }
 
     /// The BLAKE3 hash of the whole file; `None` until its last unit was looked at, unless it was known.

@@ -102,9 +102,11 @@ impl Folder {
         }
     }
 
-    /// Moves a file aside, over an earlier one that was moved there.
-    pub(super) fn set_aside(&self, name: &str, aside: &str) -> Result<(), StateError> {
-        self.dir.rename(name, &self.dir, aside).map_err(|error| self.failed("rename", name, error))
+    /// Gives a file a second name, in place of an earlier one that had it. The file keeps its own until it is replaced, so
+    /// that nothing is lost in between.
+    pub(super) fn keep_as(&self, name: &str, aside: &str) -> Result<(), StateError> {
+        self.remove(aside)?;
+        self.dir.hard_link(name, &self.dir, aside).map_err(|error| self.failed("keep", name, error))
     }
 }
 

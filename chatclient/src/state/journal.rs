@@ -89,7 +89,7 @@ impl Journal {
             state.read(folder, file.into_std(), device)?;
         }
         if state.damaged_lines > 0 {
-            folder.set_aside(FILE, DAMAGED_FILE)?;
+            folder.keep_as(FILE, DAMAGED_FILE)?;
         }
         let replay = Replay { damaged_lines: state.damaged_lines };
         let Replayed { pending, cursors, .. } = state;

@@ -16,6 +16,9 @@ const FILE: &str = "wanted";
 /// Below this the file is not rewritten, however little in it still counts.
 const MIN_COMPACTION_BYTES: u64 = 256 * 1024;
 
+/// So many bytes of changes wait at most.
+const MAX_WAITING_BYTES: usize = 64 * 1024;
+
 /// One file that is to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedFile {
@@ -39,8 +42,8 @@ pub struct WantedFile {
     pub error: Option<String>,
 }
 
-/// All of them, kept in a file to which each change is appended. Not flushed: a power cut may cost the last changes,
-/// and then a file is fetched once more, or once less.
+/// All of them, kept in a file to which the changes are appended, many at a time. Not flushed: a power cut may cost the last
+/// changes, and a crash those that were not [written out](Self::write_out); then a file is fetched once more, or once less.
 #[derive(Debug)]
 pub struct WantedFiles {
     folder: Arc<Folder>,
@@ -48,6 +51,8 @@ pub struct WantedFiles {
     /// Where the next line goes.
     end: u64,
     compact_at: u64,
+    /// Lines that are not in the file yet.
+    waiting: Vec<u8>,
     files: BTreeMap<u64, WantedFile>,
 }
 
@@ -77,7 +82,14 @@ impl WantedFiles {
             }
         }
         let (file, end) = rewrite(folder, &files)?;
-        Ok(Self { folder: Arc::clone(folder), file, end, compact_at: next_compaction(end), files })
+        Ok(Self {
+            folder: Arc::clone(folder),
+            file,
+            end,
+            compact_at: next_compaction(end),
+            waiting: Vec::new(),
+            files,
+        })
     }
 
     /// The files, by the numbers of their transfers.
@@ -89,7 +101,7 @@ impl WantedFiles {
     ///
     /// # Errors
     ///
-    /// [`StateError::Full`] past [`MAX_WANTED_FILES`], or [`StateError::Io`]; nothing is changed then.
+    /// [`StateError::Full`] past [`MAX_WANTED_FILES`]; nothing is changed then. Otherwise as [`write_out`](Self::write_out).
     pub fn want(&mut self, wanted: WantedFile) -> Result<(), StateError> {
         let known = self.files.get(&wanted.id);
         if known == Some(&wanted) {
@@ -99,35 +111,61 @@ impl WantedFiles {
             let path = self.folder.file_path(FILE);
             return Err(StateError::Full { path, what: "wanted files", limit: MAX_WANTED_FILES });
         }
-        self.append(&Record::Want(wanted.clone()))?;
+        let record = Record::Want(wanted.clone());
         self.files.insert(wanted.id, wanted);
-        Ok(())
+        self.append(&record)
     }
 
     /// Forgets a file, if it is remembered.
     ///
     /// # Errors
     ///
-    /// [`StateError::Io`]; it stays then.
+    /// As [`write_out`](Self::write_out).
     pub fn forget(&mut self, id: u64) -> Result<(), StateError> {
-        if self.files.contains_key(&id) {
-            self.append(&Record::Forget(id))?;
-            self.files.remove(&id);
+        match self.files.remove(&id) {
+            Some(_) => self.append(&Record::Forget(id)),
+            None => Ok(()),
         }
+    }
+
+    /// Writes the changes that wait, in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`]; the next change is written with all that is remembered.
+    pub fn write_out(&mut self) -> Result<(), StateError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let lines = std::mem::take(&mut self.waiting);
+        if self.end < self.compact_at {
+            // At an explicit place: what came of a failed write is behind the end.
+            if let Err(error) = self.file.write_all_at(&lines, self.end) {
+                self.compact_at = 0;
+                return Err(self.folder.failed("write", FILE, error));
+            }
+            self.end += lines.len() as u64;
+            return Ok(());
+        }
+        // What waited is part of what is remembered.
+        let (file, end) = rewrite(&self.folder, &self.files)?;
+        (self.file, self.end, self.compact_at) = (file, end, next_compaction(end));
         Ok(())
     }
 
     fn append(&mut self, record: &Record) -> Result<(), StateError> {
-        if self.end >= self.compact_at {
-            let (file, end) = rewrite(&self.folder, &self.files)?;
-            (self.file, self.end, self.compact_at) = (file, end, next_compaction(end));
-        }
         let failed = |error| self.folder.failed("write", FILE, error);
-        let line = line::encode(record).map_err(failed)?;
-        // At an explicit place: after a failed write the next line overwrites what came of it.
-        self.file.write_all_at(&line, self.end).map_err(failed)?;
-        self.end += line.len() as u64;
-        Ok(())
+        self.waiting.extend(line::encode(record).map_err(failed)?);
+        if self.waiting.len() >= MAX_WAITING_BYTES { self.write_out() } else { Ok(()) }
+    }
+}
+
+/// What is remembered is written before the program ends by itself.
+impl Drop for WantedFiles {
+    fn drop(&mut self) {
+        if let Err(error) = self.write_out() {
+            tracing::warn!(%error, "the last changes of what is wanted are lost");
+        }
     }
 }
 

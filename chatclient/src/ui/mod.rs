@@ -76,11 +76,17 @@ impl Ui {
         Ok(mailbox)
     }
 
-    /// Tells the user. `reference` is the `ref` of the JSON command that this answers.
+    /// Tells the user, at the latest at the next [`flush`](Self::flush). `reference` is the `ref` of the JSON command that
+    /// this answers.
     ///
     /// Output that fails is not an error here: see [`is_closed`](Self::is_closed).
     pub fn show(&mut self, notice: &Notice, reference: Option<&str>) {
         self.sink.show(notice, reference);
+    }
+
+    /// Writes what was shown. Before the program waits for anything.
+    pub fn flush(&mut self) {
+        self.sink.flush();
     }
 
     /// Changes what stands before the line being typed, as `lobby> `; from the next line on. The first line waits for it

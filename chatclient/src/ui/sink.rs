@@ -68,14 +68,28 @@ impl Sink {
             Self::Text(output, text) => {
                 let lines = text.render(notice, Instant::now());
                 if matches!(notice, Notice::Error { .. }) {
+                    // Where both end up in one place, they keep their order.
+                    output.flush();
                     // Facts are for whoever reads the output; what went wrong is for whoever started the program.
                     let _ = io::stderr().lock().write_all(lines.as_bytes());
                 } else {
                     output.write(&lines);
                 }
             }
-            Self::Screen(output, text) => output.write(&text.render(notice, Instant::now())),
+            Self::Screen(output, text) => {
+                output.write(&text.render(notice, Instant::now()));
+                // What the person reads may be the reason for the question that follows.
+                output.flush();
+            }
             Self::Terminal(terminal) => terminal.show(notice),
+        }
+    }
+
+    /// Lets go of what was shown and not written yet.
+    pub(super) fn flush(&mut self) {
+        match self {
+            Self::Json(output) | Self::Text(output, _) | Self::Screen(output, _) => output.flush(),
+            Self::Terminal(_) => {}
         }
     }
 
@@ -91,15 +105,36 @@ impl Sink {
 #[derive(Debug, Default)]
 pub(super) struct Output {
     closed: bool,
+    /// Lines of one turn of the loop, which a script gets in one piece: a thousand small files are thousands of lines.
+    waiting: String,
 }
 
 impl Output {
-    /// Writes at once, so that a script sees each line as it happens.
     fn write(&mut self, lines: &str) {
-        if self.closed || lines.is_empty() {
+        if self.closed {
+            return;
+        }
+        self.waiting.push_str(lines);
+        if self.waiting.len() >= MAX_WAITING_OUTPUT {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.closed || self.waiting.is_empty() {
             return;
         }
         let mut out = io::stdout().lock();
-        self.closed = out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err();
+        self.closed = out.write_all(self.waiting.as_bytes()).and_then(|()| out.flush()).is_err();
+        self.waiting.clear();
     }
 }
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// So many bytes of lines wait at most for the end of a turn.
+const MAX_WAITING_OUTPUT: usize = 64 * 1024;

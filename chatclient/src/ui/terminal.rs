@@ -84,7 +84,8 @@ impl Drop for Terminal {
         // A thread that edits a line cannot be told to stop, and dies with the program.
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.before);
         if self.editing.load(Ordering::SeqCst) {
-            let _ = io::stdout().lock().write_all(b"\n");
+            // The editor has told the terminal to mark what is pasted, and will not take that back.
+            let _ = io::stdout().lock().write_all(b"\x1b[?2004l\n");
         }
     }
 }

@@ -23,3 +23,4 @@ mod files;
 mod links;
 mod lists;
 mod scene;
+mod torture;

@@ -22,6 +22,8 @@ pub struct Scene {
 /// The real client of one case.
 pub struct Victim {
     pub alice: Client,
+    /// What the shell is to hear of the first failure that was noted.
+    pub first_failure: i32,
     scratch: Scratch,
 }
 
@@ -57,7 +59,7 @@ impl Scene {
         let scratch = Scratch::new();
         let options = Options::new("alice", &self.server, &scratch).args(["--accept", "all"]);
         let alice = Client::ready(change(options));
-        Victim { alice, scratch }
+        Victim { alice, first_failure: 0, scratch }
     }
 
     /// Alice asks mallory, and is called back by nobody: she connects, and the link stands.
@@ -104,6 +106,13 @@ impl Victim {
     /// Waits until a file has arrived.
     pub fn has(&mut self, name: &str) {
         self.alice.expect("transfer", |event| event["state"] == "done" && event["name"] == name);
+    }
+
+    /// Notes how a transfer ended.
+    pub fn note(&mut self, last: &Value) {
+        if self.first_failure == 0 && last["state"] == "failed" {
+            self.first_failure = if last["error"] == "verify_failed" { 7 } else { 1 };
+        }
     }
 
     /// Ends the link.

@@ -23,8 +23,7 @@ pub(super) fn connect(local: SocketAddr, addr: SocketAddr) -> io::Result<TcpStre
     socket.bind(&local.into())?;
     match socket.connect(&addr.into()) {
         Ok(()) => {}
-        Err(error)
-            if error.raw_os_error() == Some(EINPROGRESS) || error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) if is_under_way(&error) => {}
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))
@@ -40,5 +39,11 @@ fn shared_socket(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What a connection that is under way says; its kind has no stable name.
-const EINPROGRESS: i32 = if cfg!(target_os = "linux") { 115 } else { 36 };
+/// Whether a connection is only under way: what Unix says then has a kind without a stable name.
+fn is_under_way(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::WouldBlock
+}

@@ -12,7 +12,7 @@ use super::pages::{Askers, Page, up_to_meeting_point};
 use super::query::{Query, fitting};
 use super::router::{CatchUp, encode_missed, message};
 use super::{ConnId, Hub, LogRequest, Record, Standing};
-use crate::wire::{Body as _, CaughtUp, CloseReason, Gap, RequestId, RoomId};
+use crate::wire::{Body as _, CaughtUp, CloseReason, Gap, RoomId};
 
 impl Hub {
     /// Lets a member that is behind in `room` go on at the end of this turn.
@@ -25,7 +25,7 @@ impl Hub {
     /// Looks at a connection that is behind at the end of this turn.
     pub(super) fn touch(&mut self, id: ConnId) {
         if let Some(client) = self.clients.get_mut(&id)
-            && !client.waiting.is_empty()
+            && client.is_owed()
             && !client.is_touched
         {
             client.is_touched = true;
@@ -41,8 +41,10 @@ impl Hub {
             let Some(id) = self.touched.pop_front() else { return };
             let Some(client) = self.clients.get_mut(&id) else { continue };
             client.is_touched = false;
+            let is_in_line = client.is_in_line;
+            self.go_on_listing(id);
             // Who stands in line has its turn there.
-            if !client.is_in_line {
+            if !is_in_line {
                 self.advance(id, false);
             }
         }
@@ -137,7 +139,7 @@ impl Hub {
     fn turn_live(&mut self, id: ConnId, room: RoomId, seq: u64) {
         let client = self.clients.get_mut(&id);
         if client.is_some_and(|client| client.missed_presence.remove(&room)) {
-            self.send_members(id, RequestId(0), room);
+            self.send_members(id, room);
             self.send_topic(id, room);
         }
         self.send(id, &CaughtUp { room, seq });

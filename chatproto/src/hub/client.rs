@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::State;
 use super::account::Errand;
+use super::listing::Listing;
 use crate::Instant;
 use crate::conn::{Conn, Limits};
 use crate::wire::{Capabilities, DeviceId, LinkKey, MIN_FRAME, Name, RoomId};
@@ -46,6 +47,8 @@ pub(super) struct Client {
     pub(super) appends: u32,
     /// Bytes of their texts.
     pub(super) append_bytes: usize,
+    /// Lists that it is being told, in the order in which it asked.
+    pub(super) listings: VecDeque<Listing>,
     /// Questions that the program works on.
     pub(super) requests: u32,
     /// What is being done with the account.
@@ -80,6 +83,7 @@ impl Client {
             missed_presence: BTreeSet::new(),
             appends: 0,
             append_bytes: 0,
+            listings: VecDeque::new(),
             requests: 0,
             account: None,
             is_ended: false,
@@ -94,6 +98,11 @@ impl Client {
         if !self.waiting.contains(&room) {
             self.waiting.push_back(room);
         }
+    }
+
+    /// Whether something is to be queued for it once there is room.
+    pub(super) fn is_owed(&self) -> bool {
+        !self.waiting.is_empty() || !self.listings.is_empty()
     }
 
     /// Whether the connection takes part: logged in and not ending.

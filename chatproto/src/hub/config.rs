@@ -35,7 +35,8 @@ pub struct Config {
     pub stranger_grace: Duration,
     /// Devices that one account may have connected. Default 16. Answers an account used to exhaust connections.
     pub max_devices: usize,
-    /// Rooms that one connection may be in. Default 256. Bounds the fan-out that one connection can ask for.
+    /// Group rooms that one connection may be in. Default 256. Bounds the fan-out that one connection can ask for. With
+    /// conversations, which others begin, it is in twice as many at most before it hears of one more by name only.
     pub max_rooms_joined: usize,
     /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
     pub max_rooms: usize,

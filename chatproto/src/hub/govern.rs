@@ -3,18 +3,21 @@
 
 use core::net::IpAddr;
 
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::gate::{Gate, GateAction};
 use super::house::{Imposed, Left, sentence};
+use super::listing::{Listing, report_line};
 use super::moderate::{NO_ROLES, Power, TOO_MANY};
-use super::orders::{Asker, Pending, Refused};
+use super::orders::{Asker, Pending, Refused, unknown};
 use super::query::{Query, Wanted};
 use super::rooms::pages;
 use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
-    List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, ReportLine, RequestId, Subject,
+    List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, RequestId, RoomId, Subject,
 };
 
 /// A change of the whole server that somebody wants.
@@ -89,12 +92,13 @@ impl Hub {
     }
 
     /// It is known now whether there is the account that is to be barred.
-    pub(super) fn end_decree(&mut self, decree: Decree, is_known: bool) {
-        if is_known {
-            self.store_decree(decree);
-        } else {
-            self.end_asking(decree.asker.as_ref());
-            self.refuse_decree(&decree, (ErrorCode::NoSuchUser, "nobody here has this name"));
+    pub(super) fn end_decree(&mut self, decree: Decree, is_known: Option<bool>) {
+        match is_known {
+            Some(true) => drop(self.store_decree(decree)),
+            Some(false) | None => {
+                self.end_asking(decree.asker.as_ref());
+                self.refuse_decree(&decree, unknown(is_known));
+            }
         }
     }
 
@@ -197,11 +201,7 @@ impl Hub {
     }
 
     /// Why somebody who has proved who they are is not let in all the same.
-    pub(super) fn bars_login(
-        &self,
-        user: &Name,
-        is_admin: bool,
-    ) -> Option<(ErrorCode, alloc::string::String)> {
+    pub(super) fn bars_login(&self, user: &Name, is_admin: bool) -> Option<(ErrorCode, String)> {
         if let Some((left, reason)) = self.gate.bars_user(user, self.now) {
             return Some((ErrorCode::Barred, sentence(BARRED, left, reason)));
         }
@@ -210,7 +210,7 @@ impl Hub {
     }
 
     /// Why nobody but administrators may speak.
-    pub(super) fn bars_speech(&self, id: ConnId) -> Option<alloc::string::String> {
+    pub(super) fn bars_speech(&self, id: ConnId) -> Option<String> {
         let lockdown = self.gate.lockdown().filter(|lockdown| lockdown.is_hushed)?;
         let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
         (!is_admin).then(|| sentence(HUSHED, Left::Forever, &lockdown.reason))
@@ -235,14 +235,7 @@ impl Hub {
                 return self.send_error(id, ErrorCode::NoSuchRoom, asked, request, "no such room");
             }
         };
-        let least = if room.is_some() { Power::Operator } else { Power::Admin };
-        let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
-        let mine = match room {
-            Some(room) => self.power(room, &asker.name),
-            None if is_admin => Power::Admin,
-            None => Power::Guest,
-        };
-        if mine < least {
+        if !self.may_inquire(id, room) {
             let note = match room {
                 Some(_) => "only operators of the room may ask this",
                 None => "only administrators of the server may ask this",
@@ -251,26 +244,39 @@ impl Hub {
         }
         match asked.about {
             Inquiry::Audit if self.may_ask(id) => {
-                let query = self.ask(Query::Audit { conn: id, request: asked.request });
+                let query = self.ask(Query::Audit { conn: id, request: asked.request, room });
                 let limit = asked.limit.clamp(1, MAX_AUDIT_LINES);
                 self.request(LogRequest::Audit { id: query, room, before: asked.before, limit });
             }
             Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
             Inquiry::Imposed => {
-                let lines = self.imposed(room, is_admin);
-                self.send_report(id, asked.request, &lines);
+                self.begin_list(id, Listing::Imposed { request: asked.request, room, from: 0 });
             }
+        }
+    }
+
+    /// Whether a connection may ask what was done in a room, or in the whole server. Asked again before it is told: it may
+    /// have had to wait for the answer.
+    pub(super) fn may_inquire(&self, id: ConnId, room: Option<RoomId>) -> bool {
+        let Some((user, _)) = self.identity(id) else { return false };
+        match room {
+            Some(room) => self.power(room, &user) >= Power::Operator,
+            None => self.clients.get(&id).is_some_and(|client| client.is_admin),
         }
     }
 
     /// Answers [`LogRequest::Audit`]; an error answers with `None`. `false` if the hub did not ask.
     pub fn audited(&mut self, id: QueryId, lines: Option<&[AuditLine]>) -> bool {
         let asked = self.take_query(id, |query| matches!(query, Query::Audit { .. }));
-        let Some(Query::Audit { conn, request }) = asked else { return false };
+        let Some(Query::Audit { conn, request, room }) = asked else { return false };
         if let Some(client) = self.clients.get_mut(&conn) {
             client.requests = client.requests.saturating_sub(1);
         }
         match lines {
+            Some(_) if !self.may_inquire(conn, room) => {
+                let note = "you may not ask this any more";
+                self.send_error(conn, ErrorCode::Forbidden, &FrameType::Inquire, request.into(), note);
+            }
             Some(lines) => {
                 let is_admin = self.clients.get(&conn).is_some_and(|client| client.is_admin);
                 let lines = lines.iter().map(|line| shown_to(is_admin, line)).collect::<Vec<_>>();
@@ -285,69 +291,80 @@ impl Hub {
     }
 
     /// Everything that is imposed in a room or on the whole server.
-    fn imposed(&self, room: Option<super::RoomId>, is_admin: bool) -> Vec<AuditLine> {
-        let now = self.now;
-        let empty = || NoteRef::EMPTY.to_owned();
-        let line = |action, subject: &str, seconds, note: &Note, room: &Note| AuditLine {
-            number: 0,
-            time: 0,
-            room: room.clone(),
-            by: empty(),
-            action,
-            subject: NoteRef::truncated(subject).to_owned(),
-            seconds,
-            note: note.clone(),
-        };
-        let in_force = |imposed: &Imposed| imposed.left(now).map(Left::as_seconds);
-        let Some(room) = room else {
-            let lockdown = self.gate.lockdown().map(|lockdown| {
-                let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
-                line(action, "", 0, &lockdown.reason, &empty())
-            });
-            let bans = self.gate.bans().filter_map(|(subject, ban)| {
-                let seconds = in_force(ban)?;
-                Some(line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty()))
-            });
-            return lockdown.into_iter().chain(bans).collect();
-        };
-        let Some(house) = self.router.house(room) else { return Vec::new() };
+    pub(super) fn imposed(
+        &self,
+        room: Option<RoomId>,
+        is_admin: bool,
+    ) -> Box<dyn Iterator<Item = AuditLine> + '_> {
+        match room {
+            Some(room) => Box::new(self.imposed_in(room, is_admin)),
+            None => Box::new(self.imposed_on_all()),
+        }
+    }
+
+    fn imposed_on_all(&self) -> impl Iterator<Item = AuditLine> {
+        let empty = NoteRef::EMPTY.to_owned();
+        let lockdown = self.gate.lockdown().map(|lockdown| {
+            let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
+            imposed_line(action, "", 0, &lockdown.reason, &empty)
+        });
+        let bans = self.gate.bans().filter_map(move |(subject, ban)| {
+            let seconds = ban.left(self.now)?.as_seconds();
+            Some(imposed_line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty))
+        });
+        lockdown.into_iter().chain(bans)
+    }
+
+    fn imposed_in(&self, room: RoomId, is_admin: bool) -> impl Iterator<Item = AuditLine> {
         let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
         let name = NoteRef::truncated(name).to_owned();
-        let with_addresses = house.banned_with_addresses();
-        let of = |action, notes: &alloc::collections::BTreeMap<Name, Imposed>| {
-            let lines = notes.iter().filter_map(|(user, imposed)| {
-                let covers_more = action == Action::Ban && with_addresses.contains(user);
-                let action = if covers_more { Action::BanAddress } else { action };
-                Some(line(action, user.as_str(), in_force(imposed)?, &imposed.reason, &name))
+        self.router.house(room).into_iter().flat_map(move |house| {
+            let line = |action, subject: &str, imposed: &Imposed, name: &Note| {
+                let seconds = imposed.left(self.now)?.as_seconds();
+                Some(imposed_line(action, subject, seconds, &imposed.reason, name))
+            };
+            let with_addresses = house.banned_with_addresses();
+            let (of_bans, of_networks, of_mutes) = (name.clone(), name.clone(), name.clone());
+            let bans = house.bans.iter().filter_map(move |(user, imposed)| {
+                let covers_more = with_addresses.contains(user);
+                let action = if covers_more { Action::BanAddress } else { Action::Ban };
+                line(action, user.as_str(), imposed, &of_bans)
             });
-            lines.collect::<Vec<_>>()
-        };
-        // Operators of a room are not told addresses.
-        let networks = house.networks.iter().filter(|((_, with), _)| with.is_none());
-        let networks = networks.filter_map(|((network, _), imposed)| {
-            let subject = if is_admin { alloc::format!("{network}") } else { alloc::string::String::new() };
-            Some(line(Action::BanNetwork, &subject, in_force(imposed)?, &imposed.reason, &name))
-        });
-        let networks = networks.collect::<Vec<_>>();
-        [of(Action::Ban, &house.bans), networks, of(Action::Mute, &house.mutes)].concat()
+            let networks = house.networks.iter().filter(|((_, with), _)| with.is_none());
+            let networks = networks.filter_map(move |((network, _), imposed)| {
+                // Operators of a room are not told addresses.
+                let subject = if is_admin { network.to_string() } else { String::new() };
+                line(Action::BanNetwork, &subject, imposed, &of_networks)
+            });
+            let mutes = house
+                .mutes
+                .iter()
+                .filter_map(move |(user, imposed)| line(Action::Mute, user.as_str(), imposed, &of_mutes));
+            bans.chain(networks).chain(mutes)
+        })
     }
 
     fn send_report(&mut self, id: ConnId, request: RequestId, lines: &[AuditLine]) {
-        let lines = lines.iter().map(|line| ReportLine {
-            number: line.number,
-            time: line.time,
-            room: line.room.borrow(),
-            by: line.by.borrow(),
-            action: line.action,
-            subject: line.subject.borrow(),
-            seconds: line.seconds,
-            note: line.note.borrow(),
-        });
+        let lines = lines.iter().map(report_line);
         let lines = lines.collect::<Vec<_>>();
         let about = Report { request, more: false, lines: List::new(&[]) };
         for (page, more) in pages(&lines, about.body_len(), self.frame_limit(id)) {
             self.send(id, &Report { request, more, lines: List::new(page) });
         }
+    }
+}
+
+/// Something that holds, told as a line of the audit log is; `seconds` are left.
+fn imposed_line(action: Action, subject: &str, seconds: u32, reason: &Note, room: &Note) -> AuditLine {
+    AuditLine {
+        number: 0,
+        time: 0,
+        room: room.clone(),
+        by: NoteRef::EMPTY.to_owned(),
+        action,
+        subject: NoteRef::truncated(subject).to_owned(),
+        seconds,
+        note: reason.clone(),
     }
 }
 

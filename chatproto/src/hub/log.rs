@@ -64,6 +64,8 @@ pub enum Stored {
     Forgotten,
     /// To a recall: nothing of that kind was ever stored.
     Absent,
+    /// Something else holds the log for now, and nothing was stored: whoever said it sends it again later.
+    Busy,
     /// It could not be stored, or not be looked for.
     Failed,
 }

@@ -55,7 +55,7 @@ impl Hub {
         client.conn.deadlines.enter(Stage::Open, now);
         let addr = client.addr;
         self.schedule(id);
-        self.strangers.leave(addr.ip());
+        self.strangers.leave(id, addr.ip());
         self.people.entry(accept.user.clone()).or_default().insert(id);
         let default_room = self.config.default_room.clone();
         self.send(

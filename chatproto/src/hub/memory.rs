@@ -45,8 +45,9 @@ impl Config {
         let conn = Limits::worst_case_bytes(self.limits.max_frame.min(MAX_FRAME), queue);
         let appends =
             (self.max_appends as usize).saturating_mul(APPEND).saturating_add(2 * self.max_append_bytes);
-        let requests = (self.max_requests as usize + self.max_offers).saturating_mul(REQUEST);
-        let rooms = self.max_rooms_joined.saturating_mul(SEAT);
+        let requests = (2 * self.max_requests as usize + self.max_offers).saturating_mul(REQUEST);
+        // As many groups, and conversations that others began.
+        let rooms = self.max_rooms_joined.saturating_mul(3 * SEAT);
         let parts = [size_of::<Client>(), 4 * ENTRY, conn, appends, requests, rooms];
         parts.into_iter().fold(0, usize::saturating_add)
     }

@@ -49,6 +49,7 @@ mod gate;
 mod govern;
 mod house;
 mod introduce;
+mod listing;
 mod log;
 mod login;
 mod memory;
@@ -84,6 +85,7 @@ pub use state::State;
 use budgets::Tallies;
 use client::Client;
 use introduce::Introductions;
+use listing::Listing;
 use memory::MAX_STRANGER_QUEUE;
 use orders::Orders;
 use pages::Pages;
@@ -96,7 +98,7 @@ use crate::Instant;
 use crate::conn::{Due, FrameReader, Limits, SendQueue, Stage};
 use crate::wire::{
     Body, Capabilities, CloseReason, ErrorCode, FrameError, FrameType, Name, Note, NoteRef, Ping, Pong,
-    RoomId, Subject, ToServer,
+    Subject, ToServer,
 };
 
 /// The server's machine: every connection, every room.
@@ -297,7 +299,9 @@ impl Hub {
             ToServer::Say(say) => self.on_say(id, &say),
             ToServer::Join(join) => self.on_join(id, &join),
             ToServer::Leave(leave) => self.on_leave(id, leave.room),
-            ToServer::Rooms(rooms) => self.on_rooms(id, rooms.request),
+            ToServer::Rooms(rooms) => {
+                self.begin_list(id, Listing::Rooms { request: rooms.request, after: None });
+            }
             ToServer::Who(who) => self.on_who(id, &who),
             ToServer::History(history) => self.on_history(id, &history),
             ToServer::Search(search) => self.on_search(id, &search),
@@ -404,7 +408,7 @@ impl Hub {
     pub fn outgoing(&mut self, id: ConnId) -> Option<&mut SendQueue> {
         self.settle();
         let client = self.clients.get_mut(&id)?;
-        if !client.waiting.is_empty() && !core::mem::replace(&mut client.is_touched, true) {
+        if client.is_owed() && !core::mem::replace(&mut client.is_touched, true) {
             self.touched.push_back(id);
         }
         Some(&mut client.conn.queue)
@@ -420,6 +424,7 @@ impl Hub {
                 && client.appends < self.config.max_appends
                 && client.append_bytes < self.config.max_append_bytes
                 && client.requests < self.config.max_requests
+                && client.listings.len() < usize::try_from(self.config.max_requests).unwrap_or(usize::MAX)
         })
     }
 
@@ -445,6 +450,7 @@ impl Hub {
     pub fn remove_user(&mut self, user: &Name, now: Instant) {
         self.disconnect_user(user, now);
         self.router.forget(user);
+        self.forget_orders_about(user);
         self.retire_conversations(user);
         self.gate.unbar(&Subject::User(user.clone()));
     }
@@ -625,6 +631,7 @@ impl Hub {
         let rooms = core::mem::take(&mut client.rooms);
         client.waiting.clear();
         client.missed_presence.clear();
+        client.listings.clear();
         if let Some(user) = &user {
             for room in rooms {
                 self.router.leave(room, id, user, device);
@@ -638,8 +645,7 @@ impl Hub {
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {
-            self.strangers.has_spoken(id);
-            self.strangers.leave(addr.ip());
+            self.strangers.leave(id, addr.ip());
             if is_relaying {
                 self.forget_relay_end(id);
             }

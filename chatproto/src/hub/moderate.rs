@@ -10,7 +10,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::house::{House, Left, Role, Ruling};
-use super::orders::{Asker, Pending, Refused};
+use super::orders::{Asker, Pending, Refused, unknown};
 use super::query::{Query, Wanted};
 use super::{ConnId, Hub, Label, LogRequest, OrderId};
 use crate::wire::{
@@ -165,12 +165,11 @@ impl Hub {
     }
 
     /// It is known now whether there is the person that an order is about.
-    pub(super) fn end_order(&mut self, order: Order, is_known: bool) {
-        // Roles may have changed since it was asked.
-        let refused = if is_known {
-            self.check(&order).err()
-        } else {
-            Some((ErrorCode::NoSuchUser, "nobody here has this name"))
+    pub(super) fn end_order(&mut self, order: Order, is_known: Option<bool>) {
+        let refused = match is_known {
+            // Roles may have changed since it was asked.
+            Some(true) => self.check(&order).err(),
+            Some(false) | None => Some(unknown(is_known)),
         };
         match refused {
             None => {
@@ -244,6 +243,9 @@ impl Hub {
         let owns = |user: &Name| house.role(user) == Some(Role::Owner);
         let is_so_already = match (action, house.is_private) {
             (Action::Invite, false) => Some("everybody may enter this room"),
+            (Action::Deop, _) if theirs.is_some_and(|theirs| theirs < Power::Operator) => {
+                Some("they are no operator here")
+            }
             (Action::Private, true) => Some("the room is private already"),
             (Action::Public, false) => Some("the room is public already"),
             (Action::UnbanNetwork, _)

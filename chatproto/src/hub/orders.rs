@@ -3,7 +3,7 @@
 //! The log applies orders in the sequence in which the hub asks, and the hub in the sequence in which the log answers, so
 //! both come to the same. Whether somebody may do it is looked at once, when they ask.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::govern::Decree;
 use super::moderate::Order;
@@ -14,6 +14,8 @@ use crate::wire::{DeviceId, FrameType, Name, RequestId, RoomId};
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     pending: BTreeMap<OrderId, Pending>,
+    /// Those of them that are about somebody whose account is gone: whoever has the name next is somebody else.
+    moot: BTreeSet<OrderId>,
     next: u64,
 }
 
@@ -53,10 +55,13 @@ impl Hub {
     /// it could not be stored and never will. `false` if the hub did not ask.
     pub fn ordered(&mut self, id: OrderId, is_stored: bool) -> bool {
         let Some(pending) = self.orders.pending.remove(&id) else { return false };
+        let is_moot = self.orders.moot.remove(&id);
         match pending {
             Pending::Room(order) => {
                 self.end_asking(order.asker.as_ref());
-                if is_stored {
+                if is_moot {
+                    self.refuse_order(&order, unknown(Some(false)));
+                } else if is_stored {
                     self.carry_out(order);
                 } else {
                     self.refuse_order(&order, NOT_STORED);
@@ -77,6 +82,15 @@ impl Hub {
         }
         self.flush_if_full();
         true
+    }
+
+    /// The account is gone: what was to be done to it in a room does not hold, whether it is stored before or after.
+    pub(super) fn forget_orders_about(&mut self, user: &Name) {
+        let about = self.orders.pending.iter().filter(|(_, pending)| match pending {
+            Pending::Room(order) => order.user.as_ref() == Some(user),
+            Pending::Server(_) | Pending::Create { .. } => false,
+        });
+        self.orders.moot.extend(about.map(|(id, _)| *id));
     }
 
     fn end_create(&mut self, asker: Option<Asker>, room: RoomId, is_stored: bool) {
@@ -104,6 +118,14 @@ impl Hub {
 
     pub(super) fn asker(&self, conn: ConnId, request: RequestId) -> Option<Asker> {
         self.identity(conn).map(|(name, device)| Asker { conn, request, name, device })
+    }
+}
+
+/// Why nothing is done to somebody: there is no such account, or it could not be found out.
+pub(super) fn unknown(is_known: Option<bool>) -> Refused {
+    match is_known {
+        Some(_) => (ErrorCode::NoSuchUser, "nobody here has this name"),
+        None => (ErrorCode::Busy, "whether there is such an account cannot be told now; ask again"),
     }
 }
 

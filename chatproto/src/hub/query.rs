@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::govern::Decree;
 use super::moderate::Order;
+use super::orders::Refused;
 use super::pages::Askers;
 use super::rooms::pages;
 use super::router::message;
@@ -18,15 +19,28 @@ use crate::wire::{
 pub(super) enum Query {
     /// The next page for some who are behind.
     Missed { conns: Askers, room: RoomId, after: u64 },
-    /// A page of history or search; if not all fits, what is nearest to the anchor goes first. Once there were messages
-    /// to be had for it, if `is_due`.
-    Page { conn: ConnId, about: FrameType, request: RequestId, anchor: Anchor, seq: u64, is_due: bool },
+    /// A page of history or search.
+    Page { conn: ConnId, asked: Page },
     /// Whether somebody exists.
     User { from: Name, to: Name },
     /// Whether the person exists whom an order is about.
     Order(Wanted),
     /// Lines of the audit log.
-    Audit { conn: ConnId, request: RequestId },
+    Audit { conn: ConnId, request: RequestId, room: Option<RoomId> },
+}
+
+/// A page that somebody asked for.
+#[derive(Debug)]
+pub(super) struct Page {
+    about: FrameType,
+    request: RequestId,
+    /// The one room that its history was asked of; `None` for a search.
+    room: Option<RoomId>,
+    /// If not all fits, what is nearest to this goes first.
+    anchor: Anchor,
+    seq: u64,
+    /// Once there were messages to be had for it.
+    is_due: bool,
 }
 
 /// What somebody wants done, while it is found out whether there is the person that it is about.
@@ -76,8 +90,9 @@ impl Hub {
             let note = "too many requests are open";
             return self.send_error(id, ErrorCode::TooManyRequests, history, history.request.into(), note);
         }
-        let about = FrameType::History;
-        let query = self.ask(Query::Page { conn: id, about, request: history.request, anchor, seq, is_due });
+        let (about, request) = (FrameType::History, history.request);
+        let asked = Page { about, request, room: Some(room), anchor, seq, is_due };
+        let query = self.ask(Query::Page { conn: id, asked });
         self.request(LogRequest::History { id: query, room, anchor, seq, limit });
     }
 
@@ -106,9 +121,9 @@ impl Hub {
             return self.send_error(id, ErrorCode::TooManyRequests, search, search.request.into(), note);
         }
         // The newest come first, and are kept.
-        let (about, anchor) = (FrameType::Search, Anchor::After);
-        let query =
-            self.ask(Query::Page { conn: id, about, request: search.request, anchor, seq: 0, is_due: false });
+        let (about, request, anchor) = (FrameType::Search, search.request, Anchor::After);
+        let asked = Page { about, request, room: None, anchor, seq: 0, is_due: false };
+        let query = self.ask(Query::Page { conn: id, asked });
         self.request(LogRequest::Search { id: query, rooms, words, limit });
     }
 
@@ -136,22 +151,11 @@ impl Hub {
     pub fn records(&mut self, id: QueryId, records: Option<&[Record]>) -> bool {
         match self.take_query(id, |query| matches!(query, Query::Missed { .. } | Query::Page { .. })) {
             Some(Query::Missed { conns, room, after }) => self.on_missed(conns, room, after, records),
-            Some(Query::Page { conn, about, request, anchor: _, seq: _, is_due: true })
-                if records.is_some_and(<[Record]>::is_empty) =>
-            {
+            Some(Query::Page { conn, asked }) => {
                 self.end_request(conn);
-                let note = "what was said there is not kept any more";
-                self.send_error(conn, ErrorCode::Gone, &about, request.into(), note);
-            }
-            Some(Query::Page { conn, about, request, anchor, seq, .. }) => {
-                let nearest = |records: &[Record]| match anchor {
-                    Anchor::Before => records.len(),
-                    Anchor::After => 0,
-                    Anchor::Around => records.iter().take_while(|record| record.seq < seq).count(),
-                };
-                let max = self.config.page_bytes;
-                let page = records.map(|records| fitting(records, nearest(records), max));
-                self.on_page(conn, about, request, page);
+                if let Err((code, note)) = self.answer_page(conn, &asked, records) {
+                    self.send_error(conn, code, &asked.about, asked.request.into(), note);
+                }
             }
             Some(Query::User { .. } | Query::Order(_) | Query::Audit { .. }) | None => return false,
         }
@@ -164,19 +168,23 @@ impl Hub {
         }
     }
 
-    fn on_page(&mut self, id: ConnId, about: FrameType, request: RequestId, records: Option<&[Record]>) {
-        self.end_request(id);
-        let empty = MessagePage { request, more: false, messages: List::new(&[]) };
-        let Some(records) = records else {
-            return self.send_error(
-                id,
-                ErrorCode::Internal,
-                &about,
-                request.into(),
-                "the log could not be read",
-            );
+    /// Who asked may have been put out of a room since, and the log has gone on: what is not theirs to read any more is left out.
+    fn answer_page(&mut self, id: ConnId, asked: &Page, records: Option<&[Record]>) -> Result<(), Refused> {
+        let records = records.ok_or((ErrorCode::Internal, "the log could not be read"))?;
+        if asked.room.is_some_and(|room| !self.may_read(id, room)) {
+            return Err((ErrorCode::NotMember, "you are not in the room any more"));
+        }
+        if asked.is_due && records.is_empty() {
+            return Err((ErrorCode::Gone, "what was said there is not kept any more"));
+        }
+        let near = match asked.anchor {
+            Anchor::Before => records.len(),
+            Anchor::After => 0,
+            Anchor::Around => records.iter().take_while(|record| record.seq < asked.seq).count(),
         };
-        let messages = records.iter().map(|record| PageMessage {
+        let records = fitting(records, near, self.config.page_bytes);
+        let records = records.iter().filter(|record| self.may_read(id, record.room));
+        let messages = records.map(|record| PageMessage {
             room: record.room,
             seq: record.seq,
             time: record.time,
@@ -186,9 +194,12 @@ impl Hub {
             text: record.text.borrow(),
         });
         let messages = messages.collect::<Vec<_>>();
+        let request = asked.request;
+        let empty = MessagePage { request, more: false, messages: List::new(&[]) };
         for (page, more) in pages(&messages, empty.body_len(), self.frame_limit(id)) {
             self.send(id, &MessagePage { request, more, messages: List::new(page) });
         }
+        Ok(())
     }
 }
 

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use super::budgets::Verb;
 use super::house::sentence;
+use super::listing::Listing;
 use super::moderate::Power;
-use super::{ConnId, House, Hub, Label, LogRequest};
+use super::{ConnId, House, Hub, Label, LogRequest, Standing};
 use crate::wire::{
     Body, DirectRoom, ErrorCode, FrameType, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member,
-    Members, Name, NameRef, Rank, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Target, Who, Wire,
+    Members, Name, NameRef, Rank, RequestId, RoomId, RoomKind, Target, Who, Wire,
 };
 
 impl Hub {
@@ -19,7 +20,12 @@ impl Hub {
         let Some(client) = self.clients.get(&id) else { return };
         // Before a room is made: a refusal leaves nothing behind.
         let is_in = found.is_some_and(|room| client.rooms.contains(&room));
-        if !is_in && self.is_in_too_many_rooms(id) {
+        let is_group = found.is_none_or(|room| {
+            self.router.info(room).is_none_or(|(label, ..)| label.kind() == RoomKind::Group)
+        });
+        let is_too_many =
+            if is_group { self.is_in_too_many_rooms(id) } else { self.is_in_too_many_conversations(id) };
+        if !is_in && is_too_many {
             return self.send_error(id, ErrorCode::TooManyRooms, join, join.request.into(), IN_TOO_MANY);
         }
         if found.is_none()
@@ -32,8 +38,9 @@ impl Hub {
             Ok(room) => room,
             Err((code, note)) => return self.send_error(id, code, join, join.request.into(), note),
         };
-        let ban = self.router.house(room).and_then(|house| house.ban(&user, self.now));
-        if let Some((left, reason)) = ban {
+        // Administrators are above whoever may have banned them while they were away.
+        let house = self.router.house(room).filter(|_| self.power(room, &user) < Power::Admin);
+        if let Some((left, reason)) = house.and_then(|house| house.ban(&user, self.now)) {
             let note = sentence("you may not enter this room", left, reason);
             let (code, retry_after) = (ErrorCode::Banned, left.as_retry_after());
             return self.send_error_until(id, code, join, join.request.into(), retry_after, &note);
@@ -57,15 +64,32 @@ impl Hub {
             && self.power(room, user) < Power::Operator
     }
 
+    /// Conversations do not count: others begin them.
     pub(super) fn is_in_too_many_rooms(&self, id: ConnId) -> bool {
-        self.clients.get(&id).is_none_or(|client| client.rooms.len() >= self.config.max_rooms_joined)
+        let is_group = |room: &&RoomId| {
+            self.router.info(**room).is_some_and(|(label, ..)| label.kind() == RoomKind::Group)
+        };
+        let max = self.config.max_rooms_joined;
+        self.clients.get(&id).is_none_or(|client| {
+            client.rooms.len() >= max && client.rooms.iter().filter(is_group).count() >= max
+        })
+    }
+
+    /// Whether a connection is in as many conversations as it is told live; it hears of others by name only.
+    fn is_in_too_many_conversations(&self, id: ConnId) -> bool {
+        self.clients.get(&id).is_none_or(|client| client.rooms.len() >= 2 * self.config.max_rooms_joined)
     }
 
     /// Lets a connection into a room that its person may enter, from `cursor` on.
     pub(super) fn enter(&mut self, id: ConnId, request: RequestId, room: RoomId, cursor: Option<u64>) {
         let Some((user, device)) = self.identity(id) else { return };
+        // What it would have heard while it is behind again, it is told as a whole when it turns live.
+        let was_live = self.router.standing(room, id) == Some(Standing::Live);
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.rooms.insert(room);
+        if was_live {
+            client.missed_presence.insert(room);
+        }
         let Some((label, topic, last)) = self.router.info(room) else { return };
         // A cursor beyond the end belongs to another log, or to none.
         let cursor = cursor.unwrap_or(last).min(last);
@@ -194,39 +218,18 @@ impl Hub {
         }
     }
 
-    pub(super) fn on_rooms(&mut self, id: ConnId, request: RequestId) {
-        let entry = |(room, name, topic, last, people): (RoomId, &Name, &crate::wire::Note, u64, usize)| {
-            (room, name.clone(), topic.clone(), last, u32::try_from(people).unwrap_or(u32::MAX))
-        };
-        let Some((user, _)) = self.identity(id) else { return };
-        let is_shown =
-            |room: RoomId| self.router.house(room).is_some_and(|house| house.shows_itself_to(&user));
-        let rooms = self.router.list().filter(|(room, ..)| is_shown(*room)).map(entry).collect::<Vec<_>>();
-        let entries = rooms.iter().map(|(room, name, topic, last, people)| RoomEntry {
-            room: *room,
-            name: name.borrow(),
-            people: *people,
-            last: *last,
-            topic: topic.borrow(),
-        });
-        let entries = entries.collect::<Vec<_>>();
-        let about = RoomList { request, more: false, rooms: List::new(&[]) };
-        for (page, more) in pages(&entries, about.body_len(), self.frame_limit(id)) {
-            self.send(id, &RoomList { request, more, rooms: List::new(page) });
-        }
-    }
-
     pub(super) fn on_who(&mut self, id: ConnId, who: &Who<'_>) {
         let Some((user, _)) = self.identity(id) else { return };
         let request = who.request;
         let Some(room) = self.find_room(&user, who.target) else {
             return self.send_error(id, ErrorCode::NoSuchRoom, who, request.into(), "no such room");
         };
-        self.send_members(id, request, room);
+        self.begin_list(id, Listing::People { request, room, after: None });
     }
 
-    /// Sends who is in a room; with request 0, as the present state that nobody asked for.
-    pub(super) fn send_members(&mut self, id: ConnId, request: RequestId, room: RoomId) {
+    /// Sends who is in a room now, which nobody asked for: at once, because news of who comes and goes follow.
+    pub(super) fn send_members(&mut self, id: ConnId, room: RoomId) {
+        let request = RequestId(0);
         let house = self.router.house(room);
         let rank = |name: &Name| house.map_or(Rank::Guest, |house| house.rank(name));
         let people = self.router.people(room);
@@ -262,6 +265,10 @@ impl Hub {
     }
 
     fn enter_direct(&mut self, id: ConnId, room: RoomId, user: &Name, other: NameRef<'_>) {
+        // It is told of the conversation with its first message, and may join when it has left another.
+        if self.is_in_too_many_conversations(id) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(&id).filter(|client| client.is_open()) else { return };
         client.rooms.insert(room);
         let device = client.device;

@@ -6,6 +6,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use super::orders::{Refused, unknown};
 use super::query::{Query, Wanted};
 use super::{AppendId, ConnId, Hub, LogRequest, QueryId, Record, Stored};
 use crate::wire::{DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, Posted, RoomId, Say, Target, Text};
@@ -130,8 +131,9 @@ impl Hub {
         }
     }
 
-    /// Answers [`LogRequest::FindUser`]. `false` if the hub did not ask.
-    pub fn user_known(&mut self, id: QueryId, is_known: bool) -> bool {
+    /// Answers [`LogRequest::FindUser`]; `None` if it cannot be told now: whoever waits for it is told to come again. `false` if
+    /// the hub did not ask.
+    pub fn user_known(&mut self, id: QueryId, is_known: Option<bool>) -> bool {
         let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
         let (from, to) = match self.take_query(id, asked) {
             Some(Query::User { from, to }) => (from, to),
@@ -150,13 +152,14 @@ impl Hub {
             return true;
         }
         let room = match self.find_room(&from, Target::User(to.borrow())) {
-            None if is_known => Some(self.open_direct(&from, &to)),
+            None if is_known == Some(true) => Some(self.open_direct(&from, &to)),
             room => room,
         };
-        self.end_lookup(&from, &to, room);
+        let refusal = unknown(is_known);
+        self.end_lookup(&from, &to, room, refusal);
         if room.is_some() {
             // Both may have written first: what the other said must not come after what they say next.
-            self.end_lookup(&to, &from, room);
+            self.end_lookup(&to, &from, room, refusal);
         }
         true
     }
@@ -166,8 +169,8 @@ impl Hub {
         self.says.lookups.retain(|(from, _), _| from != gone);
     }
 
-    /// Sends what waited for a lookup on its way, or back.
-    fn end_lookup(&mut self, from: &Name, to: &Name, room: Option<RoomId>) {
+    /// Sends what waited for a lookup on its way, or back: unless it was stored when there was such an account.
+    fn end_lookup(&mut self, from: &Name, to: &Name, room: Option<RoomId>, (code, note): Refused) {
         let waiting = self.says.lookups.remove(&(from.clone(), to.clone())).unwrap_or_default();
         for say in waiting {
             self.count_append(say.conn, say.text.as_str().len(), false);
@@ -176,8 +179,8 @@ impl Hub {
                 None => {
                     let target = Target::User(to.borrow());
                     let frame = Say { counter: say.counter, target, text: say.text.borrow() };
-                    let note = "nobody here has this name";
-                    self.send_error(say.conn, ErrorCode::NoSuchUser, &frame, say.counter, note);
+                    let refusal = Refusal::new(code, note);
+                    self.recall(say.conn, None, from.clone(), say.device, &frame, refusal);
                 }
             }
         }
@@ -247,6 +250,10 @@ impl Hub {
             }
             Stored::Duplicate { room, seq, time } => self.send(conn, &Posted { counter, room, seq, time }),
             Stored::Forgotten => self.send(conn, &Posted { counter, room, seq: FORGOTTEN, time: FORGOTTEN }),
+            Stored::Busy => {
+                let note = "the log is busy; send it again later";
+                self.send_error(conn, ErrorCode::Busy, &FrameType::Say, counter, note);
+            }
             Stored::Failed => {
                 let say = Say { counter, target: Target::Id(room), text: text.borrow() };
                 let note = "the message could not be stored";
@@ -272,7 +279,7 @@ impl Hub {
                 self.send_error_until(conn, *code, &about, counter, *retry_after, note.as_str());
             }
             // A refusal would be for good, and may be wrong.
-            Stored::Failed => {
+            Stored::Busy | Stored::Failed => {
                 let note = "whether it was stored before cannot be told now; send it again later";
                 self.send_error(conn, ErrorCode::Busy, &about, counter, note);
             }

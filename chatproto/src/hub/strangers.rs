@@ -43,7 +43,7 @@ impl Strangers {
         self.silent.insert(id, now);
     }
 
-    /// It has said hello, or is gone.
+    /// It has said what it wants.
     pub(super) fn has_spoken(&mut self, id: ConnId) {
         self.silent.remove(&id);
     }
@@ -62,8 +62,9 @@ impl Strangers {
         self.refused
     }
 
-    /// One that entered from `ip` is in, or gone.
-    pub(super) fn leave(&mut self, ip: IpAddr) {
+    /// One that entered from `ip` is in, or handed over, or gone.
+    pub(super) fn leave(&mut self, id: ConnId, ip: IpAddr) {
+        self.has_spoken(id);
         self.count = self.count.saturating_sub(1);
         let ip = origin(ip);
         if let Some(here) = self.origins.get_mut(&ip) {

@@ -172,7 +172,7 @@ impl MemoryLog {
                 Answer::Ordered(id, is_stored) => hub.ordered(*id, *is_stored),
                 Answer::Audited(id, lines) => hub.audited(*id, Some(lines)),
                 Answer::Records(id, records) => hub.records(*id, Some(records)),
-                Answer::User(id, is_known) => hub.user_known(*id, *is_known),
+                Answer::User(id, is_known) => hub.user_known(*id, Some(*is_known)),
             };
             assert!(was_asked, "the hub refuses {answer:?}");
         }

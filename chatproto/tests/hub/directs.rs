@@ -109,7 +109,7 @@ fn messages_that_wait_for_a_lookup_keep_their_order_and_ask_once() {
     say_raw(&mut desk, alice, 2, "bob", "two");
     let asked = lookups(&mut desk);
     assert_eq!(asked.len(), 1);
-    assert!(desk.hub.user_known(asked[0], true));
+    assert!(desk.hub.user_known(asked[0], Some(true)));
     desk.commit();
     assert_eq!(messages(&desk.frames(bob)), [(1, "one", false), (2, "two", false)]);
 }
@@ -122,9 +122,9 @@ fn two_people_who_write_first_at_once_share_one_conversation_in_order() {
     say_raw(&mut desk, bob, 1, "alice", "b1");
     let asked = lookups(&mut desk);
     assert_eq!(asked.len(), 2);
-    assert!(desk.hub.user_known(asked[1], true), "bob's question is answered first");
+    assert!(desk.hub.user_known(asked[1], Some(true)), "bob's question is answered first");
     say_raw(&mut desk, alice, 2, "bob", "a2");
-    assert!(desk.hub.user_known(asked[0], true));
+    assert!(desk.hub.user_known(asked[0], Some(true)));
     desk.commit();
     let seen = messages(&desk.frames(alice));
     let order: Vec<&str> = seen.iter().map(|(_, text, _)| *text).collect();
@@ -139,10 +139,62 @@ fn refused_lookup_refuses_all_that_waited_for_it() {
     say_raw(&mut desk, alice, 1, "ghost", "one");
     say_raw(&mut desk, alice, 2, "ghost", "two");
     let asked = lookups(&mut desk);
-    assert!(desk.hub.user_known(asked[0], false));
+    assert!(desk.hub.user_known(asked[0], Some(false)));
+    desk.commit();
     let refused = errors(&desk.frames(alice));
     assert_eq!(
         refused.iter().map(|it| (it.0, it.1)).collect::<Vec<_>>(),
         [(ErrorCode::NoSuchUser, 1), (ErrorCode::NoSuchUser, 2)]
     );
+}
+
+#[test]
+fn who_could_not_be_looked_up_is_asked_for_again_later() {
+    let mut desk = Desk::new();
+    let alice = desk.login("alice", 1);
+    say_raw(&mut desk, alice, 1, "bob", "one");
+    let asked = lookups(&mut desk);
+    assert!(desk.hub.user_known(asked[0], None));
+    desk.commit();
+    let refused = errors(&desk.frames(alice));
+    assert_eq!(refused.iter().map(|it| (it.0, it.1)).collect::<Vec<_>>(), [(ErrorCode::Busy, 1)]);
+}
+
+#[test]
+fn what_was_stored_is_acknowledged_though_the_person_is_gone() {
+    let mut desk = Desk::new();
+    let alice = desk.login("alice", 1);
+    desk.say_to(alice, 1, "bob", "one");
+    desk.commit();
+    desk.skip(alice);
+    desk.hub.remove_user(&name("bob"), desk.now);
+    desk.log.set_users([name("alice")]);
+    // The acknowledgement was lost: it is sent again.
+    desk.say_to(alice, 1, "bob", "one");
+    desk.commit();
+    let frames = desk.frames(alice);
+    assert!(
+        frames.iter().any(|frame| matches!(frame, ToClient::Posted(Posted { counter: 1, .. }))),
+        "{frames:?}"
+    );
+    assert_eq!(errors(&frames), []);
+}
+
+#[test]
+fn conversations_that_others_begin_take_no_place_in_groups() {
+    let mut desk = Desk::with(|config| config.max_rooms_joined = 2);
+    let teacher = desk.login("teacher", 1);
+    for (device, user) in (2..).zip(["ann", "ben", "cleo", "dan", "eve", "fay"]) {
+        let student = desk.login(user, device);
+        desk.say_to(student, 1, "teacher", "a question");
+        desk.commit();
+    }
+    let heard = desk.frames(teacher);
+    // Past twice as many as groups it hears of them by name.
+    assert_eq!(messages(&heard).len(), 4);
+    assert_eq!(heard.iter().filter(|frame| matches!(frame, ToClient::DirectRoom(_))).count(), 2);
+    for (room, is_let_in) in [("lobby", true), ("garden", true), ("shed", false)] {
+        desk.join(teacher, room, None);
+        assert_eq!(errors(&desk.frames(teacher)).is_empty(), is_let_in, "{room}");
+    }
 }

@@ -6,7 +6,8 @@ use chatproto::wire::*;
 use crate::desk::*;
 
 fn desk() -> Desk {
-    let mut desk = Desk::with(|config| config.capabilities = Capabilities::NONE.with(Capability::Moderation));
+    let capabilities = Capabilities::NONE.with(Capability::Moderation).with(Capability::Search);
+    let mut desk = Desk::with(|config| config.capabilities = capabilities);
     desk.commit();
     desk
 }
@@ -363,4 +364,59 @@ fn the_notes_about_a_room_have_a_bound() {
     desk.pass(10_000);
     order(&mut desk, alice, "garden", Action::Mute, "carol", 10, "");
     assert!(codes(&desk.frames(alice)).is_empty());
+}
+
+/// A question of Bob's that the log answers with what it has in the end, after Alice has put him out.
+fn asked_before_the_ban(ask: &dyn Fn(&mut Desk, ConnId)) -> Vec<ToClient<'static>> {
+    let mut desk = desk();
+    let [alice, bob, _] = garden(&mut desk);
+    desk.say(alice, 1, "garden", "for all");
+    desk.commit();
+    desk.skip(bob);
+    ask(&mut desk, bob);
+    let mut held = Vec::new();
+    while let Some(event) = desk.hub.poll_event() {
+        let is_question = matches!(event, Event::Log(LogRequest::Search { .. } | LogRequest::History { .. }));
+        if is_question { held.push(event) } else { drop(desk.log.take(event, desk.now)) }
+    }
+    order(&mut desk, alice, "garden", Action::Ban, "bob", 0, "");
+    desk.commit();
+    desk.say(alice, 2, "garden", "not for bob");
+    desk.commit();
+    desk.skip(bob);
+    for event in held {
+        desk.log.take(event, desk.now);
+    }
+    desk.frames(bob)
+}
+
+fn raw<'a>(desk: &mut Desk, conn: ConnId, frame: &impl Body<'a>) {
+    desk.hub.handle_input(conn, &frame.to_bytes(), desk.now);
+}
+
+#[test]
+fn who_is_put_out_reads_nothing_with_a_question_asked_before() {
+    let garden = name("garden");
+    let history = asked_before_the_ban(&|desk, bob| {
+        let (request, target) = (RequestId(3), Target::Room(garden.borrow()));
+        raw(desk, bob, &History { request, target, anchor: Anchor::After, seq: 0, limit: 9 });
+    });
+    assert_eq!(codes(&history), [ErrorCode::NotMember]);
+    let search = asked_before_the_ban(&|desk, bob| {
+        let words = Text::new("for").unwrap();
+        raw(desk, bob, &Search { request: RequestId(4), target: None, limit: 9, words: words.borrow() });
+    });
+    let [ToClient::MessagePage(page)] = &search[..] else { panic!("{search:?}") };
+    assert_eq!((page.more, page.messages.iter().count()), (false, 0));
+}
+
+#[test]
+fn only_operators_can_be_made_none() {
+    let mut desk = desk();
+    let [alice, ..] = garden(&mut desk);
+    order(&mut desk, alice, "garden", Action::Deop, "bob", 0, "");
+    assert_eq!(codes(&desk.frames(alice)), [ErrorCode::Forbidden]);
+    order(&mut desk, alice, "garden", Action::Op, "bob", 0, "");
+    order(&mut desk, alice, "garden", Action::Deop, "bob", 0, "");
+    assert_eq!(codes(&desk.frames(alice)), []);
 }

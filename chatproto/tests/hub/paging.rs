@@ -221,3 +221,71 @@ fn room_list_and_members_are_cut_into_pages() {
         .sum();
     assert_eq!(people, 801);
 }
+
+/// The names on all pages of all room lists, and how many lists ended.
+fn listed(frames: &[ToClient<'static>]) -> (Vec<&'static str>, usize) {
+    let lists = frames.iter().filter_map(|frame| match frame {
+        ToClient::RoomList(list) => Some(*list),
+        _ => None,
+    });
+    let lists = lists.collect::<Vec<_>>();
+    let names = lists.iter().flat_map(|list| list.rooms.iter()).map(|entry| entry.name.as_str());
+    (names.collect(), lists.iter().filter(|list| !list.more).count())
+}
+
+#[test]
+fn lists_longer_than_a_queue_come_as_they_are_read_however_often_they_are_asked_for() {
+    let queue = 16 * 1024;
+    let mut desk = Desk::with(|config| {
+        (config.limits.max_queue, config.limits.max_queue_hard) = (queue, 2 * queue);
+        config.max_rooms_joined = 2_000;
+    });
+    let alice = desk.login("alice", 1);
+    let names = (0..1_000).map(|at| format!("room-with-a-long-name-{at:04}")).collect::<Vec<_>>();
+    for name in &names {
+        desk.join(alice, name, None);
+        desk.skip(alice);
+    }
+    let bob = small_frames(&mut desk, "bob", 2);
+    for request in 1..=3 {
+        desk.hub.handle_input(bob, &Rooms { request: RequestId(request) }.to_bytes(), desk.now);
+        let waiting = desk.hub.outgoing(bob).unwrap().len();
+        assert!(waiting <= queue, "{waiting} bytes wait");
+    }
+    let frames = desk.frames(bob);
+    check_lengths(&frames);
+    let (heard, ended) = listed(&frames);
+    let mut all = names.iter().map(String::as_str).chain(["lobby"]).collect::<Vec<_>>();
+    all.sort_unstable();
+    assert!(heard == all.repeat(3), "{} names", heard.len());
+    assert_eq!(ended, 3);
+}
+
+#[test]
+fn a_list_that_goes_on_leaves_nobody_out() {
+    let mut desk = Desk::with(|config| config.limits.max_queue = 4 * 1024);
+    let names = (0..400).map(|at| format!("somebody-with-a-long-name-{at:03}")).collect::<Vec<_>>();
+    let people = (1..).zip(&names).map(|(device, user)| {
+        let conn = desk.login(user, u8::try_from(device % 250).unwrap());
+        desk.join(conn, "lobby", None);
+        desk.skip(conn);
+        conn
+    });
+    let people = people.collect::<Vec<_>>();
+    let alice = small_frames(&mut desk, "alice", 1);
+    let lobby = name("lobby");
+    let who = Who { request: RequestId(5), target: Target::Room(lobby.borrow()) };
+    desk.hub.handle_input(alice, &who.to_bytes(), desk.now);
+    // Before its second page, the first of those who were on the first one is gone.
+    desk.hub.handle_eof(people[0], desk.now);
+    let frames = desk.frames(alice);
+    let pages = frames.iter().filter_map(|frame| match frame {
+        ToClient::Members(page) if page.request == RequestId(5) => Some(*page),
+        _ => None,
+    });
+    let pages = pages.collect::<Vec<_>>();
+    let heard = pages.iter().flat_map(|page| page.members.iter()).map(|it| it.user.as_str());
+    let heard = heard.collect::<Vec<_>>();
+    let all = ["alice"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>();
+    assert!(heard == all, "{} of {} names", heard.len(), all.len());
+}

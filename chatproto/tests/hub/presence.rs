@@ -98,3 +98,23 @@ fn who_counts_people_and_devices() {
     assert_eq!(people, [("alice", 1), ("bob", 2)]);
     assert!(!members.more);
 }
+
+#[test]
+fn who_joins_again_is_told_who_is_there_when_it_turns_live() {
+    let mut desk = Desk::new();
+    let alice = desk.member("alice", 1);
+    desk.say(alice, 1, "lobby", "one");
+    desk.commit();
+    desk.skip(alice);
+    let bob = desk.login("bob", 2);
+    // Asks for what it may have missed, and in the same turn somebody comes.
+    let lobby = name("lobby");
+    let join = |cursor| Join { request: RequestId(2), target: Target::Room(lobby.borrow()), cursor };
+    desk.hub.handle_input(alice, &join(Some(0)).to_bytes(), desk.now);
+    desk.hub.handle_input(bob, &join(None).to_bytes(), desk.now);
+    let mut people = desk.frames(alice).into_iter().filter_map(|frame| match frame {
+        ToClient::Members(page) => Some(page.members.iter().map(|it| it.user.as_str()).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(people.next_back(), Some(vec!["alice", "bob"]));
+}

@@ -191,7 +191,7 @@ fn first_words_of_a_removed_account_are_not_said_by_the_next() {
     let asked = desk.hub.poll_event();
     let Some(Event::Log(LogRequest::FindUser { id, .. })) = asked else { panic!("{asked:?}") };
     desk.hub.remove_user(&name("bob"), desk.now);
-    assert!(desk.hub.user_known(id, true), "it was asked");
+    assert!(desk.hub.user_known(id, Some(true)), "it was asked");
     desk.commit();
     for user in ["bob", "carol"] {
         assert_eq!(log_in(&mut desk, user, 5).1, []);
@@ -214,4 +214,29 @@ fn in_memory_only_it_is_the_same() {
     keeps_it(&mut desk, alice, room);
     learns_nothing(&mut desk, room, 3);
     learns_nothing(&mut desk.restart(), room, 4);
+}
+
+#[test]
+fn an_order_on_its_way_when_the_account_goes_is_not_done_to_the_next() {
+    let moderation = Capabilities::NONE.with(Capability::Moderation);
+    let mut desk = Desk::with(|config| config.capabilities = moderation);
+    let [alice, _] = [desk.login("alice", 1), desk.login("bob", 2)];
+    desk.join(alice, "garden", None);
+    desk.commit();
+    desk.skip(alice);
+    let (garden, bob) = (name("garden"), name("bob"));
+    let order = Moderate {
+        request: RequestId(7),
+        target: Target::Room(garden.borrow()),
+        action: Action::Op,
+        user: Some(bob.borrow()),
+        seconds: 0,
+        note: NoteRef::EMPTY,
+    };
+    desk.send(alice, &order);
+    desk.hub.remove_user(&bob, desk.now);
+    desk.commit();
+    assert_eq!(errors(&desk.frames(alice)).first().map(|it| it.0), Some(ErrorCode::NoSuchUser));
+    let room = desk.hub.router().find(&Label::Group(garden)).unwrap();
+    assert_eq!(desk.hub.router().house(room).unwrap().role(&bob), None);
 }

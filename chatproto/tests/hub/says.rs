@@ -99,11 +99,11 @@ fn unknown_rooms_people_and_foreign_rooms_are_refused_by_name() {
     desk.say(alice, 1, "nowhere", "x");
     desk.say(alice, 2, "tea", "x");
     desk.say_to(alice, 3, "nobody", "x");
-    // Whether the first two were stored before is for the log to say.
+    // Whether they were stored before is for the log to say.
     desk.commit();
     let refused = errors(&desk.frames(alice));
     let codes: Vec<(ErrorCode, u64)> = refused.iter().map(|(code, counter, _)| (*code, *counter)).collect();
-    assert_eq!(codes, [(ErrorCode::NoSuchUser, 3), (ErrorCode::NoSuchRoom, 1), (ErrorCode::NotMember, 2)]);
+    assert_eq!(codes, [(ErrorCode::NoSuchRoom, 1), (ErrorCode::NotMember, 2), (ErrorCode::NoSuchUser, 3)]);
     assert!(desk.log.is_empty());
 }
 
@@ -152,6 +152,27 @@ fn words_of_somebody_who_has_gone_are_still_delivered() {
 }
 
 #[test]
+fn a_log_that_is_busy_puts_a_message_off_and_one_that_fails_refuses_it_for_good() {
+    let mut desk = Desk::new();
+    let alice = desk.member("alice", 1);
+    let (text, lobby) = (TextRef::new("x").unwrap(), name("lobby"));
+    for (outcome, code) in [(Stored::Busy, ErrorCode::Busy), (Stored::Failed, ErrorCode::NotStored)] {
+        desk.skip(alice);
+        let say = Say { counter: 1, target: Target::Room(lobby.borrow()), text };
+        desk.hub.handle_input(alice, &say.to_bytes(), desk.now);
+        let mut asked = None;
+        while let Some(event) = desk.hub.poll_event() {
+            if let Event::Log(LogRequest::Append { id, .. }) = event {
+                asked = Some(id);
+            }
+        }
+        assert!(desk.hub.stored(asked.unwrap(), outcome));
+        let refused = errors(&desk.frames(alice));
+        assert_eq!((refused[0].0, refused[0].1), (code, 1));
+    }
+}
+
+#[test]
 fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     let mut desk = Desk::new();
     let alice = desk.member("alice", 1);
@@ -169,5 +190,5 @@ fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     assert!(!desk.hub.stored(chatproto::hub::AppendId(id.0 + 1), Stored::Failed));
     assert!(!desk.hub.stored(id, Stored::Committed { seq: 2, time: 0 }), "1 is the next number");
     assert!(!desk.hub.records(chatproto::hub::QueryId(99), None));
-    assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), true));
+    assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), Some(true)));
 }

@@ -214,3 +214,23 @@ fn ports_of_other_services_are_not_tested() {
     }
     assert!(!desk.take_events().iter().any(|event| matches!(event, Event::TestReach { .. })));
 }
+
+#[test]
+fn the_ends_of_a_relay_leave_the_places_of_strangers() {
+    let mut desk = desk();
+    let Pair { alice, offer, tokens, .. } = introduce(&mut desk, [0, 0]);
+    desk.send(alice, &PeerTry { offer, way: Way::Relay });
+    let ends = [desk.connect_aside("203.0.113.1"), desk.connect_aside("203.0.113.2")];
+    for (end, token) in ends.into_iter().zip(tokens) {
+        desk.send(end, &Relay { token });
+    }
+    assert_eq!((desk.hub.relays(), desk.hub.strangers()), (1, 0));
+    // Those who say nothing fill all places, and still the oldest of them gives way.
+    let config = desk.hub.config().clone();
+    let silent =
+        (0..config.max_strangers).map(|at| desk.connect(&format!("198.51.{}.{}", at / 250, at % 250)));
+    let silent = silent.collect::<Vec<_>>();
+    desk.pass(u64::try_from(config.stranger_grace.as_millis()).unwrap());
+    desk.connect("192.0.2.77");
+    assert_eq!(bye(&desk.frames(silent[0])), Some(CloseReason::Busy));
+}

@@ -20,8 +20,8 @@ pub enum Ask {
     },
     Govern(Decree),
     Who(Name),
-    /// The same when nothing changes any more.
-    WhoInPeace(Name),
+    /// The same when nothing changes any more, unless there is another crash than these.
+    WhoInPeace(Name, u64),
     Rooms,
     History(Name),
     Audit(Name),
@@ -226,7 +226,7 @@ impl House {
                 Ask::Audit(room) => order.rooms[room].may_inquire(who.user),
                 // Who is not there may not read it; and retention may have left nothing to read.
                 Ask::History(_) if matches!(code, ErrorCode::NotMember | ErrorCode::Gone) => Err(code),
-                Ask::Who(room) | Ask::WhoInPeace(room) | Ask::History(room) => {
+                Ask::Who(room) | Ask::WhoInPeace(room, _) | Ask::History(room) => {
                     order.rooms[room].is_shown(who.user).then_some(()).ok_or(ErrorCode::NoSuchRoom)
                 }
                 Ask::Rooms => Ok(()),
@@ -243,7 +243,7 @@ impl House {
 
     /// Who is in a room, and what they are there.
     fn members_are(&mut self, ask: &Ask, from: Mark, who: Who<'_>, members: &[MemberInfo]) {
-        let (Ask::Who(room) | Ask::WhoInPeace(room)) = ask else { panic!("{ask:?} is no who") };
+        let (Ask::Who(room) | Ask::WhoInPeace(room, _)) = ask else { panic!("{ask:?} is no who") };
         let is_right = self.holds_since(from, |order, _| {
             let house = &order.rooms[room];
             house.is_shown(who.user) && members.iter().all(|it| house.rank(&it.user) == it.rank)
@@ -255,7 +255,7 @@ impl House {
                 self.counts.add(&format!("who: {rank:?}"));
             }
         }
-        if matches!(ask, Ask::WhoInPeace(_)) {
+        if matches!(ask, Ask::WhoInPeace(_, crashes) if *crashes == self.totals.crashes) {
             let mut there = BTreeMap::<Name, u16>::new();
             for member in &self.members {
                 if member.client.end.session().joined().any(|it| *it == RoomKey::Room(room.clone())) {

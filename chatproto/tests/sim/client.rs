@@ -207,6 +207,15 @@ impl Client {
             let last = log.last(&self.label(room));
             assert_eq!(self.views[room], last + 1, "{who:?} in {room}");
         }
+        // Whoever was written to is in the conversation, also if they were away then.
+        for record in log.rooms().filter(|record| record.last > 0) {
+            if let Label::Direct(one, other) = record.label
+                && (one == self.user || other == self.user)
+            {
+                let with = RoomKey::User(if one == self.user { other } else { one });
+                assert!(session.joined().any(|room| *room == with), "{who:?} does not know the {with}");
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const LEAST: [(&str, u64); 36] = [
     ("refused: NoSuchRoom", 50),
     ("room: Ban", 10),
     ("room: BanAddress", 4),
-    ("room: Deop", 4),
+    ("room: Deop", 2),
     ("room: Invite", 30),
     ("room: Kick", 12),
     ("room: Mute", 15),

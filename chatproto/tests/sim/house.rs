@@ -298,8 +298,24 @@ impl House {
             self.network.set_slow(stream, false);
             self.network.cut_after(stream, usize::MAX);
         }
-        // A crash that was to come may come now.
+        // What was on its way arrives: a crash that was to come, or a lockdown whose asker has gone.
+        self.pass_until(|world| world.server.is_up() && world.members.iter().all(|it| it.asks.is_empty()));
+        self.pass(Duration::from_secs(2 * MAX_SECONDS));
         self.pass_until(|world| world.server.is_up());
+        self.open_doors();
+        self.pass_until(|world| world.server.is_up());
+        // The crash that was to come may have come in the middle of that.
+        self.open_doors();
+        self.pass_until(Self::is_at_rest);
+        self.ask_everything();
+        self.pass_until(|world| world.is_at_rest() && world.members.iter().all(Member::is_answered));
+        for member in &self.members {
+            member.client.check_end(self.server.log());
+        }
+    }
+
+    /// The operator of the server lets everybody in again.
+    fn open_doors(&mut self) {
         let barred: Vec<Subject> = self.order_now().barred().cloned().collect();
         for subject in barred {
             let note = self.note();
@@ -308,14 +324,7 @@ impl House {
         }
         let note = self.note();
         self.server.hub_mut().govern_as_host(Action::Unlock, None, 0, note).unwrap();
-        self.pass(Duration::from_secs(2 * MAX_SECONDS));
-        self.pass_until(|world| !world.order_now().is_locked());
-        self.pass_until(Self::is_at_rest);
-        self.ask_everything();
-        self.pass_until(|world| world.is_at_rest() && world.members.iter().all(Member::is_answered));
-        for member in &self.members {
-            member.client.check_end(self.server.log());
-        }
+        self.pass(Duration::from_secs(2));
     }
 
     /// What there is to wait for, for whoever reads of a failure.
@@ -348,13 +357,15 @@ impl House {
             for at in 0..PEOPLE.len() {
                 self.join(at, room.clone());
             }
-            self.pass_until(|world| world.members.iter().all(Member::is_answered));
+            self.pass_until(|world| {
+                (0..PEOPLE.len()).all(|at| world.is_ready(at) && world.members[at].is_answered())
+            });
             for at in 0..PEOPLE.len() {
                 self.say_in(at, &room);
-                let mark = self.mark();
+                let (mark, crashes) = (self.mark(), self.totals.crashes);
                 let member = &mut self.members[at];
                 let request = member.client.end.session_mut().who(&RoomKey::Room(room.clone())).unwrap();
-                member.asks.insert(request, (Ask::WhoInPeace(room.clone()), mark));
+                member.asks.insert(request, (Ask::WhoInPeace(room.clone(), crashes), mark));
             }
         }
     }

@@ -5,11 +5,11 @@
 //!
 //! - Messages (`client`): what is acknowledged is in the log once, under the number that was told; whoever is in a room gets its
 //!   numbers one after the other, live or caught up, whatever breaks; what is gone is told as a gap, and only that; nothing
-//!   comes after leaving; every say ends once. No queue is longer than its bound (`world`).
+//!   comes after leaving; every say ends once; whoever was written to while they were away has it in the end. No queue is longer than its bound (`world`).
 //! - Order (`house`, `rules`, `watch`, `answers`): whoever is banned, muted, kicked, barred or kept out by slow mode or lockdown says
 //!   nothing from the moment at which the hub knows that to be stored, and is in no room that they may not be in; the hub's
 //!   notes are the model's after every turn; every answer - done, refused, who, rooms, audit - was right at some moment
-//!   since the question; what is told is in the log, what was refused is not; who is removed has seen nothing that was
+//!   since the question; in the end `who` shows exactly who is there; what is told is in the log, what was refused is not; who is removed has seen nothing that was
 //!   said after it; what has a time ends with it.
 //! - Links (`world`, `link`): every introduction ends in a link or a verdict; words come once, in order.
 //! - Files (`link`, `share`): what arrives is what was sent, also in parts and gone on with after a cut or a crash; every

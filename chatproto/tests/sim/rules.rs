@@ -134,7 +134,8 @@ impl Room {
         let is_below = user.is_some_and(|user| self.power(user) < mine);
         let is_allowed = mine >= needed
             && match action {
-                A::Kick | A::Mute | A::Ban | A::BanAddress | A::Op | A::Deop => is_below,
+                A::Kick | A::Mute | A::Ban | A::BanAddress | A::Op => is_below,
+                A::Deop => is_below && user.is_some_and(|user| self.power(user) > 0),
                 A::Invite => self.private,
                 A::Private => !self.private && name != LOBBY,
                 A::Public => self.private,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chatnet::{Budget, origin};
@@ -50,6 +50,7 @@ struct Change {
 }
 
 enum Waiting {
+    Invite { conn: ConnId, user: Name, invite: Note, request: Bytes },
     Record { conn: ConnId, user: Name, request: Bytes },
     Register { conn: ConnId, user: Name },
     Change { conn: ConnId, user: Name },
@@ -59,7 +60,8 @@ enum Waiting {
 impl Waiting {
     fn conn(&self) -> ConnId {
         match self {
-            Self::Record { conn, .. }
+            Self::Invite { conn, .. }
+            | Self::Record { conn, .. }
             | Self::Register { conn, .. }
             | Self::Change { conn, .. }
             | Self::Devices { conn, .. } => *conn,
@@ -87,24 +89,41 @@ impl AccountWork {
         }
     }
 
-    /// Answers a stranger who wants an account.
-    pub(super) fn apply(&mut self, hub: &mut Hub, conn: ConnId, user: Name, invite: &Note, request: &[u8]) {
-        let now = Instant::now();
-        let by_origin = match hub.addr(conn) {
-            Some(addr) => self.by_origin.spend(origin(addr.ip()), now),
-            None => Ok(()),
-        };
-        if let Err(wait) = by_origin.and_then(|()| self.in_total.spend((), now)) {
-            let note = format!("too many registrations for now; try again in {} s", wait.as_secs() + 1);
-            tracing::warn!(%conn, user = user.as_str(), "a registration was refused: the budget is spent");
-            hub.login_refuse_for(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+    /// Answers a stranger who wants an account. Where an invitation is needed, it is looked at first: without one nobody can use
+    /// up what all have together.
+    pub(super) fn apply(
+        &mut self,
+        hub: &mut Hub,
+        store: &Store,
+        conn: ConnId,
+        user: Name,
+        invite: Note,
+        request: Bytes,
+    ) {
+        let addr = hub.addr(conn);
+        let spent = addr.map_or(Ok(()), |addr| self.by_origin.spend(origin(addr.ip()), Instant::now()));
+        if let Err(wait) = spent {
+            return refuse_hasty(hub, conn, &user, wait);
+        }
+        if self.policy.registration() == Registration::Open {
+            return self.offer(hub, conn, user, None, &request);
+        }
+        let id = self.next() | ACCOUNT_READ;
+        if store.reader.try_send(Read::Invite { id, code: invite.as_str().into() }).is_err() {
+            hub.login_refuse(conn, ErrorCode::Busy, "too many registrations at once, try again");
             return;
+        }
+        self.waiting.insert(id, Waiting::Invite { conn, user, invite, request });
+    }
+
+    fn offer(&mut self, hub: &mut Hub, conn: ConnId, user: Name, invite: Option<Note>, request: &[u8]) {
+        if let Err(wait) = self.in_total.spend((), Instant::now()) {
+            return refuse_hasty(hub, conn, &user, wait);
         }
         match offer_registration(&self.setup, user.as_str(), request, self.stretch) {
             Ok(offer) => {
                 if hub.register_challenge(conn, &offer) {
-                    let is_needed = self.policy.registration() != Registration::Open;
-                    let invite = is_needed.then(|| invite.as_str().to_owned());
+                    let invite = invite.map(|invite| invite.as_str().to_owned());
                     self.applications.insert(conn, Application { user, invite });
                 }
             }
@@ -160,14 +179,48 @@ impl AccountWork {
 
     /// Takes a reply of the store if it answers a look-up of ours.
     pub(super) fn on_reply(&mut self, hub: &mut Hub, reply: &Reply, links: &Links) -> bool {
-        let (Reply::Account { id, .. } | Reply::Failed { id, .. }) = reply else { return false };
+        let (Reply::Account { id, .. } | Reply::Invite { id, .. } | Reply::Failed { id, .. }) = reply else {
+            return false;
+        };
         if id & ACCOUNT_READ == 0 {
             return false;
         }
-        let Some(Waiting::Record { conn, user, request }) = self.waiting.remove(id) else { return true };
+        match self.waiting.remove(id) {
+            Some(Waiting::Record { conn, user, request }) => {
+                self.on_record(hub, conn, user, &request, reply, links);
+            }
+            Some(Waiting::Invite { conn, user, invite, request }) => match reply {
+                Reply::Invite { is_good: true, .. } => self.offer(hub, conn, user, Some(invite), &request),
+                Reply::Invite { is_good: false, .. } => refuse_invite(hub, conn),
+                Reply::Failed { .. }
+                | Reply::Account { .. }
+                | Reply::Ticket { .. }
+                | Reply::Page { .. }
+                | Reply::Found { .. }
+                | Reply::Audit { .. }
+                | Reply::Removed { .. }
+                | Reply::Looked { .. } => {
+                    hub.login_refuse(conn, ErrorCode::Internal, "the invitation could not be read");
+                }
+            },
+            Some(Waiting::Register { .. } | Waiting::Change { .. } | Waiting::Devices { .. }) | None => {}
+        }
+        true
+    }
+
+    fn on_record(
+        &mut self,
+        hub: &mut Hub,
+        conn: ConnId,
+        user: Name,
+        request: &[u8],
+        reply: &Reply,
+        links: &Links,
+    ) {
         let old = match reply {
             Reply::Account { account, .. } => account.as_ref().map(|account| account.record.clone()),
             Reply::Failed { .. }
+            | Reply::Invite { .. }
             | Reply::Ticket { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
@@ -178,14 +231,14 @@ impl AccountWork {
         let record = old.as_deref().map(Record::from_bytes).and_then(Result::ok);
         let (Some(old), Some(record)) = (old, record) else {
             hub.account_refuse(conn, ErrorCode::Internal, 0, "the account could not be read");
-            return true;
+            return;
         };
         let binding = links.channel_binding(conn);
         let started = ServerPasswordChange::start(
             &self.setup,
             &record,
             user.as_str(),
-            &request,
+            request,
             binding,
             self.stretch,
             &mut OsRng,
@@ -198,7 +251,6 @@ impl AccountWork {
             }
             Err(error) => drop(hub.account_refuse(conn, ErrorCode::Malformed, 0, &error.to_string())),
         }
-        true
     }
 
     /// Checks the proof of the old password, and stores the new record.
@@ -324,11 +376,7 @@ impl AccountWork {
                 self.registered += 1;
                 hub.registered(conn);
             }
-            Err(RegisterError::Invite) => {
-                tracing::warn!(%conn, "a registration was refused: the invitation is not good");
-                let note = "the invitation is unknown, used up or expired";
-                hub.login_refuse(conn, ErrorCode::BadInvite, note);
-            }
+            Err(RegisterError::Invite) => refuse_invite(hub, conn),
             Err(RegisterError::Taken) => {
                 let note = "this ID is taken, or could be mistaken for one that is";
                 hub.login_refuse(conn, ErrorCode::NameTaken, note);
@@ -347,6 +395,17 @@ impl AccountWork {
         self.last += 1;
         self.last
     }
+}
+
+fn refuse_hasty(hub: &mut Hub, conn: ConnId, user: &Name, wait: Duration) {
+    let note = format!("too many registrations for now; try again in {} s", wait.as_secs() + 1);
+    tracing::warn!(%conn, user = user.as_str(), "a registration was refused: the budget is spent");
+    hub.login_refuse_for(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+}
+
+fn refuse_invite(hub: &mut Hub, conn: ConnId) {
+    tracing::warn!(%conn, "a registration was refused: the invitation is not good");
+    hub.login_refuse(conn, ErrorCode::BadInvite, "the invitation is unknown, used up or expired");
 }
 
 fn entry(row: &DeviceRow, online: &[(ConnId, DeviceId)]) -> DeviceEntry {

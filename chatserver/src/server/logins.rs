@@ -62,6 +62,8 @@ enum Started {
     Password(Begun),
     /// Whether the ticket is good.
     Ticket { conn: ConnId, user: Name },
+    /// Whether the account is still what the password was proved to, where no ticket's write says so.
+    Again(Proved),
 }
 
 struct Challenged {
@@ -79,6 +81,8 @@ struct Proved {
     user: Name,
     is_admin: bool,
     generation: u64,
+    /// The account's record that the login was checked with; nobody needs it where a ticket was shown.
+    record: Vec<u8>,
     ticket: Bytes,
 }
 
@@ -145,6 +149,7 @@ impl Logins {
             Reply::Page { .. }
             | Reply::Found { .. }
             | Reply::Audit { .. }
+            | Reply::Invite { .. }
             | Reply::Removed { .. }
             | Reply::Looked { .. } => None,
         }
@@ -158,6 +163,7 @@ impl Logins {
                 self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
                 self.on_ticket(hub, conn, user, &reply);
             }
+            Some(Started::Again(proved)) => self.on_account_again(hub, proved, reply),
             None => {}
         }
     }
@@ -220,8 +226,8 @@ impl Logins {
         match record.filter(|_| is_right) {
             Some(record) => {
                 attempts.right(conn);
-                let proved = Proved { conn, user, is_admin, generation, ticket: Bytes::new() };
-                self.give_ticket(hub, store, proved, device, record);
+                let proved = Proved { conn, user, is_admin, generation, record, ticket: Bytes::new() };
+                self.give_ticket(hub, store, proved, device);
             }
             None => {
                 attempts.wrong(conn, Instant::now());
@@ -233,17 +239,10 @@ impl Logins {
     }
 
     /// Lets somebody in who has proved the password, as soon as the ticket is stored; without one if there cannot be one.
-    fn give_ticket(
-        &mut self,
-        hub: &mut Hub,
-        store: &Store,
-        mut proved: Proved,
-        device: DeviceId,
-        record: Vec<u8>,
-    ) {
+    fn give_ticket(&mut self, hub: &mut Hub, store: &Store, mut proved: Proved, device: DeviceId) {
         let lifetime =
             self.ticket_lifetime.filter(|_| hub.capabilities(proved.conn).has(Capability::Tickets));
-        let Some(lifetime) = lifetime else { return self.accept(hub, proved, None) };
+        let Some(lifetime) = lifetime else { return self.look_again(hub, store, proved) };
         let mut ticket = [0; ticket::LEN];
         super::fill_random(&mut ticket);
         let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
@@ -254,19 +253,63 @@ impl Logins {
         };
         self.last += 1;
         let id = self.last | TICKET_WRITE;
-        let write = Write::KeepTicket { id, user: proved.user.as_str().into(), record, ticket: new };
+        let (user, record) = (proved.user.as_str().into(), proved.record.clone());
+        let write = Write::KeepTicket { id, user, record, ticket: new };
         match store.writer.try_send(write) {
             Ok(()) => {
                 proved.ticket = Bytes::copy_from_slice(&ticket);
                 self.proved.insert(id, proved);
             }
             // The disk has more to do than it can: a ticket is not worth waiting for.
-            Err(_) => self.accept(hub, proved, None),
+            Err(_) => self.look_again(hub, store, proved),
         }
     }
 
+    /// Lets somebody in without a ticket, if the account has not changed since their login began.
+    fn look_again(&mut self, hub: &mut Hub, store: &Store, proved: Proved) {
+        self.last += 1;
+        let id = self.last | LOGIN_READ;
+        let read = Read::Account { id, name: proved.user.as_str().into() };
+        if store.reader.try_send(read).is_err() {
+            self.refused += 1;
+            hub.login_refuse(proved.conn, ErrorCode::Busy, "too many logins at once, try again");
+            return;
+        }
+        self.started.insert(id, Started::Again(proved));
+    }
+
+    fn on_account_again(&mut self, hub: &mut Hub, proved: Proved, reply: Reply) {
+        match reply {
+            Reply::Account { account: Some(account), .. }
+                if !account.disabled && account.record == proved.record =>
+            {
+                self.accept(hub, proved, None);
+            }
+            Reply::Account { .. } => self.refuse_changed(hub, &proved),
+            Reply::Failed { .. }
+            | Reply::Invite { .. }
+            | Reply::Ticket { .. }
+            | Reply::Page { .. }
+            | Reply::Found { .. }
+            | Reply::Audit { .. }
+            | Reply::Removed { .. }
+            | Reply::Looked { .. } => {
+                tracing::error!(user = proved.user.as_str(), "the account could not be read");
+                self.refused += 1;
+                hub.login_refuse(proved.conn, ErrorCode::Internal, "the account could not be read");
+            }
+        }
+    }
+
+    fn refuse_changed(&mut self, hub: &mut Hub, proved: &Proved) {
+        let Proved { conn, user, .. } = proved;
+        tracing::warn!(user = user.as_str(), %conn, "login refused: the account has just changed");
+        self.refused += 1;
+        hub.login_refuse(*conn, ErrorCode::LoginRefused, REFUSED);
+    }
+
     /// Takes an outcome if it is one of a ticket, and lets its owner in; gives any other back.
-    pub(super) fn on_outcome(&mut self, hub: &mut Hub, outcome: Outcome) -> Option<Outcome> {
+    pub(super) fn on_outcome(&mut self, hub: &mut Hub, store: &Store, outcome: Outcome) -> Option<Outcome> {
         let id = outcome.id();
         let is_ours = matches!(outcome, Outcome::TicketKept { .. } | Outcome::Failed { .. });
         if !is_ours || id & TICKET_WRITE == 0 || id & ROOM_WRITE != 0 {
@@ -274,25 +317,20 @@ impl Logins {
         }
         // Gone meanwhile: nobody is there to be let in.
         if let Some(proved) = self.proved.remove(&id) {
-            self.let_in(hub, proved, outcome);
+            self.let_in(hub, store, proved, outcome);
         }
         None
     }
 
-    fn let_in(&mut self, hub: &mut Hub, proved: Proved, outcome: Outcome) {
+    fn let_in(&mut self, hub: &mut Hub, store: &Store, proved: Proved, outcome: Outcome) {
         match outcome {
             Outcome::TicketKept { kept: true, .. } => {
                 self.accept(hub, proved, self.ticket_lifetime);
             }
-            Outcome::TicketKept { kept: false, .. } => {
-                let Proved { conn, user, .. } = proved;
-                tracing::warn!(user = user.as_str(), %conn, "login refused: the account has just changed");
-                self.refused += 1;
-                hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
-            }
+            Outcome::TicketKept { kept: false, .. } => self.refuse_changed(hub, &proved),
             Outcome::Failed { error, .. } => {
                 tracing::error!(%error, "a ticket could not be stored");
-                self.accept(hub, proved, None);
+                self.look_again(hub, store, proved);
             }
             Outcome::Committed { .. }
             | Outcome::Duplicate { .. }
@@ -318,6 +356,7 @@ impl Logins {
         self.started.retain(|_, started| match started {
             Started::Password(begun) => begun.conn != conn,
             Started::Ticket { conn: shown_on, .. } => *shown_on != conn,
+            Started::Again(proved) => proved.conn != conn,
         });
         self.proved.retain(|_, proved| proved.conn != conn);
         self.entered.remove(&conn);
@@ -332,10 +371,12 @@ impl Logins {
         match reply {
             Reply::Ticket { is_good: true, is_admin, generation, .. } => {
                 let (is_admin, generation) = (*is_admin, *generation);
-                self.accept(hub, Proved { conn, user, is_admin, generation, ticket: Bytes::new() }, None);
+                let (record, ticket) = (Vec::new(), Bytes::new());
+                self.accept(hub, Proved { conn, user, is_admin, generation, record, ticket }, None);
             }
             Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
             Reply::Account { .. }
+            | Reply::Invite { .. }
             | Reply::Page { .. }
             | Reply::Found { .. }
             | Reply::Audit { .. }
@@ -350,7 +391,7 @@ impl Logins {
 
     /// Lets somebody in, with their ticket if it is good for a time.
     fn accept(&mut self, hub: &mut Hub, proved: Proved, lifetime: Option<Duration>) {
-        let Proved { conn, user, is_admin, generation, ticket } = proved;
+        let Proved { conn, user, is_admin, generation, ticket, record: _ } = proved;
         let (ticket, ticket_lifetime) = lifetime.map(|lifetime| (ticket, lifetime)).unwrap_or_default();
         self.entered.insert(conn, generation);
         hub.login_accept(conn, &Accept { user, is_admin, ticket, ticket_lifetime, data: Bytes::new() });

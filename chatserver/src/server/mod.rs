@@ -79,8 +79,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let logs = logging::start(&settings.log, settings.log_format)?;
     raise_descriptor_limit();
     let mut server = Server::start(args, settings, logs)?;
-    server.serve()?;
-    server.finish()
+    let served = server.serve();
+    let finished = server.finish();
+    served.and(finished)
 }
 
 /// Each connection is a descriptor: the soft limit of most systems is far below what the server can carry.
@@ -93,6 +94,10 @@ fn raise_descriptor_limit() {
 }
 
 struct Server {
+    // Before the threads that fill them: who reports to nobody does not wait for it, and can be waited for.
+    outcomes: Mailbox<Vec<Outcome>>,
+    replies: Mailbox<Answer>,
+    done: Mailbox<DeskReply>,
     net: Net,
     hub: Hub,
     // Before the store, which holds the lock.
@@ -113,9 +118,6 @@ struct Server {
     /// Of the operator's commands.
     commands: Mailbox<control::listener::Question>,
     orders: Orders,
-    outcomes: Mailbox<Vec<Outcome>>,
-    replies: Mailbox<Answer>,
-    done: Mailbox<DeskReply>,
     listener: chatnet::ListenerId,
     /// Logins come with TLS; what comes without may be a probe or a relay.
     takes_side_doors: bool,
@@ -272,7 +274,7 @@ impl Server {
         }
     }
 
-    /// Commits what is queued and closes the log.
+    /// Commits what is queued and closes the log, also after what ended the loop before its time.
     fn finish(mut self) -> Result<(), Failure> {
         self.seam.finish(&self.store);
         // What the store still reports after the loop has nobody to go to, and its threads must not wait for us.
@@ -402,7 +404,7 @@ impl Server {
     fn take_answers(&mut self) {
         let outcomes = self.outcomes.drain().flatten().collect::<Vec<_>>();
         for outcome in outcomes {
-            let Some(outcome) = self.logins.on_outcome(&mut self.hub, outcome) else { continue };
+            let Some(outcome) = self.logins.on_outcome(&mut self.hub, &self.store, outcome) else { continue };
             self.on_outcome(outcome);
         }
         let replies = self.replies.drain().collect::<Vec<_>>();
@@ -433,7 +435,10 @@ impl Server {
         for reply in done {
             self.accounts.on_done(&mut self.hub, &mut self.removals, &mut self.attempts, reply, now);
         }
-        if self.outcomes.is_finished() || self.replies.is_finished() || self.done.is_finished() {
+        // The reader and the search share a mailbox: one of them may be gone while the other keeps it open.
+        let is_lost =
+            self.outcomes.is_finished() || self.done.is_finished() || !self.store.reader.is_running();
+        if is_lost {
             self.fatal = Some(Failure::new("the message log", "a thread of the store has ended"));
         }
     }
@@ -487,7 +492,7 @@ impl Server {
                 self.logins.respond(&mut self.hub, &self.store, &mut self.attempts, conn, &data);
             }
             Event::RegisterStarted { conn, user, invite, data } => {
-                self.accounts.apply(&mut self.hub, conn, user, &invite, &data);
+                self.accounts.apply(&mut self.hub, &self.store, conn, user, invite, data);
             }
             Event::RegisterFinished { conn, data } => {
                 self.accounts.enrol(&mut self.hub, &self.desk, conn, &data);

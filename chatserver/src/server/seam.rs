@@ -13,12 +13,10 @@ use chatproto::wire::{Action, Anchor, DeviceId, Name, Network, Note, RoomId, Sub
 use super::ring::{Reservation, Ring};
 use crate::exit::Failure;
 use crate::store::{
-    AuditRow, FoundMessage, GateChange, GateRow, HouseChange, HouseRow, Message, Outcome, Read, Reply,
-    RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, Search, Store, Write, unix_ms,
+    AuditRow, DbError, FoundMessage, GateChange, GateRow, HouseChange, HouseRow, Message, Outcome,
+    PAIR_SEPARATOR, Read, Reply, RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, Search, Store, Write,
+    WriteError, unix_ms,
 };
-
-/// Joins the names of a conversation's two people in the store; no name can hold it.
-const PAIR_SEPARATOR: char = '/';
 
 /// Set in the id of a write that makes a room; the rest is the room's number.
 pub(super) const ROOM_WRITE: u64 = 1 << 63;
@@ -214,7 +212,7 @@ impl Seam {
             LogRequest::FindUser { id, name } => {
                 let read = Read::Account { id: id.0, name: name.as_str().into() };
                 if store.reader.try_send(read).is_err() {
-                    hub.user_known(id, false);
+                    hub.user_known(id, None);
                 }
             }
         }
@@ -272,7 +270,11 @@ impl Seam {
             Outcome::Forgotten { id } => (id, Stored::Forgotten),
             Outcome::Absent { id } => (id, Stored::Absent),
             Outcome::Failed { id, error } => {
-                tracing::error!(%error, "the log refused a write");
+                if matches!(error, WriteError::Gone(_)) {
+                    tracing::info!(%error, "what was to be noted about it is not");
+                } else {
+                    tracing::error!(%error, "the log refused a write");
+                }
                 if self.rooms.contains_key(&id) {
                     return Ok(self.room_refused(hub, id));
                 }
@@ -286,7 +288,8 @@ impl Seam {
                 if id & ORDER_WRITE != 0 {
                     return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), false));
                 }
-                (id, Stored::Failed)
+                let is_locked = error == WriteError::Database(DbError::Busy);
+                (id, if is_locked { Stored::Busy } else { Stored::Failed })
             }
             Outcome::Numbered { room, last, .. } => {
                 self.ring.iter_mut().for_each(|ring| ring.reserved(RoomId(room), last));
@@ -426,6 +429,7 @@ impl From<Reply> for Answer {
             }
             other @ (Reply::Account { .. }
             | Reply::Audit { .. }
+            | Reply::Invite { .. }
             | Reply::Ticket { .. }
             | Reply::Removed { .. }
             | Reply::Looked { .. }
@@ -446,14 +450,15 @@ pub(super) fn on_records(hub: &mut Hub, id: QueryId, records: Option<&[Record]>)
 pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
     match reply {
         Reply::Account { id, account } => {
-            hub.user_known(QueryId(id), account.is_some());
+            hub.user_known(QueryId(id), Some(account.is_some()));
         }
         Reply::Audit { id, lines } => {
             let lines = lines.into_iter().filter_map(audit_line).collect::<Vec<_>>();
             hub.audited(QueryId(id), Some(&lines));
         }
-        // Messages come as [`Answer::Records`], and only logins ask for tickets.
+        // Messages come as [`Answer::Records`], and only logins and registrations ask for the rest.
         Reply::Page { .. }
+        | Reply::Invite { .. }
         | Reply::Found { .. }
         | Reply::Ticket { .. }
         | Reply::Removed { .. }
@@ -461,7 +466,7 @@ pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
         Reply::Failed { id, error } => {
             tracing::error!(%error, "the log could not be read");
             if !hub.records(QueryId(id), None) && !hub.audited(QueryId(id), None) {
-                hub.user_known(QueryId(id), false);
+                hub.user_known(QueryId(id), None);
             }
         }
     }

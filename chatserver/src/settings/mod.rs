@@ -215,6 +215,15 @@ impl Settings {
                     .into(),
             );
         }
+        if let (Some(keep), Some(max)) = (self.store.keep_bytes.0, self.store.max_file_bytes.0)
+            && keep > max - max / 8
+        {
+            return wrong(
+                "store.keep_bytes must be at most 7/8 of store.max_file_bytes: the oldest messages have to go before the \
+                 file is full"
+                    .into(),
+            );
+        }
         logging::parse(&self.log).map(drop)
     }
 
@@ -256,12 +265,11 @@ impl Settings {
         self.metrics.0
     }
 
-    /// Sets the hub's limits.
+    /// Sets the hub's limits, but for what holds from its start on.
     pub(crate) fn apply(&self, config: &mut hub::Config) {
         self.hub.apply(config);
         self.budgets.apply(&mut config.budgets);
         self.connection.apply(&mut config.limits);
-        config.max_relays = self.relay().max_relays;
     }
 
     /// The relay's settings.
@@ -280,6 +288,7 @@ impl Settings {
     ) -> Result<hub::Config, Failure> {
         let mut config = hub::Config::new(server, agent, mechanisms, default_room()?);
         self.apply(&mut config);
+        config.max_relays = self.relay().max_relays;
         Ok(config)
     }
 

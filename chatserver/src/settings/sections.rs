@@ -147,6 +147,7 @@ section! {
         max_file_bytes: Bound<MIB, { 1 << 47 }>,
         keep_time: Period<MINUTE, { 36_500 * 24 * HOUR }>,
         keep_bytes: Bound<{ 16 * MIB }, { 1 << 47 }>,
+        keep_audit: Number<u64, 100, 1_000_000_000>,
         ring_messages: Number<usize, 1, 1_000_000>,
         ring_bytes: Size<usize, { 16 * KIB }, GIB>,
         ring_total_bytes: Size<usize, MIB, { 64 * GIB }>,

@@ -225,3 +225,29 @@ fn changes_are_told_apart_by_when_they_take_effect() {
     assert_eq!(at_start.iter().collect::<Vec<_>>(), waiting);
     assert_eq!(after.changes(&after), (BTreeSet::new(), BTreeSet::new()));
 }
+
+#[test]
+fn retention_acts_before_the_file_is_full() {
+    let check = |keep: &str| {
+        let text = format!("[store]\nmax_file_bytes = \"80 MiB\"\nkeep_bytes = \"{keep}\"");
+        of(&text).expect("each is legal").check().map_err(|failure| failure.to_string())
+    };
+    assert_eq!(check("70 MiB"), Ok(()));
+    assert_eq!(check("unlimited"), Ok(()));
+    for keep in ["71 MiB", "80 MiB", "1 GiB"] {
+        let error = check(keep).expect_err(keep);
+        assert!(error.contains("store.keep_bytes must be at most 7/8"), "{error}");
+    }
+}
+
+#[test]
+fn the_relay_s_size_is_that_of_the_start() {
+    let hub = |settings: &Settings| {
+        let empty = || Note::new("").expect("a note");
+        settings.hub(ServerId([0; 16]), empty(), empty()).expect("settings")
+    };
+    let mut running = hub(&of("[relay]\nmax_relays = 4").expect("legal"));
+    assert_eq!(running.max_relays, 4);
+    of("[relay]\nmax_relays = 0\n[hub]\nmax_devices = 3").expect("legal").apply(&mut running);
+    assert_eq!((running.max_relays, running.max_devices), (4, 3));
+}

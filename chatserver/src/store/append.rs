@@ -8,12 +8,14 @@ use std::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::{
-    StoreConfig, checkpoint,
+    StoreConfig, audit,
+    audit::Line,
+    checkpoint,
     data_dir::DataDir,
     error::{DbError, StoreError},
-    house::{self, GateChange, GateRow, HouseChange, Line, RoleRow},
+    house::{self, GateChange, GateRow, HouseChange, RoleRow},
     origins::Origins,
-    removed::RemovedAccounts,
+    removed::{self, RemovedAccounts},
     retention::Retention,
     rows::{self, RoomKind, RoomRow},
     schema,
@@ -274,6 +276,9 @@ pub enum WriteError {
         /// The name that was asked for.
         name: String,
     },
+    /// An account that it is about was removed meanwhile: whoever has the name next is somebody else.
+    #[error("the account {0} was removed")]
+    Gone(String),
     /// The counter is beyond what the log can hold.
     #[error("counter {0} is greater than 2^63 - 1")]
     CounterTooLarge(u64),
@@ -298,6 +303,7 @@ pub(super) struct Log {
     pub(super) origins: Origins,
     pub(super) retention: Retention,
     max_tickets: usize,
+    keep_audit: u64,
 }
 
 impl Log {
@@ -307,7 +313,8 @@ impl Log {
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
         let retention = Retention::new(config);
         let origins = Origins::default();
-        Ok(Self { conn, file, tails, origins, retention, max_tickets: config.max_tickets })
+        let StoreConfig { max_tickets, keep_audit, .. } = *config;
+        Ok(Self { conn, file, tails, origins, retention, max_tickets, keep_audit })
     }
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
@@ -378,6 +385,7 @@ impl Log {
             origins: &mut self.origins,
             before,
             max_tickets: self.max_tickets,
+            keep_audit: self.keep_audit,
             now_ms,
         };
         let outcomes = batch.apply_all(writes)?;
@@ -395,6 +403,7 @@ struct Batch<'a> {
     /// How the rooms that this batch touches ended before it.
     before: &'a mut BTreeMap<u32, Option<Tail>>,
     max_tickets: usize,
+    keep_audit: u64,
     now_ms: u64,
 }
 
@@ -410,15 +419,26 @@ impl Batch<'_> {
                 Err(
                     error @ (WriteError::NoSuchRoom(_)
                     | WriteError::RoomTaken { .. }
+                    | WriteError::Gone(_)
                     | WriteError::CounterTooLarge(_)),
                 ) => Outcome::Failed { id: write.id(), error },
             });
+        }
+        let is_audited = |write: &&Write| {
+            matches!(write, Write::CreateRoom { .. } | Write::Moderate { .. } | Write::Govern { .. })
+        };
+        let added = writes.iter().filter(is_audited).count();
+        if added > 0 {
+            audit::forget(self.tx, self.keep_audit, u64::try_from(added).unwrap_or(u64::MAX))?;
         }
         self.store_tails()?;
         Ok(outcomes)
     }
 
     fn apply(&mut self, write: &Write) -> Result<Outcome, WriteError> {
+        if let Some(gone) = house::gone(self.tx, write).map_err(DbError::from)? {
+            return Err(WriteError::Gone(gone));
+        }
         match write {
             Write::Append { id, room, sender, device, counter, text } => {
                 self.append(*id, *room, sender, device, *counter, text)
@@ -515,7 +535,10 @@ impl Batch<'_> {
         if inserted == 0 {
             return self.existing_room(id, room, kind, name);
         }
-        if let Some(owner) = owner {
+        // Without its owner a room is what it would be had they been removed a moment later.
+        if let Some(owner) = owner
+            && !removed::is_gone(self.tx, owner).map_err(DbError::from)?
+        {
             house::set_role(self.tx, room, owner, RoleRow::Owner).map_err(DbError::from)?;
         }
         self.before.entry(room).or_insert(None);

@@ -1,8 +1,15 @@
-//! Who may do what in a room and on the server, and the audit log of how that came about.
+//! Who may do what in a room and on the server.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{append::Write, data_dir::DataDir, error::StoreError, rows, rows::RoomKind};
+use super::{
+    append::Write,
+    audit::Line,
+    data_dir::DataDir,
+    error::StoreError,
+    removed, rows,
+    rows::{PAIR_SEPARATOR, RoomKind},
+};
 
 /// What somebody is in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,74 +119,46 @@ pub struct HouseRow {
     pub networks: Vec<(SanctionRow, Option<String>)>,
 }
 
-/// One line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Its number: later ones are greater.
-    pub id: u64,
-    /// When, in Unix milliseconds.
-    pub time_ms: u64,
-    /// The name of the room then; empty for the whole server.
-    pub room: String,
-    /// Who did it; `None` for the operator of the server.
-    pub by: Option<String>,
-    /// What.
-    pub action: String,
-    /// To whom.
-    pub user: Option<String>,
-    /// For how long, in seconds; 0 where there is no time or no end.
-    pub seconds: u32,
-    /// The reason, or the topic; may be empty.
-    pub note: String,
-}
-
-/// Which lines of the audit log are wanted.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AuditFilter<'a> {
-    /// Of the room with this number.
-    pub room: Option<u32>,
-    /// Of rooms that had this name.
-    pub room_name: Option<&'a str>,
-    /// Below this number; 0 for the newest.
-    pub before: u64,
-}
-
-/// The latest lines of the audit log, oldest first; only those of one room if it is named. Works beside a running server.
-///
-/// # Errors
-///
-/// [`StoreError`] when the database cannot be opened or read.
-pub fn audit(dir: &DataDir, room: Option<&str>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-    let conn = dir.connect()?;
-    let filter = AuditFilter { room_name: room, ..AuditFilter::default() };
-    let mut lines = read_audit(&conn, filter, limit).map_err(StoreError::database(&dir.database()))?;
-    lines.reverse();
-    Ok(lines)
-}
-
-/// Newest first.
-pub(super) fn read_audit(
-    conn: &Connection,
-    filter: AuditFilter<'_>,
-    limit: u32,
-) -> Result<Vec<AuditRow>, rusqlite::Error> {
-    let AuditFilter { room, room_name, before } = filter;
-    let before = if before == 0 { i64::MAX } else { rows::to_i64(before) };
-    let mut select = conn.prepare_cached(AUDIT)?;
-    select.query_map((room, room_name, before, limit), line)?.collect()
-}
-
-fn line(row: &Row<'_>) -> Result<AuditRow, rusqlite::Error> {
-    Ok(AuditRow {
-        id: rows::unsigned(row, 0)?,
-        time_ms: rows::unsigned(row, 1)?,
-        room: row.get(2)?,
-        by: row.get(3)?,
-        action: row.get(4)?,
-        user: row.get(5)?,
-        seconds: row.get(6)?,
-        note: row.get(7)?,
-    })
+/// The removed account, if there is one, that a write would note something about. The trigger took away what was noted
+/// before, and what comes later would be the next one's who gets the name.
+pub(super) fn gone(conn: &Connection, write: &Write) -> Result<Option<String>, rusqlite::Error> {
+    let people: Vec<&str> = match write {
+        Write::CreateRoom { kind: RoomKind::Direct, name, .. } => name.split(PAIR_SEPARATOR).collect(),
+        Write::Moderate { change, user, .. } => match &**change {
+            HouseChange::Admit
+            | HouseChange::Role(Some(_))
+            | HouseChange::Impose(_)
+            | HouseChange::BanWith(_)
+            | HouseChange::Demote
+            | HouseChange::Own => user.as_deref().into_iter().collect(),
+            HouseChange::Close(people) => people.iter().map(String::as_str).collect(),
+            HouseChange::Topic
+            | HouseChange::Slow
+            | HouseChange::Role(None)
+            | HouseChange::Dismiss
+            | HouseChange::Lift(_)
+            | HouseChange::BarNetworks(_)
+            | HouseChange::UnbarNetworks(_)
+            | HouseChange::Open
+            | HouseChange::Remove => Vec::new(),
+        },
+        Write::Govern { change: GateChange::Bar, subject, .. } => {
+            subject.as_deref().and_then(|subject| subject.strip_prefix('@')).into_iter().collect()
+        }
+        Write::Govern { .. }
+        | Write::CreateRoom { .. }
+        | Write::Append { .. }
+        | Write::Recall { .. }
+        | Write::Number { .. }
+        | Write::Retire { .. }
+        | Write::KeepTicket { .. } => Vec::new(),
+    };
+    for name in people {
+        if removed::is_gone(conn, name)? {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes a [`Write::Moderate`] and its line; `false` for any other write and for a room that does not exist.
@@ -363,33 +342,6 @@ pub(super) fn load_gate(conn: &Connection) -> Result<GateRow, rusqlite::Error> {
     Ok(GateRow { bans, lockdown })
 }
 
-/// One line of the audit log to be.
-pub(super) struct Line<'a> {
-    pub(super) room: u32,
-    pub(super) room_name: &'a str,
-    pub(super) by: Option<&'a str>,
-    pub(super) action: &'a str,
-    pub(super) user: Option<&'a str>,
-}
-
-impl Line<'_> {
-    pub(super) fn write(
-        &self,
-        conn: &Connection,
-        seconds: u32,
-        note: &str,
-        now_ms: u64,
-    ) -> Result<(), rusqlite::Error> {
-        let Self { room, room_name, by, action, user } = self;
-        conn.prepare_cached(
-            "INSERT INTO audit(time_ms, room, room_name, by_user, action, user, seconds, note)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute((rows::to_i64(now_ms), room, room_name, by, action, user, seconds, note))
-        .map(drop)
-    }
-}
-
 fn until_ms(now_ms: u64, seconds: u32) -> Option<i64> {
     (seconds != 0).then(|| rows::to_i64(now_ms.saturating_add(u64::from(seconds) * 1_000)))
 }
@@ -491,7 +443,3 @@ const EXPIRE_NETWORKS: &str = "DELETE FROM room_networks WHERE room = ?1 AND unt
 
 const ADMIT: &str =
     "INSERT INTO room_roles(room, user, role) VALUES (?1, ?2, 'member') ON CONFLICT DO NOTHING";
-
-const AUDIT: &str = "SELECT id, time_ms, room_name, by_user, action, user, seconds, note FROM audit
-    WHERE (?1 IS NULL OR room = ?1) AND (?2 IS NULL OR room_name = ?2) AND id < ?3
-    ORDER BY id DESC LIMIT ?4";

@@ -39,6 +39,7 @@
 
 mod accounts;
 mod append;
+mod audit;
 mod checkpoint;
 pub(crate) mod copy;
 pub(crate) mod counters;
@@ -73,19 +74,17 @@ use self::checkpoint::Checkpointer;
 pub use self::{
     accounts::{Account, AccountError, Accounts, NewAccount},
     append::{Outcome, Write, WriteError},
+    audit::{AuditRow, audit},
     data_dir::{DataDir, ServerLock},
     desk::{AccountDesk, DeskReply, Job, RegisterError, Standing},
     devices::{DeviceRow, MAX_KNOWN_DEVICES},
     error::{DbError, StoreError},
-    house::{
-        AuditFilter, AuditRow, GateChange, GateRow, HouseChange, HouseRow, RoleRow, Sanction, SanctionRow,
-        audit, gate,
-    },
+    house::{GateChange, GateRow, HouseChange, HouseRow, RoleRow, Sanction, SanctionRow, gate},
     invites::{CODE_BYTES, InviteRow, code as invite_code},
     reader::{LogReader, Read, Reply, Search},
     refused::Refused,
     removed::Removal,
-    rows::{FoundMessage, Message, RoomKind, RoomRow, rooms},
+    rows::{FoundMessage, Message, PAIR_SEPARATOR, RoomKind, RoomRow, rooms},
     tickets::{NewTicket, TicketHash},
     writer::LogWriter,
 };
@@ -128,9 +127,13 @@ pub struct StoreConfig {
     /// How long messages are kept. Older ones are removed, the oldest first, within seconds where there are not many.
     /// Default `None`: for good.
     pub keep_time: Option<Duration>,
-    /// How many bytes of `chat.db` may be in use, accounts and all; beyond it the oldest messages are removed. Default
-    /// `None`: the disk is the bound.
+    /// How many bytes of `chat.db` may be in use, accounts and all; beyond it the oldest messages are removed. One message for
+    /// each 8 KiB of it stays in any case, the newest ones: should accounts and audit log alone come to more than this, they
+    /// do not cost what was said. Default `None`: the disk is the bound.
     pub keep_bytes: Option<u64>,
+    /// Lines of the audit log that are kept, at least 1; past them the oldest go. Default 50,000, some 10 MiB. Answers who
+    /// changes a topic again and again, for what the audit log takes of `keep_bytes` is missing for messages.
+    pub keep_audit: u64,
     /// With [`Durability::Off`], the messages of a room that stay in memory, at least 1. Default 1,024.
     pub ring_messages: usize,
     /// With [`Durability::Off`], the bytes of their texts, each with about 100 bytes for what else there is of it; the latest
@@ -155,6 +158,7 @@ impl Default for StoreConfig {
             max_file_bytes: None,
             keep_time: None,
             keep_bytes: None,
+            keep_audit: 50_000,
             ring_messages: 1_024,
             ring_bytes: 256 << 10,
             ring_total_bytes: 256 << 20,

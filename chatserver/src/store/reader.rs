@@ -8,9 +8,10 @@ use rusqlite::Connection;
 use super::{
     ReadSink, StoreConfig,
     accounts::{self, Account},
+    audit::{self, AuditRow},
     data_dir::DataDir,
     error::{DbError, StoreError},
-    house::{self, AuditFilter, AuditRow},
+    invites,
     priority::{self, Priority},
     query::{self, Bounds},
     refused::{self, Refused},
@@ -80,6 +81,13 @@ pub enum Read {
         /// The account's name.
         name: String,
     },
+    /// Whether an invitation is good now.
+    Invite {
+        /// Comes back in the reply.
+        id: u64,
+        /// Its code, as somebody typed it.
+        code: String,
+    },
     /// Which accounts were removed or disabled until now: told before the reply, as before any about an account.
     Removals {
         /// Comes back in the reply.
@@ -138,6 +146,13 @@ pub enum Reply {
         id: u64,
         /// The account, if there is one.
         account: Option<Account>,
+    },
+    /// The answer to [`Read::Invite`].
+    Invite {
+        /// The read's id.
+        id: u64,
+        /// An account can be made with it.
+        is_good: bool,
     },
     /// The answer to [`Read::Ticket`].
     Ticket {
@@ -241,6 +256,12 @@ impl LogReader {
         refused::try_send(self.searches.as_ref(), search)
     }
 
+    /// Whether both threads are there to answer. One that has panicked answers nothing any more.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
     /// Answers what is queued, then ends the threads.
     pub(super) fn stop(&mut self) -> Result<(), StoreError> {
         self.reads = None;
@@ -326,8 +347,8 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
             (id, room, query::around(conn, room, seq, Bounds::clamped(limit, max_bytes)))
         }
         Read::Audit { id, room, before, limit } => {
-            let filter = AuditFilter { room, before, ..AuditFilter::default() };
-            return match house::read_audit(conn, filter, limit.min(MAX_AUDIT_LINES)) {
+            let of = room.map_or(audit::Of::Everything, audit::Of::Room);
+            return match audit::read(conn, of, before, limit.min(MAX_AUDIT_LINES)) {
                 Ok(lines) => Reply::Audit { id, lines },
                 Err(error) => Reply::Failed { id, error: error.into() },
             };
@@ -335,6 +356,12 @@ fn answer(conn: &Connection, read: Read, clock: fn() -> u64) -> Reply {
         Read::Account { id, name } => {
             return match accounts::lookup_alike(conn, &name) {
                 Ok(account) => Reply::Account { id, account },
+                Err(error) => Reply::Failed { id, error: error.into() },
+            };
+        }
+        Read::Invite { id, code } => {
+            return match invites::is_good(conn, &code, clock()) {
+                Ok(is_good) => Reply::Invite { id, is_good },
                 Err(error) => Reply::Failed { id, error: error.into() },
             };
         }

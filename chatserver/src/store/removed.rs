@@ -74,6 +74,15 @@ impl RemovedAccounts {
     }
 }
 
+/// Whether an account was removed, and nobody has its name now. Of names that were never accounts nothing is known, and they
+/// are not gone.
+pub(super) fn is_gone(conn: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+    conn.prepare_cached(IS_GONE)?.exists([name])
+}
+
+const IS_GONE: &str = "SELECT 1 FROM removed_accounts
+    WHERE name = ?1 AND disabled = 0 AND NOT EXISTS(SELECT 1 FROM users WHERE name = ?1)";
+
 /// Pause between two looks, each of a few microseconds: a removal takes effect within that time.
 const INTERVAL: Duration = Duration::from_millis(250);
 

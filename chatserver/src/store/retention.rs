@@ -1,5 +1,7 @@
 //! Retention: the oldest messages go when they are too old, or when the log is too large.
 //!
+//! What is in the file beside messages counts for that, but cannot cost them all: the newest stay whatever else grows.
+//!
 //! They go from the front of the log, in the order in which they came, so that every room keeps its end without a hole.
 //! Two things outlive them: the room's last number, and the counters of their devices, so that no number is given twice and
 //! a message that is said again stays one. Nothing here is flushed for its own sake: what a power cut brings back is
@@ -24,12 +26,15 @@ pub(super) struct Retention {
     keep_ms: Option<u64>,
     keep_bytes: Option<u64>,
     durability: Durability,
+    /// That too much else is in the file was said, and is so still.
+    is_crowded_told: bool,
 }
 
 impl Retention {
     pub(super) fn new(config: &StoreConfig) -> Self {
         let keep_ms = config.keep_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        Self { keep_ms, keep_bytes: config.keep_bytes, durability: config.durability }
+        let StoreConfig { keep_bytes, durability, .. } = *config;
+        Self { keep_ms, keep_bytes, durability, is_crowded_told: false }
     }
 
     /// Whether anything is ever removed.
@@ -45,13 +50,28 @@ impl Retention {
         };
         let for_space = over.div_ceil(ROW_BYTES).min(MAX_REMOVED);
         let before_ms = self.keep_ms.map_or(0, |keep| now_ms.saturating_sub(keep));
-        Ok(Wanted { for_space, before_ms })
+        let kept = self.keep_bytes.map_or(0, |keep| keep / KEPT_BYTES);
+        Ok(Wanted { for_space, before_ms, kept })
+    }
+
+    /// Says once that space is missing which messages cannot give.
+    fn tell_crowded(&mut self, is_crowded: bool) {
+        if is_crowded && !self.is_crowded_told {
+            tracing::warn!(
+                keep_bytes = self.keep_bytes,
+                "chat.db stays larger than store.keep_bytes: what is in it beside messages takes too much; the newest \
+                 messages are kept all the same"
+            );
+        }
+        self.is_crowded_told = is_crowded;
     }
 }
 
 struct Wanted {
     for_space: u64,
     before_ms: u64,
+    /// So many of the newest do not go for the sake of space.
+    kept: u64,
 }
 
 /// What one step removed.
@@ -74,6 +94,9 @@ impl Log {
 
     fn try_remove_old(&mut self, now_ms: u64) -> Result<Removed, rusqlite::Error> {
         let wanted = self.retention.wanted(&self.conn, now_ms)?;
+        if wanted.for_space == 0 {
+            self.retention.tell_crowded(false);
+        }
         if wanted.for_space == 0 && wanted.before_ms == 0 {
             return Ok(Removed { messages: 0, more: false });
         }
@@ -82,6 +105,7 @@ impl Log {
         let removed = remove(&mut self.conn, &mut self.origins, &wanted);
         schema::set_durability(&self.conn, durability)?;
         let messages = removed?;
+        self.retention.tell_crowded(wanted.for_space > 0 && messages == 0);
         Ok(Removed { messages, more: messages >= MAX_REMOVED || (wanted.for_space > 0 && messages > 0) })
     }
 }
@@ -96,7 +120,8 @@ fn remove(conn: &mut Connection, origins: &mut Origins, wanted: &Wanted) -> Resu
         let mut found = select.query([rows::to_i64(MAX_REMOVED)])?;
         while let Some(row) = found.next()? {
             let is_old = rows::unsigned(row, 3)? < wanted.before_ms;
-            if !is_old && removed >= wanted.for_space {
+            let is_kept = rows::unsigned(row, 4)? < wanted.kept;
+            if !is_old && (is_kept || removed >= wanted.for_space) {
                 break;
             }
             last = Some(row.get::<_, i64>(0)?);
@@ -128,8 +153,8 @@ fn used_bytes(conn: &Connection) -> Result<u64, rusqlite::Error> {
 }
 
 /// The newest message stays whatever its age: the next one's id follows from it.
-const OLDEST: &str = "SELECT id, origin, counter, time_ms FROM messages
-    WHERE id < (SELECT max(id) FROM messages) ORDER BY id LIMIT ?1";
+const OLDEST: &str = "SELECT id, origin, counter, time_ms, newest - id
+    FROM messages, (SELECT max(id) AS newest FROM messages) WHERE id < newest ORDER BY id LIMIT ?1";
 
 /// Messages removed in one step, some 10 ms: the longest that retention holds up a message.
 pub(super) const MAX_REMOVED: u64 = 1_024;
@@ -137,6 +162,10 @@ pub(super) const MAX_REMOVED: u64 = 1_024;
 /// What a short message takes in the table and its indexes, at least: so many are removed for the space that is missing, and
 /// more in the next step.
 const ROW_BYTES: u64 = 256;
+
+/// For each so many bytes of what may be in use, one of the newest messages stays in any case: of the longest texts there are
+/// they take about half, of all others far less.
+const KEPT_BYTES: u64 = 8_192;
 
 #[cfg(test)]
 mod tests;

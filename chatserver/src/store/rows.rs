@@ -8,6 +8,9 @@ use super::{
     house::{self, HouseRow},
 };
 
+/// Joins the names of a conversation's two people to that of its room; no name can hold it.
+pub const PAIR_SEPARATOR: char = '/';
+
 /// What a room is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RoomKind {

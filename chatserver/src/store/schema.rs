@@ -70,6 +70,7 @@ const STEPS: [&str; 1] = ["
         name TEXT NOT NULL,
         disabled INTEGER NOT NULL CHECK(disabled IN (0, 1))
     );
+    CREATE INDEX removed_by_name ON removed_accounts(name);
     CREATE TRIGGER removals_are_told AFTER DELETE ON users BEGIN
         INSERT INTO removed_accounts(name, disabled) VALUES (OLD.name, 0);
     END;
@@ -154,7 +155,8 @@ const STEPS: [&str; 1] = ["
         seconds INTEGER NOT NULL,
         note TEXT NOT NULL
     );
-    CREATE INDEX audit_by_room ON audit(room);
+    CREATE INDEX audit_by_room ON audit(room, id);
+    CREATE INDEX audit_by_name ON audit(room_name, id);
     CREATE TABLE origins(
         id INTEGER PRIMARY KEY,
         sender TEXT NOT NULL,

@@ -133,3 +133,25 @@ fn a_log_that_is_too_large_shrinks_to_its_bound_and_no_further() {
     assert_eq!((left.len() as u64, left.last()), (3_000 - removed, Some(&3_000)));
     assert_eq!(log.remove_old(100).unwrap(), NOTHING);
 }
+
+#[test]
+fn what_else_is_in_the_file_does_not_cost_the_newest_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = 1 << 20;
+    let mut log = open(&dir, Some(1_000), Some(keep));
+    create(&mut log, 1);
+    let writes: Vec<Write> = (1..=2_000).map(|counter| write(1, "alice", counter, "x")).collect();
+    log.commit(&writes, 100);
+    let rest = vec![7; 2 << 20];
+    log.conn.execute("INSERT INTO meta(key, value) VALUES ('rest', ?1)", [&rest[..]]).unwrap();
+    assert!(used_bytes(&log.conn).unwrap() > 2 * keep);
+    while log.remove_old(100).unwrap().more {}
+    let kept = keep / KEPT_BYTES;
+    assert_eq!(seqs(&log, 1), (2_001 - kept.cast_signed()..=2_000).collect::<Vec<_>>());
+    assert!(log.retention.is_crowded_told);
+    // Those that are too old go all the same.
+    assert_eq!(log.remove_old(5_000).unwrap().messages, kept - 1);
+    log.conn.execute("DELETE FROM meta WHERE key = 'rest'", []).unwrap();
+    assert_eq!(log.remove_old(100).unwrap(), NOTHING);
+    assert!(!log.retention.is_crowded_told, "there is room again");
+}
