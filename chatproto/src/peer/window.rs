@@ -28,7 +28,7 @@ use crate::Instant;
 
 /// How long the queue may take at least, in milliseconds: enough that the wire does not run dry between two answers, and
 /// little enough that nobody notices it in a conversation, nor a router's short buffer overflows.
-const TARGET: u64 = 10;
+const TARGET: u64 = 5;
 
 /// The share of the base that the queue may take, where that is longer: what goes far comes less evenly.
 const SHARE: u64 = 4;
@@ -135,6 +135,8 @@ struct Measure {
     best: u64,
     /// The size before it shrank last.
     before: u64,
+    /// Whether much less arrived the last time; once may be chance.
+    is_lower: bool,
     /// Time that others than we make data take, beyond the base: a busy machine, a slow disk, the files of other people.
     foreign: u64,
 }
@@ -146,18 +148,19 @@ impl Measure {
 
     fn forget(&mut self) {
         (self.best, self.before, self.foreign) = (0, 0, 0);
+        self.is_lower = false;
     }
 
-    /// Whether much less arrives than before the window shrank.
+    /// Whether much less arrives than before the window shrank, for the second time.
     fn has_lost(&mut self, position: u64, now: Instant) -> bool {
         let millis = millis_between(self.since, now);
         if millis < LEAST_MEASURE {
             return false;
         }
         let rate = (position - self.from) / millis;
-        let lost = rate < self.best / 4 * 3;
+        let is_lower = rate < self.best / 4 * 3;
         self.best = rate.max(self.best - self.best / 16);
-        lost
+        core::mem::replace(&mut self.is_lower, is_lower) && is_lower
     }
 }
 
