@@ -392,7 +392,9 @@ impl App {
             self.voice.info(failure.message);
             None
         });
-        if self.transfers.downloads.contains_key(&id) {
+        // One that was asked for again meanwhile has the same number, and does not wait for this.
+        let download = self.transfers.downloads.get(&id);
+        if download.is_some_and(|download| matches!(download.stage, Stage::Parking)) {
             return self.on_parked(id);
         }
         self.transfers.keeping.remove(&id);
