@@ -224,17 +224,14 @@ fn accounts_that_were_removed_or_may_not_log_in_look_like_none() {
     server.stop();
 }
 
-/// All that a stranger is told who registers with a bad invitation, and how long each answer took.
+/// All that a stranger is told who registers.
 struct Application {
-    /// From the request to the offer.
-    offer: Duration,
-    /// From the record to the refusal.
-    refusal: Duration,
     /// The offer without what differs for each ID, and all that came after the record.
     seen: (usize, Vec<u8>, Vec<u8>),
 }
 
-fn apply(server: &Server, user: &str) -> Application {
+/// Begins to register with an invitation that does not exist; what comes first, and after how long.
+fn begin(server: &Server, user: &str) -> (TcpStream, ClientRegistration, Vec<u8>, Duration) {
     let mut stream = greeted(server);
     let password = Password::new("a new one").expect("a password");
     let (registration, request) = ClientRegistration::start(password, &mut OsRng).expect("a request");
@@ -247,25 +244,27 @@ fn apply(server: &Server, user: &str) -> Application {
     let began = Instant::now();
     stream.write_all(&start.to_bytes()).expect("sent");
     let reply = frame(&mut stream);
-    let to_offer = began.elapsed();
+    (stream, registration, reply, began.elapsed())
+}
+
+fn apply(server: &Server, user: &str) -> Application {
+    let (mut stream, registration, reply, _) = begin(server, user);
     assert_eq!(reply[0], FrameType::AccountReply.number(), "{reply:?}");
     // Type, request, and the length of the blob.
     let offer = &reply[7..];
     let record = registration.take_offer(offer, user, &mut OsRng).expect("a good offer");
     let finish = RegisterFinish { data: Blob::new(&record).expect("a blob") }.to_bytes();
-    let began = Instant::now();
     stream.write_all(&finish).expect("sent");
     let refusal = frame(&mut stream);
-    let to_refusal = began.elapsed();
     // Who has an account now could log in: nothing more is said, and so the server ends it.
     let _ = stream.shutdown(Shutdown::Write);
     // The stretch and the server's key are the same for all; between them is what is computed for the ID.
     let same = [&offer[..6], &offer[38..]].concat();
-    let seen = (reply.len(), same, [refusal, read_to_end(&mut stream)].concat());
-    Application { offer: to_offer, refusal: to_refusal, seen }
+    Application { seen: (reply.len(), same, [refusal, read_to_end(&mut stream)].concat()) }
 }
 
-/// Who has no invitation learns nothing of who is there: a taken ID and a free one are answered alike.
+/// Who has no invitation learns nothing of who is there: a taken ID and a free one are answered alike, before anything is
+/// computed for them.
 #[test]
 fn without_an_invitation_a_taken_id_and_a_free_one_are_answered_alike() {
     let temp = tempfile::tempdir().expect("a directory");
@@ -278,17 +277,16 @@ fn without_an_invitation_a_taken_id_and_a_free_one_are_answered_alike() {
     for round in 0..tries() {
         let users = if round % 2 == 0 { ["known", "nobody"] } else { ["nobody", "known"] };
         for user in users {
-            let answered = apply(&server, user);
-            if user == "known" { taken.push(answered) } else { free.push(answered) }
+            let (mut stream, _, refusal, took) = begin(&server, user);
+            let _ = stream.shutdown(Shutdown::Write);
+            let seen = [refusal, read_to_end(&mut stream)].concat();
+            if user == "known" { taken.push((seen, took)) } else { free.push((seen, took)) }
         }
     }
-    for application in taken.iter().chain(&free) {
-        assert_eq!(application.seen, taken[0].seen);
-    }
-    let times =
-        |all: &[Application], which: fn(&Application) -> Duration| all.iter().map(which).collect::<Vec<_>>();
-    print("offer", times(&taken, |one| one.offer), times(&free, |one| one.offer));
-    print("invitation", times(&taken, |one| one.refusal), times(&free, |one| one.refusal));
+    assert_eq!(u16::from_be_bytes([taken[0].0[1], taken[0].0[2]]), ErrorCode::BadInvite.number());
+    assert!(taken.iter().chain(&free).all(|(seen, _)| *seen == taken[0].0));
+    let times = |all: &[(Vec<u8>, Duration)]| all.iter().map(|(_, took)| *took).collect::<Vec<_>>();
+    print("invitation", times(&taken), times(&free));
     server.stop();
 }
 

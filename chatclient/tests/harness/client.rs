@@ -180,12 +180,16 @@ impl Client {
         let after_name = stat.rsplit_once(") ").expect("a name in brackets").1;
         let ticks: u64 =
             after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the client runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a size");
         // The unit of these ticks is a hundredth of a second on every Linux.
-        (ticks as f64 / 100.0, peak * 1024)
+        (ticks as f64 / 100.0, self.most_memory().expect("the client runs"))
+    }
+
+    /// The most memory that the process has held, in bytes; `None` if it has ended.
+    pub fn most_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a size");
+        Some(peak * 1024)
     }
 
     /// Types a line.
