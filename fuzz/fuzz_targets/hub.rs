@@ -209,7 +209,10 @@ impl World {
         for _ in 0..MAX_ROUNDS {
             let _ = self.answer(u);
             let everybody: Vec<_> = self.conns.keys().copied().collect();
-            let waits = |hub: &mut Hub, id| hub.outgoing(id).is_some_and(|queue| !queue.is_empty());
+            // Who did not take its bye in time never hears it: its connection is only to be closed.
+            let waits = |hub: &mut Hub, id| {
+                hub.is_finished(id) || hub.outgoing(id).is_some_and(|queue| !queue.is_empty())
+            };
             if !everybody.iter().any(|id| waits(&mut self.hub, *id)) {
                 self.conns.iter().for_each(|(id, (_, told))| told.agrees(&self.hub, *id));
                 return;

@@ -216,7 +216,7 @@ impl App {
         if purpose.is_some_and(|purpose| purpose != claimed) {
             // As with anything else that is wrong, nothing is used up: whoever is meant may still come.
             let _ = link.peer.refuse(ErrorCode::BadTicket, now);
-            tracing::warn!(claimed = user.as_str(), "a caller wants another link than the one introduced");
+            tracing::debug!(claimed = user.as_str(), "a caller wants another link than the one introduced");
             return;
         }
         match self.server.session.admit(offer, ticket, link.key, user, device, now) {
@@ -238,8 +238,8 @@ impl App {
             }
             Err(error) => {
                 let _ = link.peer.refuse(ErrorCode::BadTicket, now);
-                // Not for the user's eyes: anybody can call.
-                tracing::warn!(claimed = user.as_str(), %error, "a caller was not let in");
+                // Not for the user's eyes, nor line after line over what they type: anybody can call.
+                tracing::debug!(claimed = user.as_str(), %error, "a caller was not let in");
             }
         }
     }
