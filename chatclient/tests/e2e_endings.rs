@@ -32,14 +32,9 @@ fn options(user: &str, server: &Server, scratch: &Scratch) -> Options {
     Options::new(user, server, scratch).args(["--accept", "all"])
 }
 
-fn share(scratch: &Scratch, path: &str, content: &[u8]) {
-    let file = scratch.folder("bob-share").join(path);
-    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder in the share");
-    std::fs::write(file, content).expect("a file to share");
-}
-
 fn share_many(scratch: &Scratch) {
-    (0..MANY).for_each(|file| share(scratch, &format!("many/{file:03}.bin"), &noise(5000, file as u64)));
+    (0..MANY)
+        .for_each(|file| scratch.share("bob", &format!("many/{file:03}.bin"), &noise(5000, file as u64)));
 }
 
 fn link(alice: &mut Client) -> Value {
@@ -61,12 +56,12 @@ fn names_in(folder: &Path) -> Vec<String> {
 #[test]
 fn what_did_not_begin_leaves_nothing_to_wait_for() {
     let (scratch, server) = world();
-    share(&scratch, "a-large.bin", &[]);
+    scratch.share("bob", "a-large.bin", &[]);
     let file = scratch.path("bob-share").join("a-large.bin");
     let file = std::fs::File::options().write(true).open(file).expect("a file");
     file.set_len(TOO_LARGE).expect("a sparse file");
     let content = noise(3 * MIB, 1);
-    share(&scratch, "b.bin", &content);
+    scratch.share("bob", "b.bin", &content);
     let bob = Client::ready(options("bob", &server, &scratch));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -110,7 +105,9 @@ fn all_is_cancelled_and_what_arrived_is_what_was_told() {
 fn a_folder_that_is_cancelled_is_looked_into_no_further() {
     let (scratch, server) = world();
     // The first file holds its list, and so those that come after it, for as long as it comes.
-    (0..20).for_each(|folder| share(&scratch, &format!("all/{folder:02}/file.bin"), &noise(2 * MIB, folder)));
+    (0..20).for_each(|folder| {
+        scratch.share("bob", &format!("all/{folder:02}/file.bin"), &noise(2 * MIB, folder))
+    });
     let bob = Client::ready(options("bob", &server, &scratch).args(["--upload-rate", "1M"]));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -154,8 +151,8 @@ fn who_leaves_while_files_get_their_names_finds_each_once() {
 fn what_waits_goes_on_with_the_other_device_of_the_same_person() {
     let (scratch, server) = world();
     let content = noise(8 * MIB, 5);
-    share(&scratch, "big.bin", &content);
-    share(&scratch, "other.bin", b"kept by the first device alone");
+    scratch.share("bob", "big.bin", &content);
+    scratch.share("bob", "other.bin", b"kept by the first device alone");
     let slow = options("bob", &server, &scratch).args(["--upload-rate", "512K"]);
     let mut first = Client::ready(slow);
     let mut alice = Client::ready(options("alice", &server, &scratch));

@@ -28,13 +28,6 @@ fn options(user: &str, server: &Server, scratch: &Scratch) -> Options {
     Options::new(user, server, scratch).args(["--accept", "all"])
 }
 
-/// Puts a file into bob's share.
-fn share(scratch: &Scratch, path: &str, content: &[u8]) {
-    let file = scratch.folder("bob-share").join(path);
-    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder in the share");
-    std::fs::write(file, content).expect("a file to share");
-}
-
 /// Links alice with bob, and returns his list.
 fn link(alice: &mut Client) -> Value {
     alice.type_line("[FILE] bob");
@@ -70,7 +63,7 @@ fn a_folder_comes_with_its_tree_its_times_and_nothing_executable() {
         ("docs/run.sh", b"#!/bin/sh\n"),
         ("other.txt", b"not this one"),
     ];
-    files.iter().for_each(|(path, content)| share(&scratch, path, content));
+    files.iter().for_each(|(path, content)| scratch.share("bob", path, content));
     let shared = scratch.path("bob-share");
     std::fs::create_dir_all(shared.join("docs/nothing here")).expect("a folder");
     let script = shared.join("docs/run.sh");
@@ -113,10 +106,10 @@ fn everything_comes_over_many_pages_and_more_folders_than_a_peer_remembers() {
         for file in 0..30 {
             // Every third is too large to come with the list.
             let size = if file % 3 == 0 { 5000 } else { 50 };
-            share(&scratch, &format!("{folder:02}/{file:02}.bin"), &noise(size, folder * 100 + file));
+            scratch.share("bob", &format!("{folder:02}/{file:02}.bin"), &noise(size, folder * 100 + file));
         }
     }
-    (0..600).for_each(|file| share(&scratch, &format!("{file:03}.txt"), b"x"));
+    (0..600).for_each(|file| scratch.share("bob", &format!("{file:03}.txt"), b"x"));
     let bob = Client::ready(options("bob", &server, &scratch));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -135,7 +128,7 @@ fn everything_comes_over_many_pages_and_more_folders_than_a_peer_remembers() {
 fn names_that_differ_in_case_only_stay_two_files() {
     let (scratch, server) = world();
     for (path, content) in [("A.txt", "1"), ("a.txt", "2"), ("docs/x", "3"), ("Docs/x", "4")] {
-        share(&scratch, path, content.as_bytes());
+        scratch.share("bob", path, content.as_bytes());
     }
     let bob = Client::ready(options("bob", &server, &scratch));
     let mut alice = Client::ready(options("alice", &server, &scratch));
@@ -158,8 +151,8 @@ fn names_that_differ_in_case_only_stay_two_files() {
 #[test]
 fn a_link_in_the_way_leads_nowhere() {
     let (scratch, server) = world();
-    share(&scratch, "docs/notes.txt", &noise(10_000, 3));
-    share(&scratch, "notes.txt", &noise(10_000, 4));
+    scratch.share("bob", "docs/notes.txt", &noise(10_000, 3));
+    scratch.share("bob", "notes.txt", &noise(10_000, 4));
     let outside = scratch.folder("outside");
     std::os::unix::fs::symlink(&outside, scratch.folder("alice-downloads").join("docs")).expect("a link");
     std::os::unix::fs::symlink(outside.join("new"), scratch.path("alice-downloads").join("notes.txt"))
@@ -186,7 +179,7 @@ fn a_link_in_the_way_leads_nowhere() {
 #[test]
 fn either_end_pauses_and_both_see_it() {
     let (scratch, server) = world();
-    share(&scratch, "big.bin", &noise(24 * MIB, 5));
+    scratch.share("bob", "big.bin", &noise(24 * MIB, 5));
     let mut bob = Client::ready(options("bob", &server, &scratch).args(["--upload-rate", "4M"]));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -217,7 +210,7 @@ fn either_end_pauses_and_both_see_it() {
 #[test]
 fn who_waits_sees_the_place_and_each_peer_has_its_turn() {
     let (scratch, server) = world();
-    (0..4).for_each(|file| share(&scratch, &format!("{file}.bin"), &noise(3 * MIB, file)));
+    (0..4).for_each(|file| scratch.share("bob", &format!("{file}.bin"), &noise(3 * MIB, file)));
     let slow = ["--upload-slots", "1", "--upload-rate", "6M"];
     let bob = Client::ready(options("bob", &server, &scratch).args(slow));
     let mut alice = Client::ready(options("alice", &server, &scratch));
@@ -245,7 +238,7 @@ fn a_rate_holds_at_either_end() {
     for (sender, receiver) in [(vec!["--upload-rate", "2M"], vec![]), (vec![], vec!["--download-rate", "2M"])]
     {
         let (scratch, server) = world();
-        share(&scratch, "some.bin", &noise(3 * MIB, 6));
+        scratch.share("bob", "some.bin", &noise(3 * MIB, 6));
         let args = |options: Options, args: Vec<&str>| args.into_iter().fold(options, Options::arg);
         let bob = Client::ready(args(options("bob", &server, &scratch), sender));
         let mut alice = Client::ready(args(options("alice", &server, &scratch), receiver));
@@ -264,8 +257,8 @@ fn a_rate_holds_at_either_end() {
 #[test]
 fn what_was_wanted_goes_on_after_a_restart_when_the_peer_is_there() {
     let (scratch, server) = world();
-    share(&scratch, "docs/big.bin", &noise(20 * MIB, 7));
-    share(&scratch, "docs/small.bin", &noise(10_000, 8));
+    scratch.share("bob", "docs/big.bin", &noise(20 * MIB, 7));
+    scratch.share("bob", "docs/small.bin", &noise(10_000, 8));
     let bob = Client::ready(options("bob", &server, &scratch).args(["--upload-rate", "4M"]));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -297,7 +290,7 @@ fn what_was_wanted_goes_on_after_a_restart_when_the_peer_is_there() {
 #[test]
 fn what_failed_is_fetched_again_or_forgotten() {
     let (scratch, server) = world();
-    (0..2).for_each(|file| share(&scratch, &format!("{file}.bin"), &noise(10_000, file)));
+    (0..2).for_each(|file| scratch.share("bob", &format!("{file}.bin"), &noise(10_000, file)));
     let bob = Client::ready(options("bob", &server, &scratch));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -328,7 +321,7 @@ fn what_failed_is_fetched_again_or_forgotten() {
 #[test]
 fn small_files_come_with_the_list_and_need_no_transfer() {
     let (scratch, server) = world();
-    share(&scratch, "tiny.txt", b"tiny");
+    scratch.share("bob", "tiny.txt", b"tiny");
     let mut bob = Client::ready(options("bob", &server, &scratch));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
@@ -350,7 +343,7 @@ fn small_files_come_with_the_list_and_need_no_transfer() {
 #[test]
 fn a_device_with_another_key_ends_with_7() {
     let (scratch, server) = world();
-    share(&scratch, "notes.txt", b"x");
+    scratch.share("bob", "notes.txt", b"x");
     let bob = Client::ready(options("bob", &server, &scratch));
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);

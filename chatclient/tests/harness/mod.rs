@@ -65,6 +65,13 @@ impl Scratch {
         self.0.path().join(name)
     }
 
+    /// Puts a file into somebody's share, with the folders that lead to it.
+    pub fn share(&self, user: &str, path: &str, content: &[u8]) {
+        let file = self.folder(&format!("{user}-share")).join(path);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder in the share");
+        std::fs::write(file, content).expect("a file to share");
+    }
+
     /// A new folder in it.
     pub fn folder(&self, name: &str) -> PathBuf {
         let path = self.path(name);
