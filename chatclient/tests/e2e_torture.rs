@@ -162,7 +162,7 @@ impl World {
         let root = blake3::hash(&self.rng.next_u64().to_be_bytes()).to_hex().to_string();
         let state = StateDir::open(self.scratch.path("bob-state")).expect("bob's state");
         let (mut hashes, _) = state.hashes().expect("what bob knows of files");
-        hashes.remember(&RememberedHash { path: "film.mkv".into(), file, root }).expect("it is written");
+        hashes.remember(&[RememberedHash { path: "film.mkv".into(), file, root }]).expect("it is written");
     }
 
     fn named_file(&self) -> PathBuf {

@@ -171,7 +171,7 @@ impl Fate {
                 // Both ends are cut off; or the receiver dies with what it has not claimed.
                 2 => {
                     drop(incoming.keep().unwrap());
-                    outgoing.remember(&self.hashes);
+                    self.hashes.remember(outgoing.computed());
                     return Outcome::Interrupted;
                 }
                 3 => {
@@ -195,7 +195,7 @@ impl Fate {
                 claim.write().unwrap();
             }
         }
-        outgoing.remember(&self.hashes);
+        self.hashes.remember(outgoing.computed());
         let mut root = outgoing.root().unwrap();
         if disturbed && self.rng.chance(20) {
             root[31] ^= 1;

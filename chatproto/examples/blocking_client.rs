@@ -1,10 +1,10 @@
 //! A client on `std::net` and nothing else: says one line in the lobby, and prints what is said there until it has
-//! heard `--count` messages.
+//! heard so many messages.
 //!
 //! ```sh
 //! chatserver --listen 127.0.0.1:4848 --data /tmp/chat --insecure-plaintext &
 //! echo secret | chatserver user add alice --data /tmp/chat --password-stdin
-//! cargo run -p chatproto --features opaque --example blocking_client -- 127.0.0.1:4848 alice secret 1 "hello"
+//! cargo run -p chatproto --features opaque --example blocking_client -- 127.0.0.1:4848 alice secret 1 "hello" # one
 //! ```
 //!
 //! It speaks plaintext, which a server only does when told to. Put any TLS stream in the place of the `TcpStream`, and

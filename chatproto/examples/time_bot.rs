@@ -59,11 +59,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 }
                 Event::LoginFailed { code, .. } => return Err(code.meaning().into()),
                 Event::Joined { room, .. } => println!("{user} is in the {}", room.name().as_str()),
+                // The account is gone, or the server speaks another version: nothing comes of trying again.
+                Event::Lost { retry_in: None, reason } => {
+                    return Err(format!("not tried again: {reason:?}").into());
+                }
                 Event::Lost { .. } => socket = None,
                 Event::Message { message, missed: false } if message.text.as_str() == QUESTION => {
                     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
                     let answer = format!("{}: {seconds} seconds since 1970", message.from.as_str());
-                    session.say(message.room, &Text::new(&answer)?)?;
+                    // When too much waits to be said already, somebody plays with the bot.
+                    if let Err(error) = session.say(message.room, &Text::new(&answer)?) {
+                        eprintln!("not answered: {error}");
+                    }
                 }
                 _ => {}
             }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use chatproto::conn::Limits;
+use chatproto::reach::MIN_PEER_PORT;
 use chatproto::wire::{
     Action, Anchor, Blob, Capability, Change, CloseReason, DialRole, EntryKind, ErrorCode, FrameType,
     HEADER_LEN, Inquiry, MAX_ADDRESSES, MAX_AUDIT_LINES, MAX_CANDIDATES, MAX_FILE_DATA, MAX_FRAME,
@@ -106,6 +107,7 @@ fn the_limits_are_those_of_the_code() {
         ("MAX_FILE_DATA", size(MAX_FILE_DATA)),
         ("MAX_VALUES", MAX_VALUES),
         ("MAX_INLINE", size(MAX_INLINE)),
+        ("MIN_PEER_PORT", MIN_PEER_PORT.into()),
         ("NameRef::MAX_LEN", size(NameRef::MAX_LEN)),
         ("TextRef::MAX_LEN", size(TextRef::MAX_LEN)),
         ("NoteRef::MAX_LEN", size(NoteRef::MAX_LEN)),

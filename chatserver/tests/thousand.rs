@@ -104,7 +104,7 @@ impl Member for Client {
                     login.finish(&data, &self.user, &self.binding, &mut OsRng).expect("the right password");
                 goes_on(self.session.respond(&proof));
             }
-            Event::LoginFailed { code, note } => panic!("{}: {code} {note:?}", self.user),
+            Event::LoginFailed { code, note, .. } => panic!("{}: {code} {note:?}", self.user),
             Event::Joined { .. } => self.in_lobby = true,
             Event::Lost { .. } => self.in_lobby = false,
             Event::Message { message, .. } => {

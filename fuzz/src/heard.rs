@@ -344,7 +344,7 @@ impl Heard {
                 return Ok(Due::Events(Vec::new()));
             }
             let target = self.says[&counter].clone();
-            return Ok(Due::Events(vec![Event::SayRefused { counter, target, code: it.code, note }]));
+            return Ok(Due::Events(vec![Event::SayRefused { counter, target, code: it.code, retry_after, note }]));
         }
         let request = u32::try_from(it.request).ok().map(RequestId).filter(|_| about != Some(FrameType::Say));
         if about != Some(FrameType::PeerAnswer)
@@ -369,7 +369,7 @@ impl Heard {
         } else if request.is_some() && about == Some(FrameType::PeerRequest) {
             return Ok(Due::Events(Vec::new()));
         }
-        Ok(Due::Events(vec![Event::ServerError { code: it.code, about, note }]))
+        Ok(Due::Events(vec![Event::ServerError { code: it.code, about, retry_after, note }]))
     }
 
     /// Nobody is introduced but to whom the program asked for, or said yes to.

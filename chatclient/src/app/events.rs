@@ -28,7 +28,7 @@ impl App {
             Event::PasswordChanged { request } => self.on_password_changed(request),
             Event::Devices { request, devices } => self.on_devices(request, devices),
             Event::ServerKey { fingerprint } => self.on_server_key(fingerprint),
-            Event::LoginFailed { code, note } => self.on_login_failed(code, &note),
+            Event::LoginFailed { code, note, .. } => self.on_login_failed(code, &note),
             Event::Ready { default_room, observed, resumed, ticket, ticket_lifetime, .. } => {
                 self.on_observed(observed);
                 self.on_ready(default_room, resumed, &ticket, ticket_lifetime);
@@ -50,7 +50,7 @@ impl App {
             }
             Event::Invited { room, by } => self.on_invited(&room, by),
             Event::Posted { counter, room, seq, .. } => self.on_posted(counter, room, seq),
-            Event::SayRefused { counter, target, code, note } => {
+            Event::SayRefused { counter, target, code, note, .. } => {
                 self.on_say_refused(counter, &target, code, &note);
             }
             Event::RoomList { request, rooms, more } => self.on_room_list(request, rooms, more),

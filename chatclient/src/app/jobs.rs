@@ -326,7 +326,7 @@ fn work(job: Job) -> Done {
             Done::Read { at, outgoing, read }
         }
         Job::Remember { share, outgoing } => {
-            outgoing.iter().for_each(|outgoing| outgoing.remember(share.hashes()));
+            share.hashes().remember(outgoing.iter().filter_map(Outgoing::computed));
             Done::Remembered
         }
         Job::Doubt { share, outgoing } => {

@@ -48,6 +48,28 @@ pub enum Code {
 }
 
 impl Code {
+    /// Those that are not the protocol's.
+    pub(super) const OWN: &[Self] = &[
+        Self::Usage,
+        Self::UnknownServer,
+        Self::ServerChanged,
+        Self::Connect,
+        Self::ConnectionLost,
+        Self::NotConnected,
+        Self::StateInUse,
+        Self::State,
+        Self::PeerListen,
+        Self::NoRoom,
+        Self::NoPeer,
+        Self::NoList,
+        Self::NoSuchTransfer,
+        Self::NoSuchRequest,
+        Self::Unreachable,
+        Self::KeyMismatch,
+        Self::LinkLost,
+        Self::TooMuch,
+    ];
+
     /// Lower case, words joined by `_`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -77,28 +99,8 @@ impl Code {
     /// The code of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let own = [
-            Self::Usage,
-            Self::UnknownServer,
-            Self::ServerChanged,
-            Self::Connect,
-            Self::ConnectionLost,
-            Self::NotConnected,
-            Self::StateInUse,
-            Self::State,
-            Self::PeerListen,
-            Self::NoRoom,
-            Self::NoPeer,
-            Self::NoList,
-            Self::NoSuchTransfer,
-            Self::NoSuchRequest,
-            Self::Unreachable,
-            Self::KeyMismatch,
-            Self::LinkLost,
-            Self::TooMuch,
-        ];
         let wire = ErrorCode::ALL.iter().copied().map(Self::Wire);
-        wire.chain(own).find(|code| code.name() == name)
+        wire.chain(Self::OWN.iter().copied()).find(|code| code.name() == name)
     }
 
     /// What happened, in one sentence without its full stop.

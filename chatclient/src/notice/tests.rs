@@ -39,6 +39,68 @@ fn check(notice: &Notice, expected: &Value) {
     assert!(!line.contains("null") && !line.contains('\n'), "{line}");
     assert_eq!(&serde_json::from_str::<Value>(&line).unwrap(), expected, "{line}");
     assert_eq!(line.len(), expected.to_string().len(), "a field stands there twice: {line}");
+    check_told(expected);
+}
+
+/// What scripts' authors read.
+const SCRIPTING: &str = include_str!("../../SCRIPTING.md");
+
+/// The row of the page that tells of an event.
+fn row_of(event: &str) -> &'static str {
+    let named = format!("`{event}`");
+    let is_it = |line: &&str| {
+        line.strip_prefix("| ").is_some_and(|row| row.split('|').next().unwrap().contains(&named))
+    };
+    SCRIPTING.lines().find(is_it).unwrap_or_else(|| panic!("SCRIPTING.md has no row of `{event}`"))
+}
+
+/// The page names every field of an event, and those of what it lists.
+fn check_told(event: &Value) {
+    let name = event["event"].as_str().unwrap();
+    // These have the fields of another one.
+    let rows = match name {
+        "upload" | "transfers" => [row_of(name), row_of("transfer")].concat(),
+        "history" | "search" => [row_of(name), row_of("message")].concat(),
+        "bans" => [row_of(name), row_of("audit")].concat(),
+        _ => row_of(name).to_owned(),
+    };
+    let within = event.as_object().unwrap().values().filter_map(Value::as_array).flatten();
+    for object in within.chain([event]).filter_map(Value::as_object) {
+        for field in object.keys().filter(|field| *field != "event") {
+            let is_told =
+                [format!("`{field}`"), format!("`{field}?`")].iter().any(|told| rows.contains(told));
+            assert!(is_told, "SCRIPTING.md does not tell of `{field}` of `{name}`");
+        }
+    }
+}
+
+#[test]
+fn the_page_for_scripts_has_every_event_and_every_code() {
+    let source = include_str!("../notice.rs");
+    let variants = source
+        .lines()
+        .skip_while(|line| !line.starts_with("pub enum Notice {"))
+        .take_while(|line| *line != "}");
+    let variants = variants
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(char::is_uppercase));
+    let mut count = 0;
+    for variant in variants {
+        let name = variant.split([' ', '(', ',']).next().unwrap();
+        let starts_word = |(at, letter): (usize, char)| at > 0 && letter.is_uppercase();
+        let snake = name.char_indices().flat_map(|(at, letter)| {
+            starts_word((at, letter)).then_some('_').into_iter().chain(letter.to_lowercase())
+        });
+        if !matches!(name, "Info" | "Help") {
+            row_of(&snake.collect::<String>());
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count} events");
+    for code in Code::OWN {
+        let row = format!("| `{}` | {} |", code.name(), code.meaning());
+        assert!(SCRIPTING.contains(&row), "SCRIPTING.md lacks `{row}`");
+    }
 }
 
 #[test]

@@ -16,7 +16,14 @@ const SETTLING_TIME: Duration = Duration::from_millis(100);
 
 /// The memory. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct KnownHashes(Arc<Mutex<Table>>);
+pub struct KnownHashes(Arc<Shared>);
+
+/// The table is never held while something is written: whoever looks into it waits for no disk.
+#[derive(Debug, Default)]
+struct Shared {
+    table: Mutex<Table>,
+    file: Mutex<Option<HashFile>>,
+}
 
 /// What is known of one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +35,18 @@ pub struct Known {
     pub values: Arc<[UnitValue]>,
 }
 
+impl Known {
+    /// What is known with this besides: of a large file that was read once, the hash, and later again the values, perhaps in
+    /// several goes. A different hash means that what was known before was wrong.
+    fn with(&self, computed: &Self) -> Self {
+        if self.root.is_some() && computed.root.is_some() && self.root != computed.root {
+            return computed.clone();
+        }
+        let values = if computed.values.len() > self.values.len() { &computed.values } else { &self.values };
+        Self { root: computed.root.or(self.root), values: Arc::clone(values) }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Table {
     files: HashMap<String, Entry>,
@@ -37,7 +56,17 @@ struct Table {
     /// Values over all files.
     values: usize,
     turn: u64,
-    file: Option<HashFile>,
+}
+
+/// What was computed of one file.
+#[derive(Debug)]
+pub struct Computed {
+    /// Where it lies in the share.
+    pub path: String,
+    /// What it was before and after it was read.
+    pub id: FileId,
+    /// What is known now.
+    pub known: Known,
 }
 
 #[derive(Debug)]
@@ -57,8 +86,7 @@ impl KnownHashes {
                 table.insert(path, file, Known { root: Some(root), values: Arc::default() });
             }
         }
-        table.file = Some(file);
-        Self(Arc::new(Mutex::new(table)))
+        Self(Arc::new(Shared { table: Mutex::new(table), file: Mutex::new(Some(file)) }))
     }
 
     /// What is known of the file at `path`, if it is still what it was.
@@ -72,7 +100,7 @@ impl KnownHashes {
     /// The same as [`get`](Self::get), with nothing where nothing is known; `None` if somebody else looks at this moment.
     #[must_use]
     pub fn get_at_once(&self, path: &str, id: &FileId) -> Option<Known> {
-        let table = self.0.try_lock().ok()?;
+        let table = self.0.table.try_lock().ok()?;
         let entry = table.files.get(path).filter(|entry| entry.id == *id);
         Some(entry.map(|entry| entry.known.clone()).unwrap_or_default())
     }
@@ -83,29 +111,22 @@ impl KnownHashes {
         self.lock().roots.get(root).cloned()
     }
 
-    /// Remembers what was computed of a file that was `id` before and after it was read, in place of what was known of its
-    /// path.
-    pub fn remember(&self, path: &str, id: &FileId, known: Known) {
-        if !is_settled(id) {
-            return;
-        }
-        let mut table = self.lock();
-        let entry = table.files.get(path).filter(|entry| entry.id == *id);
-        let was_remembered = entry.is_some_and(|entry| entry.known.root == known.root);
-        if let Some(entry) = entry
-            && (entry.known.root.is_some() && known.root.is_none()
-                || was_remembered && entry.known.values.len() >= known.values.len())
+    /// Remembers what was computed, for later runs too: written in one piece, however many files it is about.
+    pub fn remember(&self, computed: impl IntoIterator<Item = Computed>) {
+        // Computing may look at the disk, so it is over before the table is taken.
+        let computed = computed.into_iter().filter(|computed| is_settled(&computed.id)).collect::<Vec<_>>();
+        let new = {
+            let mut table = self.lock();
+            let learn = |Computed { path, id, known }| table.learn(path, id, known);
+            computed.into_iter().filter_map(learn).collect::<Vec<_>>()
+        };
+        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = file.as_mut().filter(|_| !new.is_empty())
+            && let Err(error) = file.remember(&new)
         {
-            return;
+            // It costs hashing the files again in the next run.
+            tracing::warn!(%error, "hashes are not remembered");
         }
-        if let (Some(root), Some(file), false) = (&known.root, &mut table.file, was_remembered) {
-            let hash = RememberedHash { path: path.to_owned(), file: *id, root: hex::encode(root) };
-            if let Err(error) = file.remember(&hash) {
-                // It costs hashing the file again in the next run.
-                tracing::warn!(%error, "a hash is not remembered");
-            }
-        }
-        table.insert(path.to_owned(), *id, known);
     }
 
     /// What was remembered of a path turned out to be wrong.
@@ -115,11 +136,24 @@ impl KnownHashes {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing that is done under it leaves it half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Table {
+    /// Adds what was computed to what is known of the same file. Returns what later runs should know and do not.
+    fn learn(&mut self, path: String, id: FileId, computed: Known) -> Option<RememberedHash> {
+        let before = self.files.get(&path).filter(|entry| entry.id == id).map(|entry| &entry.known);
+        let known = before.map_or_else(|| computed.clone(), |before| before.with(&computed));
+        if before == Some(&known) {
+            return None;
+        }
+        let news = known.root.filter(|root| before.and_then(|before| before.root) != Some(*root));
+        let news = news.map(|root| RememberedHash { path: path.clone(), file: id, root: hex::encode(&root) });
+        self.insert(path, id, known);
+        news
+    }
+
     fn insert(&mut self, path: String, id: FileId, known: Known) {
         self.remove(&path);
         self.turn += 1;
@@ -186,10 +220,14 @@ mod tests {
         Known { root: Some([root; 32]), values: vec![[root; 32]; values].into() }
     }
 
+    fn computed(id: FileId, known: Known) -> Computed {
+        Computed { path: "a".to_owned(), id, known }
+    }
+
     #[test]
     fn a_file_that_is_another_is_not_known() {
         let hashes = KnownHashes::default();
-        hashes.remember("a", &id(1), known(1, 0));
+        hashes.remember([computed(id(1), known(1, 0))]);
         assert_eq!(hashes.get("a", &id(1)), Some(known(1, 0)));
         let other = [
             id(2),
@@ -205,9 +243,9 @@ mod tests {
     #[test]
     fn a_hash_leads_to_the_path_that_has_it_now() {
         let hashes = KnownHashes::default();
-        hashes.remember("a", &id(1), known(1, 0));
+        hashes.remember([computed(id(1), known(1, 0))]);
         assert_eq!(hashes.path_of(&[1; 32]).as_deref(), Some("a"));
-        hashes.remember("a", &id(2), known(2, 0));
+        hashes.remember([computed(id(2), known(2, 0))]);
         assert_eq!((hashes.path_of(&[1; 32]), hashes.path_of(&[2; 32]).as_deref()), (None, Some("a")));
         hashes.forget("a");
         assert_eq!(hashes.path_of(&[2; 32]), None);
@@ -216,10 +254,33 @@ mod tests {
     #[test]
     fn what_is_known_of_a_part_does_not_replace_what_is_known_of_the_whole() {
         let hashes = KnownHashes::default();
-        hashes.remember("a", &id(1), known(1, 3));
-        hashes.remember("a", &id(1), Known { root: None, values: vec![[1; 32]].into() });
-        hashes.remember("a", &id(1), known(1, 0));
+        hashes.remember([computed(id(1), known(1, 3))]);
+        hashes.remember([computed(id(1), Known { root: None, values: vec![[1; 32]].into() })]);
+        hashes.remember([computed(id(1), known(1, 0))]);
         assert_eq!(hashes.get("a", &id(1)), Some(known(1, 3)));
+    }
+
+    #[test]
+    fn what_is_computed_in_several_goes_is_added_to_a_hash_that_an_earlier_run_remembered() {
+        let hashes = KnownHashes::default();
+        hashes.remember([computed(id(1), known(1, 0))]);
+        let some = |count| Known { root: None, values: vec![[1; 32]; count].into() };
+        hashes.remember([computed(id(1), some(2)), computed(id(1), some(5)), computed(id(1), some(4))]);
+        assert_eq!(hashes.get("a", &id(1)), Some(known(1, 5)));
+        hashes.remember([computed(id(1), known(2, 1))]);
+        assert_eq!(hashes.get("a", &id(1)), Some(known(2, 1)), "what was known before was wrong");
+    }
+
+    #[test]
+    fn only_what_later_runs_do_not_know_yet_is_for_them() {
+        let mut table = Table::default();
+        let mut told = |id, known| table.learn("a".to_owned(), id, known).map(|hash| hash.root);
+        let hex = |root: u8| Some(hex::encode(&[root; 32]));
+        assert_eq!(told(id(1), Known { root: None, values: vec![[1; 32]].into() }), None, "part of a file");
+        assert_eq!(told(id(1), known(1, 2)), hex(1));
+        assert_eq!(told(id(1), known(1, 3)), None, "more values of the same file");
+        assert_eq!(told(id(2), known(1, 3)), hex(1), "another file with the same content");
+        assert_eq!(told(id(2), known(2, 3)), hex(2), "what was known was wrong");
     }
 
     #[test]
@@ -247,7 +308,7 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let ahead = i64::try_from(now.as_secs()).unwrap() + 3600;
         let fresh = FileId { changed: (ahead, 0), ..id(1) };
-        hashes.remember("a", &fresh, known(1, 0));
+        hashes.remember([computed(fresh, known(1, 0))]);
         assert_eq!(hashes.get("a", &fresh), None);
     }
 }

@@ -13,7 +13,7 @@ mod outgoing;
 
 pub use error::ShareError;
 pub use file::SharedFile;
-pub use known::{Known, KnownHashes};
+pub use known::{Computed, Known, KnownHashes};
 pub use listing::{Listed, Listing, MAX_FOLDER_ENTRIES, MAX_SKIPPED_NAMES, SkipReason, Skipped};
 pub use outgoing::{MAX_VALUES, Outgoing, OutgoingUnit};
 

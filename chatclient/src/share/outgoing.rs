@@ -1,6 +1,6 @@
 //! A file on its way out: read and hashed unit by unit, each byte once, from its start or from a unit on.
 
-use super::known::{Known, KnownHashes};
+use super::known::{Computed, Known, KnownHashes};
 use super::{ShareError, SharedFile};
 use bytes::Bytes;
 use chatproto::verify::{Held, Layout, Root, RootBuilder, UnitLog2, UnitValue};
@@ -168,17 +168,18 @@ impl Outgoing {
         self.computed_root().or(self.known.root)
     }
 
-    /// Remembers what was computed, if the file is still what it was.
-    pub fn remember(&self, hashes: &KnownHashes) {
+    /// What was computed and is worth remembering, if the file is still what it was.
+    #[must_use]
+    pub fn computed(&self) -> Option<Computed> {
         if self.layout().unit() != UnitLog2::DEFAULT && self.layout().units() > 1 {
-            return;
+            return None;
         }
-        let computed = Known { root: self.computed_root(), values: Arc::from(&self.values[..]) };
-        if (computed.root.is_some() || !computed.values.is_empty())
-            && let Some(id) = self.file.id_if_unchanged()
-        {
-            hashes.remember(self.file.shared_path(), &id, computed);
+        let known = Known { root: self.computed_root(), values: Arc::from(&self.values[..]) };
+        if known.root.is_none() && known.values.is_empty() {
+            return None;
         }
+        let id = self.file.id_if_unchanged()?;
+        Some(Computed { path: self.file.shared_path().to_owned(), id, known })
     }
 
     /// A receiver computed other hashes: what was known of the file is not believed any more.

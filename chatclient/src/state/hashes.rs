@@ -79,21 +79,24 @@ impl HashFile {
         Ok(Self { folder: Arc::clone(folder), file, end: content.len() as u64, lines: hashes.len() })
     }
 
-    /// Adds a hash; it outweighs earlier ones of the same path.
+    /// Adds hashes; each outweighs earlier ones of the same path.
     ///
     /// # Errors
     ///
-    /// [`StateError::Io`] when it cannot be written.
-    pub fn remember(&mut self, hash: &RememberedHash) -> Result<(), StateError> {
+    /// [`StateError::Io`] when they cannot be written.
+    pub fn remember(&mut self, hashes: &[RememberedHash]) -> Result<(), StateError> {
         if self.lines >= MAX_LINES {
             let (reopened, _) = Self::open(&self.folder)?;
             *self = reopened;
         }
         let failed = |error| self.folder.failed("write", FILE, error);
-        let line = line::encode(hash).map_err(failed)?;
-        self.file.write_all_at(&line, self.end).map_err(failed)?;
-        self.end += line.len() as u64;
-        self.lines += 1;
+        let mut lines = Vec::new();
+        for hash in hashes {
+            lines.extend(line::encode(hash).map_err(failed)?);
+        }
+        self.file.write_all_at(&lines, self.end).map_err(failed)?;
+        self.end += lines.len() as u64;
+        self.lines += hashes.len();
         Ok(())
     }
 }

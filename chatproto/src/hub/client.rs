@@ -10,6 +10,7 @@ use super::account::Errand;
 use super::listing::Listing;
 use crate::Instant;
 use crate::conn::{Conn, Limits};
+use crate::reach::MIN_PEER_PORT;
 use crate::wire::{Capabilities, DeviceId, LinkKey, MIN_FRAME, Name, RoomId};
 
 /// What a client announced: where it accepts peers.
@@ -18,6 +19,13 @@ pub(super) struct Announcement {
     pub(super) port: u16,
     pub(super) link_key: LinkKey,
     pub(super) candidates: Vec<SocketAddr>,
+}
+
+impl Announcement {
+    /// Whether peers can be sent there.
+    pub(super) fn accepts(&self) -> bool {
+        self.port >= MIN_PEER_PORT
+    }
 }
 
 /// One connection.

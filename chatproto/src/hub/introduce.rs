@@ -13,6 +13,7 @@ use super::budgets::after;
 use super::client::Announcement;
 use super::{ConnId, Event, Hub};
 use crate::Instant;
+use crate::reach::MIN_PEER_PORT;
 use crate::wire::{
     Announce, DialRole, ErrorCode, LinkTicket, List, MAX_CANDIDATES, Name, OfferId, PeerAnswer, PeerClosed,
     PeerIntroduce, PeerOffer, PeerRequest, Purpose, RequestId,
@@ -74,7 +75,7 @@ impl Hub {
         let (from, device) = self.identity(id).ok_or((ErrorCode::WrongState, "log in first"))?;
         let to = ask.to.to_owned();
         let has_port =
-            self.announcement(id).ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?.port != 0
+            self.announcement(id).ok_or((ErrorCode::NoAnnounce, "announce a link key first"))?.accepts()
                 && !ask.concealed;
         if from == to {
             return Err((ErrorCode::SelfRequest, "that is you").into());
@@ -86,7 +87,7 @@ impl Hub {
         let devices = self.people.get(&to).ok_or((ErrorCode::Offline, "not logged in"))?;
         let can_meet = |other: &&ConnId| {
             let announced = self.announcement(**other);
-            announced.is_some_and(|there| there.port != 0 || has_port || self.can_relay([id, **other]))
+            announced.is_some_and(|there| there.accepts() || has_port || self.can_relay([id, **other]))
         };
         let asked = devices.iter().filter(can_meet).copied().collect::<BTreeSet<_>>();
         if asked.is_empty() {
@@ -176,7 +177,7 @@ impl Hub {
             token: for_asker,
             device: answering.device,
             link_key: answering.announcement.link_key,
-            hidden: to_asker.is_empty() && answering.announcement.port != 0,
+            hidden: to_asker.is_empty() && answering.announcement.accepts(),
             peer: offer.to.borrow(),
             addresses: List::new(&to_asker),
         };
@@ -187,7 +188,7 @@ impl Hub {
             token: for_answering,
             device: asker.device,
             link_key: asker.announcement.link_key,
-            hidden: to_answering.is_empty() && asker.announcement.port != 0,
+            hidden: to_answering.is_empty() && asker.announcement.accepts(),
             peer: offer.from.borrow(),
             addresses: List::new(&to_answering),
             ..base
@@ -281,7 +282,7 @@ struct Side {
 /// Where `side` can be dialled by `other`: the observed address, and private ones for a neighbour.
 fn addresses(side: &Side, other: &Side) -> Vec<SocketAddr> {
     let mut found = Vec::new();
-    if side.announcement.port == 0 {
+    if !side.announcement.accepts() {
         return found;
     }
     // A loopback address means something only to somebody on the same machine.
@@ -294,16 +295,13 @@ fn addresses(side: &Side, other: &Side) -> Vec<SocketAddr> {
     found
 }
 
-/// Lowest port that a candidate may have: below are other people's services.
-const MIN_CANDIDATE_PORT: u16 = 1024;
-
 /// Private, unique-local and link-local addresses only: an announcement cannot point others at a third party.
 fn is_private_candidate(addr: &SocketAddr) -> bool {
     let is_private = match addr.ip().to_canonical() {
         IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
     };
-    is_private && addr.port() >= MIN_CANDIDATE_PORT
+    is_private && addr.port() >= MIN_PEER_PORT
 }
 
 pub(super) fn millis(duration: core::time::Duration) -> u32 {

@@ -12,6 +12,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use super::introduce::millis;
 use super::{ConnId, Event, Hub, State};
 use crate::Instant;
+use crate::reach::MIN_PEER_PORT;
 use crate::wire::{
     Capability, CloseReason, ErrorCode, FrameType, Name, OfferId, PeerFailed, PeerMeet, PeerOutcome, PeerTry,
     Probe, Reach, Reached, Relay, RequestId, SideToken, Way,
@@ -22,9 +23,6 @@ const MAX_PASSED: u8 = 64;
 
 /// Time for a `peer_meet` to arrive at both ends before they connect.
 const MEET_AFTER: Duration = Duration::from_millis(200);
-
-/// Lowest port that the server connects to: below are other people's services.
-const MIN_REACH_PORT: u16 = 1024;
 
 /// Addresses whose tests are counted; past it, who comes new is put off. Bounds the memory to about 100 bytes each.
 const MAX_REACH_NOTES: usize = 4_096;
@@ -339,7 +337,7 @@ impl Hub {
         if port == 0 {
             return Err((ErrorCode::NoPeerPort, "no port is announced"));
         }
-        if port < MIN_REACH_PORT {
+        if port < MIN_PEER_PORT {
             return Err((ErrorCode::Forbidden, "ports below 1024 are not tested"));
         }
         let ip = client.addr.ip().to_canonical();

@@ -10,8 +10,8 @@
 //!                     --- finalization, 64 bytes ---> ServerLogin::finish
 //! ```
 //!
-//! Both ends then hold the same [`SessionKey`]. Both name the user and the channel that the messages pass through (for
-//! TLS: an exporter value or the hash of the server's certificate); who relays between two channels makes the login
+//! Both ends then hold the same [`SessionKey`]. Both name the user and the channel that the messages pass through (over
+//! TLS the `tls-exporter` binding of RFC 9266, over plaintext nothing); who relays between two channels makes the login
 //! fail on either side and learns nothing that a password could be tried against.
 //!
 //! Held against RFC 9807, clause by clause:

@@ -32,6 +32,10 @@ pub use verdict::{By, Tried, Verdict};
 use crate::Instant;
 use crate::wire::{DialRole, ErrorCode, Way};
 
+/// The lowest port at which anybody is dialled as a peer, told of or tested: below are other people's mail and name servers,
+/// against which a network of clients must not be turned.
+pub const MIN_PEER_PORT: u16 = 1024;
+
 /// Which ways a user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {

@@ -47,6 +47,9 @@ impl Session {
 
     /// Asks to change the password: [`Event::PasswordChallenge`] answers, or [`Event::Refused`].
     ///
+    /// Needs [`Capability::Account`](crate::wire::Capability::Account) in [`Config::capabilities`] and at the server; without it the answer is
+    /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
+    ///
     /// # Errors
     /// When not logged in, too many requests are open, or the bytes are too long.
     pub fn change_password(&mut self, mechanism: &Note, data: &[u8]) -> Result<RequestId, RequestError> {
@@ -63,7 +66,7 @@ impl Session {
     pub fn finish_password(&mut self, request: RequestId, data: &[u8]) -> Result<(), RequestError> {
         let blob = Blob::new(data).map_err(RequestError::Data)?;
         if !self.requests.finish_password(request) {
-            return Err(RequestError::NotReady { state: self.state });
+            return Err(RequestError::NotOpen(request));
         }
         self.out.send(&PasswordFinish { request, data: blob });
         Ok(())
@@ -76,6 +79,9 @@ impl Session {
 
     /// Asks for the devices of the account, after ending the sessions and tickets of one: [`Event::Devices`] answers, or
     /// [`Event::Refused`].
+    ///
+    /// Needs [`Capability::Account`](crate::wire::Capability::Account) in [`Config::capabilities`] and at the server; without it the answer is
+    /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
     ///
     /// # Errors
     /// When not logged in, or too many requests are open.

@@ -15,7 +15,8 @@ use crate::wire::{Capabilities, DeviceId, LinkKey, MAX_CANDIDATES, Name, Note, N
 pub struct Config {
     /// The account's ID.
     pub user: Name,
-    /// This installation.
+    /// This installation. Give a new one where numbers of earlier words were not kept ([`Session::say`](super::Session::say)):
+    /// a device that counts from the start again repeats numbers that are taken.
     pub device: DeviceId,
     /// Program and version, for the server's log. Default empty.
     pub agent: Note,

@@ -13,7 +13,7 @@ use crate::Instant;
 use crate::reach::Signal;
 use crate::wire::{
     Bye, Capability, CloseReason, Error, ErrorCode, FrameType, Governed, Joined, MAX_ADDRESSES, Members,
-    MessagePage, Moderated, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, Report,
+    MessagePage, Moderated, Note, OfferId, PageMessage, PeerClosed, PeerIntroduce, Pong, Reached, Report,
     RequestId, RoomList, ToClient,
 };
 
@@ -92,9 +92,12 @@ impl Session {
         let advised = Duration::from_millis(bye.retry_after.into());
         let retry = match bye.reason {
             CloseReason::LoginRefused => match complaint {
-                Some((code, _)) if is_passing(code) => Retry::After(advised),
-                Some((code, note)) => return self.fail_login(code, note, now),
-                None => return self.fail_login(ErrorCode::LoginRefused, note, now),
+                Some(Complaint { code, .. }) if is_passing(code) => Retry::After(advised),
+                Some(complaint) => return self.fail_login(complaint, now),
+                None => {
+                    let (code, retry_after) = (ErrorCode::LoginRefused, told(bye.retry_after));
+                    return self.fail_login(Complaint { code, retry_after, note }, now);
+                }
             },
             CloseReason::Replaced | CloseReason::Removed | CloseReason::Revoked => Retry::Never,
             CloseReason::Done
@@ -108,9 +111,9 @@ impl Session {
             | CloseReason::Busy
             | CloseReason::BadTicket => Retry::After(advised),
         };
-        let error = complaint.as_ref().map(|(code, _)| *code);
+        let error = complaint.as_ref().map(|complaint| complaint.code);
         let note = match complaint {
-            Some((_, complaint)) if note.as_str().is_empty() => complaint,
+            Some(complaint) if note.as_str().is_empty() => complaint.note,
             Some(_) | None => note,
         };
         self.lose(LostReason::Bye { reason: bye.reason, error, note }, retry, now);
@@ -121,12 +124,11 @@ impl Session {
         let Self { rooms, says, requests, offers, out, .. } = self;
         let &Error { code, request: number, .. } = error;
         let note = error.note.to_owned();
-        let advised = Duration::from_millis(error.retry_after.into());
-        let retry_after = (error.retry_after != 0).then_some(advised);
+        let retry_after = told(error.retry_after);
         let refusal = Refusal::Code { code, retry_after, note: note.clone() };
         let about = FrameType::from_number(error.about);
         let found = if about == Some(FrameType::Say) {
-            says.refused(number, code, advised, &note, now, out)
+            says.refused(number, &Complaint { code, retry_after, note: note.clone() }, now, out)
         } else if about == Some(FrameType::PeerAnswer) {
             offers.closed(OfferId(number), refusal, out)
         } else if let Some(request) = u32::try_from(number).ok().map(RequestId) {
@@ -138,8 +140,8 @@ impl Session {
             false
         };
         if !found {
-            self.complaint = Some((code, note.clone()));
-            self.out.emit(Event::ServerError { code, about, note });
+            self.complaint = Some(Complaint { code, retry_after, note: note.clone() });
+            self.out.emit(Event::ServerError { code, about, retry_after, note });
         }
     }
 
@@ -289,6 +291,19 @@ impl Session {
 fn is_passing(code: ErrorCode) -> bool {
     use ErrorCode::{Busy, Flood, Internal, ShuttingDown, Timeout};
     matches!(code, Busy | Flood | Internal | ShuttingDown | Timeout)
+}
+
+/// What a server says of itself or of one of our frames.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    pub(super) code: ErrorCode,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) note: Note,
+}
+
+/// A time in milliseconds, of which 0 is none.
+pub(super) fn told(millis: u32) -> Option<Duration> {
+    (millis != 0).then(|| Duration::from_millis(millis.into()))
 }
 
 fn chat_message(message: &PageMessage<'_>, room: RoomKey) -> ChatMessage {

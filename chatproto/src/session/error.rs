@@ -97,6 +97,9 @@ pub enum RequestError {
         /// Where the session is.
         state: State,
     },
+    /// The request that this goes on with has ended, or waits for something else.
+    #[error("request {0} does not wait for this")]
+    NotOpen(RequestId),
     /// Too many requests are open.
     #[error("{max} requests are open already")]
     TooMany {

@@ -71,6 +71,8 @@ pub enum Event {
     LoginFailed {
         /// Why.
         code: ErrorCode,
+        /// For how long the same is not worth trying, if the server said.
+        retry_after: Option<Duration>,
         /// A remark for people, may be empty.
         note: Note,
     },
@@ -227,6 +229,8 @@ pub enum Event {
         target: RoomKey,
         /// Why.
         code: ErrorCode,
+        /// For how long the same is not worth trying, if the server said.
+        retry_after: Option<Duration>,
         /// A remark for people, may be empty.
         note: Note,
     },
@@ -295,6 +299,8 @@ pub enum Event {
         code: ErrorCode,
         /// Which frame it is about, if the server said.
         about: Option<FrameType>,
+        /// For how long the same is not worth trying, if the server said.
+        retry_after: Option<Duration>,
         /// A remark for people, may be empty.
         note: Note,
     },

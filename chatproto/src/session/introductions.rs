@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::outbox::Outbox;
 use super::{AdmitError, Event};
 use crate::Instant;
-use crate::reach::{Action, Begin, Bounds, Negotiation, Policy, Signal, Verdict};
+use crate::reach::{Action, Begin, Bounds, MIN_PEER_PORT, Negotiation, Policy, Signal, Verdict};
 use crate::wire::{
     DeviceId, DialRole, ErrorCode, LinkKey, LinkTicket, Name, OfferId, PeerFailed, PeerIntroduce, PeerMeet,
     PeerOutcome, PeerTry, Purpose, RequestId, SideToken, Way,
@@ -54,13 +54,18 @@ impl Introduction {
             peer: frame.peer.to_owned(),
             device: frame.device,
             link_key: frame.link_key,
-            addresses: frame.addresses.iter().collect(),
+            addresses: frame.addresses.iter().filter(may_be_dialled).collect(),
             hidden: frame.hidden,
             ticket: frame.ticket,
             token: frame.token,
             expires: now + Duration::from_millis(frame.expires.into()),
         }
     }
+}
+
+/// Whatever a server says: see [`MIN_PEER_PORT`].
+fn may_be_dialled(address: &SocketAddr) -> bool {
+    address.port() >= MIN_PEER_PORT
 }
 
 /// What every negotiation of a session has in common.
@@ -136,7 +141,7 @@ impl Introductions {
     }
 
     pub(super) fn meet(&mut self, meet: &PeerMeet, now: Instant, out: &mut Outbox) {
-        if let Some(open) = self.open.get_mut(&meet.offer) {
+        if let Some(open) = self.open.get_mut(&meet.offer).filter(|_| may_be_dialled(&meet.address)) {
             let after = Duration::from_millis(meet.after.into()).min(MAX_MEET_AFTER);
             open.negotiation.handle_meet(meet.way, meet.address, after, now);
             self.settle(meet.offer, out);

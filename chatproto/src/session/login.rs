@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::dispatch::{Complaint, told};
 use super::driver::{Ending, Retry};
 use super::event::SecretBytes;
 use super::state::{Destination, Turn};
@@ -10,7 +11,7 @@ use crate::Instant;
 use crate::conn::Stage;
 use crate::wire::{
     Announce, Blob, CloseReason, Error, ErrorCode, FrameType, List, LoginOk, LoginResponse, LoginStart,
-    MIN_FRAME, Note, NoteRef, ServerHello, VERSION,
+    MIN_FRAME, NoteRef, ServerHello, VERSION,
 };
 
 impl Session {
@@ -73,7 +74,8 @@ impl Session {
             return Err(LoginError::NotNow { state: self.state });
         }
         self.close(CloseReason::LoginRefused, Ending::LoginFailed, now);
-        self.out.emit(Event::LoginFailed { code: ErrorCode::LoginRefused, note: NoteRef::EMPTY.to_owned() });
+        let (code, note) = (ErrorCode::LoginRefused, NoteRef::EMPTY.to_owned());
+        self.out.emit(Event::LoginFailed { code, retry_after: None, note });
         Ok(())
     }
 
@@ -146,16 +148,17 @@ impl Session {
             let reason = LostReason::Bye { reason: CloseReason::Violation, error: Some(code), note };
             self.lose(reason, Retry::Never, now);
         } else if is_final(code) {
-            self.fail_login(code, note, now);
+            self.fail_login(Complaint { code, retry_after: told(error.retry_after), note }, now);
         } else {
             // The bye that follows says what comes of it.
-            self.complaint = Some((code, note));
+            self.complaint = Some(Complaint { code, retry_after: told(error.retry_after), note });
         }
     }
 
-    pub(super) fn fail_login(&mut self, code: ErrorCode, note: Note, now: Instant) {
+    pub(super) fn fail_login(&mut self, complaint: Complaint, now: Instant) {
         self.end(Destination::Stopped, now);
-        self.out.emit(Event::LoginFailed { code, note });
+        let Complaint { code, retry_after, note } = complaint;
+        self.out.emit(Event::LoginFailed { code, retry_after, note });
     }
 }
 

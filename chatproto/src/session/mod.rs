@@ -72,6 +72,7 @@ pub use state::State;
 pub use violation::Violation;
 
 use self::backoff::Pauses;
+use self::dispatch::Complaint;
 use self::driver::Ending;
 use self::introductions::Introductions;
 use self::offers::Offers;
@@ -81,7 +82,7 @@ use self::rooms::Rooms;
 use self::says::Says;
 use crate::Instant;
 use crate::conn::SendQueue;
-use crate::wire::{Capabilities, ErrorCode, MAX_FRAME, MIN_FRAME, Name, Note, ServerId};
+use crate::wire::{Capabilities, MAX_FRAME, MIN_FRAME, Name, Note, ServerId};
 
 /// The client's side of a server connection. See the [module](self) for how to drive it.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ pub struct Session {
     /// A login is under way in which the server has to prove itself and has not.
     is_unproved: bool,
     /// The last complaint of the server about the connection itself.
-    complaint: Option<(ErrorCode, Note)>,
+    complaint: Option<Complaint>,
     pings: u64,
     rooms: Rooms,
     says: Says,
@@ -249,7 +250,8 @@ impl Session {
         self.says.next_counter()
     }
 
-    /// All that a program must keep for the next run to go on from here.
+    /// All that a program must keep for the next run to go on from here. One that is older than the last
+    /// [`say`](Self::say) that was sent loses words: see there.
     #[must_use]
     pub fn snapshot(&self) -> Restored {
         Restored {

@@ -1,13 +1,13 @@
 //! What was said and is not acknowledged: kept, sent in order, sent again after a reconnect.
 
 use alloc::collections::BTreeMap;
-use core::time::Duration;
 
 use super::backoff::Pauses;
+use super::dispatch::Complaint;
 use super::outbox::Outbox;
 use super::{Config, Event, PendingSay, RoomKey, SayError};
 use crate::Instant;
-use crate::wire::{ErrorCode, Note, Posted, Say, Text};
+use crate::wire::{ErrorCode, Posted, Say, Text};
 
 /// The says of this device that are not acknowledged.
 #[derive(Debug)]
@@ -104,24 +104,23 @@ impl Says {
     pub(super) fn refused(
         &mut self,
         counter: u64,
-        code: ErrorCode,
-        advised: Duration,
-        note: &Note,
+        complaint: &Complaint,
         now: Instant,
         out: &mut Outbox,
     ) -> bool {
+        let &Complaint { code, retry_after, ref note } = complaint;
         let Some(entry) = self.pending.get_mut(&counter).filter(|entry| entry.sent) else { return false };
         if is_passing(code) {
             entry.sent = false;
             self.unposted = self.unposted.saturating_sub(1);
             // Several that were on their way are refused together: one pause for all of them.
             if self.paused_until.is_none() {
-                self.paused_until = Some(now + self.pauses.next(advised));
+                self.paused_until = Some(now + self.pauses.next(retry_after.unwrap_or_default()));
             }
             return true;
         }
         if let Some(PendingSay { target, .. }) = self.remove(counter) {
-            out.emit(Event::SayRefused { counter, target, code, note: note.clone() });
+            out.emit(Event::SayRefused { counter, target, code, retry_after, note: note.clone() });
             self.flush(out);
         }
         true

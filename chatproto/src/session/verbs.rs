@@ -67,6 +67,10 @@ impl Session {
     /// It is kept and sent again until [`Event::Posted`] or [`Event::SayRefused`]. Says leave in order; only when the
     /// server puts some off ([`ErrorCode::Backlog`]) can later ones that were on their way overtake them.
     ///
+    /// The number names these words for good: the log takes other words with it for a repetition, acknowledges them, and
+    /// drops them. Where words must survive a crash of this program, write the number and the words to the disk before what
+    /// [`outgoing`](Self::outgoing) has is sent, and go on from there with [`Restored`](super::Restored).
+    ///
     /// # Errors
     /// When the session has stopped or too much waits already.
     pub fn say(&mut self, target: RoomKey, text: &Text) -> Result<u64, SayError> {
@@ -145,6 +149,9 @@ impl Session {
 
     /// Asks for messages that contain all `words`, in one room or in all, at most `limit`: [`Event::Page`], newest first.
     ///
+    /// Needs [`Capability::Search`](crate::wire::Capability::Search) in [`Config::capabilities`] and at the server; without it the answer is
+    /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
+    ///
     /// # Errors
     /// When not logged in, or too many requests are open.
     pub fn search(
@@ -159,7 +166,8 @@ impl Session {
     }
 
     /// Makes a room and enters it: [`Event::Joined`] or [`Event::JoinRefused`] answers. Whoever makes a room owns it; a
-    /// private one is entered by those who are invited.
+    /// private one is entered by those who are invited. The server needs
+    /// [`Capability::Moderation`](crate::wire::Capability::Moderation) for this and the next three.
     ///
     /// # Errors
     /// When not logged in, too many requests are open, or too many rooms are known.
@@ -343,6 +351,9 @@ impl Session {
     }
 
     /// Asks the server whether peers can reach this device: [`Event::Reached`] or [`Event::Refused`] answers.
+    ///
+    /// Needs [`Capability::Probe`](crate::wire::Capability::Probe) in [`Config::capabilities`] and at the server; without it the answer is
+    /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
     ///
     /// # Errors
     /// When not logged in, nothing is announced, or too many requests are open.

@@ -208,14 +208,14 @@ table! {
         1 Tickets "tickets" "Sessions resume with a ticket."
         2 Register "register" "Accounts can be registered over the wire."
         3 Moderation "moderation" "Topics, roles, kick, mute, ban."
-        4 Probe "probe" "The server answers probes of addresses."
-        5 Relay "relay" "The server relays links."
+        4 Probe "probe" "The server tests whether peers can be reached: `reach`, `reached`. The frame `probe` belongs to `ways`."
+        5 Relay "relay" "The server relays links; needs `ways` as well, at both clients."
         6 Inline "inline" "Lists can carry the content of small files."
         7 Resume "resume" "Transfers resume at a verified unit."
         8 Sources "sources" "Units can be asked for by root."
         10 Account "account" "Passwords change over the wire, devices are listed, the next certificate is told."
         11 Pace "pace" "Transfers can be paused, and kept to a rate."
-        12 Ways "ways" "An introduction whose first dial fails goes on to other ways."
+        12 Ways "ways" "An introduction whose first dial fails goes on to other ways: `peer_try`, `peer_outcome`, `peer_meet`, `peer_failed`, `probe`."
     }
 }
 

@@ -216,6 +216,8 @@ fn requests_that_cannot_work_are_refused_at_once() {
     assert_eq!(refused(&mut desk, alice, "carol"), ErrorCode::NoPeerPort, "she announced nothing");
     announce(&mut desk, bob, 0, &[]);
     assert_eq!(refused(&mut desk, alice, "bob"), ErrorCode::NoPeerPort, "neither can be dialled");
+    announce(&mut desk, bob, 25, &[]);
+    assert_eq!(refused(&mut desk, alice, "bob"), ErrorCode::NoPeerPort, "nobody is sent to a mail server");
     assert_eq!(desk.frames(carol), []);
     assert_eq!(desk.frames(bob), []);
 }

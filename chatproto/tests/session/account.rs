@@ -62,7 +62,7 @@ fn a_registration_can_be_refused() {
     let mut rig = registering();
     let (code, note) = (ErrorCode::BadInvite, NoteRef::new("used up").unwrap());
     rig.receive(&Error { code, about: 0x16, request: 0, retry_after: 0, note });
-    assert_eq!(rig.event(), Event::LoginFailed { code, note: note.to_owned() });
+    assert_eq!(rig.event(), Event::LoginFailed { code, retry_after: None, note: note.to_owned() });
     assert_eq!(rig.session.state(), State::Stopped);
 }
 

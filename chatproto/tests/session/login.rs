@@ -73,7 +73,10 @@ fn a_wrong_password_stops_the_session_until_the_program_tries_again() {
     rig.events();
     let note = NoteRef::new("wrong ID or password").unwrap();
     rig.receive(&Error { code: ErrorCode::LoginRefused, about: 0, request: 0, retry_after: 0, note });
-    assert_eq!(rig.event(), Event::LoginFailed { code: ErrorCode::LoginRefused, note: note.to_owned() });
+    assert_eq!(
+        rig.event(),
+        Event::LoginFailed { code: ErrorCode::LoginRefused, retry_after: None, note: note.to_owned() }
+    );
     // The bye that follows is not heard any more.
     rig.receive(&Bye { reason: CloseReason::LoginRefused, retry_after: 0, note: NoteRef::EMPTY });
     rig.session.handle_eof(rig.now);
@@ -94,7 +97,10 @@ fn a_bye_alone_is_enough_to_refuse_a_login() {
     rig.events();
     let note = NoteRef::new("closed today").unwrap();
     rig.receive(&Bye { reason: CloseReason::LoginRefused, retry_after: 0, note });
-    assert_eq!(rig.event(), Event::LoginFailed { code: ErrorCode::LoginRefused, note: note.to_owned() });
+    assert_eq!(
+        rig.event(),
+        Event::LoginFailed { code: ErrorCode::LoginRefused, retry_after: None, note: note.to_owned() }
+    );
     assert_eq!(rig.session.state(), State::Stopped);
 }
 

@@ -57,9 +57,13 @@ fn a_refusal_ends_a_say() {
     let mut rig = Rig::in_lobby();
     rig.session.say(user("nobody"), &text("hello?")).unwrap();
     rig.receive(&refuse(1, ErrorCode::NoSuchUser, 0));
-    let Event::SayRefused { counter, target, code, .. } = rig.event() else { panic!() };
-    assert_eq!((counter, target, code), (1, user("nobody"), ErrorCode::NoSuchUser));
+    let Event::SayRefused { counter, target, code, retry_after, .. } = rig.event() else { panic!() };
+    assert_eq!((counter, target, code, retry_after), (1, user("nobody"), ErrorCode::NoSuchUser, None));
     assert_eq!(rig.session.pending().count(), 0);
+    rig.session.say(lobby(), &text("again!")).unwrap();
+    rig.receive(&refuse(2, ErrorCode::SlowMode, 1500));
+    let Event::SayRefused { code, retry_after, .. } = rig.event() else { panic!() };
+    assert_eq!((code, retry_after), (ErrorCode::SlowMode, Some(Duration::from_millis(1500))));
 }
 
 #[test]

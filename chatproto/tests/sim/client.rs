@@ -157,7 +157,7 @@ impl Client {
                 *next = to + 1;
             }
             Event::NewLog { .. } => panic!("it is the same log"),
-            Event::LoginFailed { code, note } => panic!("login failed: {code} {note:?}"),
+            Event::LoginFailed { code, note, .. } => panic!("login failed: {code} {note:?}"),
             Event::ServerError { code, note, .. } => panic!("server error: {code} {note:?}"),
             _ => {}
         }
