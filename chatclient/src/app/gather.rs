@@ -124,6 +124,11 @@ impl Gathering {
         looks().count() + others.count()
     }
 
+    /// Whether no folder is looked into, and none is to be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.begun.is_empty() && self.waiting.values().all(VecDeque::is_empty)
+    }
+
     fn pages_open(&self, link: LinkId) -> usize {
         self.asked.keys().filter(|(on, _)| *on == link).count()
     }

@@ -159,6 +159,11 @@ impl Mallory {
         self.wires.get(&link.0)?.key
     }
 
+    /// What ties the two ends of a connection.
+    pub fn binding(&self, link: Link) -> [u8; 32] {
+        self.wires.get(&link.0).expect("a connection").binding
+    }
+
     /// Says bytes, whatever they are; they leave while she waits for something.
     pub fn say(&mut self, link: Link, bytes: &[u8]) {
         if let Some(wire) = self.wires.get_mut(&link.0) {
