@@ -105,11 +105,16 @@ impl Crew {
         !self.ready.is_empty()
     }
 
-    /// Begins a turn: takes what the threads have to report.
+    /// Begins a turn: takes what the threads have to report, and appends whose handshakes have got on.
     ///
     /// # Errors
     /// When a thread has ended, which leaves connections that nobody serves.
-    pub(super) fn collect(&mut self, turn: u64, events: &mut Vec<NetEvent>) -> io::Result<()> {
+    pub(super) fn collect(
+        &mut self,
+        turn: u64,
+        events: &mut Vec<NetEvent>,
+        answered: &mut Vec<ConnToken>,
+    ) -> io::Result<()> {
         self.turn = turn;
         for index in 0..self.threads.len() {
             let Some(thread) = self.threads.get(index) else { break };
@@ -119,7 +124,10 @@ impl Crew {
             let mut reports = std::mem::take(&mut self.reports);
             thread.take_reports(&mut reports);
             for report in reports.drain(..) {
-                self.note(index, report, events);
+                match report {
+                    Report::Answered(token) => answered.push(token),
+                    report => self.note(index, report, events),
+                }
             }
             self.reports = reports;
         }
@@ -186,6 +194,8 @@ impl Crew {
     /// Makes of one report what the program is to know of it.
     fn note(&mut self, thread: usize, report: Report, events: &mut Vec<NetEvent>) {
         match report {
+            // Not of the program's business.
+            Report::Answered(_) => {}
             Report::Connected(token, tls) => {
                 let Some(remote) = remote_of(&mut self.remotes, token) else { return };
                 // A plain connection that was accepted stands from the start.
