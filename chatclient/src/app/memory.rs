@@ -121,7 +121,7 @@ impl Memory {
     pub(super) fn ticket(&self, user: &Name, server: Fingerprint) -> Option<KeptTicket<'_>> {
         let ticket = self.ticket.as_ref()?;
         let fits = ticket.user == user.as_str() && ticket.fingerprint == *server.as_bytes();
-        fits.then_some(KeptTicket { secret: &ticket.secret, is_fresh: ticket.expires_ms > unix_ms() })
+        fits.then_some(KeptTicket { secret: &ticket.secret[..], is_fresh: ticket.expires_ms > unix_ms() })
     }
 
     /// Keeps what the server gave.

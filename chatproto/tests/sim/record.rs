@@ -11,9 +11,9 @@ use chatproto::wire::*;
 use crate::house::House;
 use crate::world::World;
 
-/// Worlds and houses that are looked at, and of which seeds are made.
-const LIVES: u64 = 2;
-const LIVES_FOR_SEEDS: u64 = 12;
+/// Of so many worlds and houses it is kept.
+const WORLDS: u64 = 12;
+const HOUSES: u64 = 4;
 
 /// Of each end of a connection, in bytes.
 const KEPT: usize = 16 * 1024;
@@ -85,10 +85,8 @@ impl Stream {
 
 #[test]
 fn what_crosses_the_wire_is_whole_and_goes_one_way() {
-    let folder = std::env::var_os("CHATPROTO_WRITE_SEEDS");
-    let lives = if folder.is_some() { LIVES_FOR_SEEDS } else { LIVES };
-    let worlds = (1..=lives).flat_map(|seed| World::new(seed).recorded(KEPT));
-    let houses = (1..=lives).flat_map(|seed| House::new(seed).recorded(KEPT));
+    let worlds = (1..=WORLDS).flat_map(|seed| World::new(seed).recorded(KEPT));
+    let houses = (1..=HOUSES).flat_map(|seed| House::new(seed).recorded(KEPT));
     let streams: Vec<_> = worlds.chain(houses).filter_map(|pieces| Stream::read(&pieces)).collect();
 
     let mut frames = BTreeMap::<_, BTreeSet<_>>::new();
@@ -100,9 +98,9 @@ fn what_crosses_the_wire_is_whole_and_goes_one_way() {
     let types = |reader| frames.keys().filter(|(other, _)| *other == reader).count();
     let counts = Reader::ALL.map(types);
     // A record of nothing would be no record.
-    assert!(counts[0] >= 15 && counts[1] >= 25 && counts[2] >= 12, "types of frames: {counts:?}");
+    assert!(counts[0] >= 15 && counts[1] >= 20 && counts[2] >= 12, "types of frames: {counts:?}");
 
-    let Some(folder) = folder else { return };
+    let Some(folder) = std::env::var_os("CHATPROTO_WRITE_SEEDS") else { return };
     let folder = Path::new(&folder);
     let write = |target: &str, name: &str, data: &[u8]| {
         let folder = folder.join(target);
