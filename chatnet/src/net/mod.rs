@@ -130,7 +130,8 @@ impl Net {
         self.note_edges();
         self.expire(Instant::now());
         if let Some(crew) = &mut self.crew {
-            crew.collect(self.turn, &mut self.events, &mut self.answered)?;
+            crew.collect(self.turn, &mut self.events)?;
+            self.answered.extend_from_slice(&crew.answered);
         }
         self.accept_ready();
         self.run_ready();

@@ -304,7 +304,7 @@ fn who_gets_on_logs_in_however_many_drip() {
         }
         for (number, (conn, since)) in crowd.iter().enumerate() {
             let age = desk.now.since(*since).as_millis() as usize;
-            if age % 1_000 == 0 && number % 2 == 0 {
+            if age.is_multiple_of(1_000) && number.is_multiple_of(2) {
                 desk.hub.handle_input(*conn, &hello[(age / 1_000) % hello.len()..][..1], desk.now);
             }
         }

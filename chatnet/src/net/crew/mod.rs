@@ -41,6 +41,8 @@ pub(super) struct Crew {
     last_generation: u32,
     /// TLS handshakes under way.
     handshakes: usize,
+    /// Callers whose handshakes have got on, as of this turn's reports.
+    pub(super) answered: Vec<ConnToken>,
     /// Sockets of all threads, with those that linger after the program has heard of the end.
     sockets: usize,
     /// What the last read gave to the program.
@@ -64,6 +66,7 @@ impl Crew {
             ready: VecDeque::new(),
             last_generation: 0,
             handshakes: 0,
+            answered: Vec::new(),
             sockets: 0,
             lent: Vec::new(),
             reports: Vec::new(),
@@ -105,17 +108,13 @@ impl Crew {
         !self.ready.is_empty()
     }
 
-    /// Begins a turn: takes what the threads have to report, and appends whose handshakes have got on.
+    /// Begins a turn: takes what the threads have to report.
     ///
     /// # Errors
     /// When a thread has ended, which leaves connections that nobody serves.
-    pub(super) fn collect(
-        &mut self,
-        turn: u64,
-        events: &mut Vec<NetEvent>,
-        answered: &mut Vec<ConnToken>,
-    ) -> io::Result<()> {
+    pub(super) fn collect(&mut self, turn: u64, events: &mut Vec<NetEvent>) -> io::Result<()> {
         self.turn = turn;
+        self.answered.clear();
         for index in 0..self.threads.len() {
             let Some(thread) = self.threads.get(index) else { break };
             if thread.has_ended() {
@@ -124,10 +123,7 @@ impl Crew {
             let mut reports = std::mem::take(&mut self.reports);
             thread.take_reports(&mut reports);
             for report in reports.drain(..) {
-                match report {
-                    Report::Answered(token) => answered.push(token),
-                    report => self.note(index, report, events),
-                }
+                self.note(index, report, events);
             }
             self.reports = reports;
         }
@@ -194,8 +190,7 @@ impl Crew {
     /// Makes of one report what the program is to know of it.
     fn note(&mut self, thread: usize, report: Report, events: &mut Vec<NetEvent>) {
         match report {
-            // Not of the program's business.
-            Report::Answered(_) => {}
+            Report::Answered(token) => self.answered.push(token),
             Report::Connected(token, tls) => {
                 let Some(remote) = remote_of(&mut self.remotes, token) else { return };
                 // A plain connection that was accepted stands from the start.
