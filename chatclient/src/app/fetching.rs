@@ -38,11 +38,14 @@ impl App {
         if id.is_none() && self.adopt(errand, batch, &file) {
             return;
         }
-        // What was left by an earlier run, or had failed, is the same file: it goes on under its number.
+        // What was left by an earlier run, or had failed, is the same file: it goes on under its number. Who asks for it anew
+        // wants it to go on, whoever had stopped it.
+        let is_asked_anew = id.is_none();
         let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
         let kept = id.and_then(|id| self.kept.take(id));
         let id = id.unwrap_or_else(|| self.transfers.next_id());
-        let paused = kept.as_ref().map_or_else(|| self.gathering.is_paused(batch), |kept| kept.paused);
+        let was_paused = kept.as_ref().filter(|_| !is_asked_anew).map(|kept| kept.paused);
+        let paused = was_paused.unwrap_or_else(|| self.gathering.is_paused(batch));
         let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
         let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
         fact.size = Some(file.size);
@@ -62,6 +65,8 @@ impl App {
             paused,
             paused_there: false,
             was_parked: false,
+            is_sought: false,
+            seeks: 0,
             asked_at: now,
             heard_at: now,
             shown_at: None,

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The place of one file in a queue is told so often. Where hundreds wait, each of them moves up whenever one is sent.
+const PLACES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Bytes of a part that a worker reads back in one go; between two of them other jobs have their turn.
 const RECHECK_STEP: u64 = 64 * 1024 * 1024;
@@ -58,9 +61,9 @@ impl Unit {
 }
 
 impl Stored {
-    /// Which unit, what it hashes to, and what is to be claimed now.
-    pub(super) fn into_parts(self) -> (u64, Hash, Option<Claim>) {
-        (self.unit, self.value, self.claim)
+    /// Which unit, and what it hashes to.
+    pub(super) fn into_parts(self) -> (u64, Hash) {
+        (self.unit, self.value)
     }
 }
 
@@ -173,10 +176,13 @@ impl App {
 
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
-        download.fact.position = Some(position);
+        let before = download.fact.position.replace(position);
         download.hear(at);
         let id = download.fact.id;
-        self.show_progress(id);
+        let is_due = download.shown_at.is_none_or(|shown| shown.elapsed() >= PLACES_INTERVAL);
+        if before.is_none() || (before != Some(position) && is_due) {
+            self.show_progress(id);
+        }
     }
 
     pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64) {
@@ -255,7 +261,16 @@ impl App {
         self.go_on(id);
     }
 
-    pub(super) fn on_stored(&mut self, id: u64, incoming: Box<Incoming>, stored: Result<Stored, Failure>) {
+    pub(super) fn on_stored(
+        &mut self,
+        id: u64,
+        incoming: Box<Incoming>,
+        mut stored: Result<Stored, Failure>,
+    ) {
+        // Whatever becomes of the transfer: these units are claimed by nobody else.
+        if let Some(claim) = stored.as_mut().ok().and_then(|stored| stored.claim.take()) {
+            self.jobs.submit(Job::Claim { claim });
+        }
         if self.transfers.pieces(id).is_some() {
             return self.on_part_stored(id, incoming, stored);
         }
@@ -269,9 +284,6 @@ impl App {
                 download.heard_at = Instant::now();
                 download.note_first_byte();
                 let at = download.at();
-                if let Some(claim) = stored.claim {
-                    self.jobs.submit(Job::Claim { claim });
-                }
                 if let Some((link, transfer)) = at
                     && let Some(link) = self.links.get_mut(link)
                 {
@@ -309,9 +321,27 @@ impl App {
             return self.on_part_failed(at, code);
         }
         // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
-        if code != ErrorCode::Offline {
+        let is_forgotten = matches!(code, ErrorCode::Changed | ErrorCode::NoSuchNumber);
+        let goes_on = code == ErrorCode::Offline
+            || (is_forgotten && self.seek(at))
+            || (code == ErrorCode::TooManyTransfers && self.put_back(at));
+        if !goes_on {
             self.fail_download(id, code.into(), None);
         }
+    }
+
+    /// The peer has as many transfers open as it lets: this one waits until another has ended. `false` if there is none.
+    fn put_back(&mut self, at: LinkTransfer) -> bool {
+        let others = self.transfers.open_on(at.0).saturating_sub(1);
+        let Some(download) = self.transfers.of(at) else { return false };
+        if others == 0 || !matches!(download.stage, Stage::Asked(_)) {
+            return false;
+        }
+        download.stage = Stage::Waiting;
+        download.fact.position = None;
+        self.transfers.asked.remove(&at);
+        self.transfers.limit(at.0, others);
+        true
     }
 
     /// Gives the worker the next thing to do for a file.

@@ -150,6 +150,19 @@ impl Incoming {
         (self.held.units(), self.held.digest())
     }
 
+    /// Whether all that is there is of the file whose units have these values.
+    #[must_use]
+    pub fn agrees_with(&self, values: &[UnitValue]) -> bool {
+        let value = |unit: u64| usize::try_from(unit).ok().and_then(|unit| values.get(unit));
+        let mut held = Held::new();
+        for unit in 0..self.held.units() {
+            let Some(value) = value(unit) else { return false };
+            held.push(value);
+        }
+        held.digest() == self.held.digest()
+            && self.ahead.iter().all(|(unit, found)| value(*unit) == Some(found))
+    }
+
     /// The units that are missing, in rising order.
     #[must_use]
     pub fn gaps(&self) -> Vec<Range<u64>> {
@@ -399,7 +412,7 @@ impl Whole {
 ///
 /// Each of its own: those of [`Downloads::begin`] and [`Partial::write_at`] for a small one, of which nothing is left then;
 /// [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are missing; and those
-/// of [`Partial::finish`], with what came kept under its temporary name.
+/// of [`Partial::finish`], with what came kept under its temporary name if it has a record, and removed if not.
 pub fn finish_all(
     downloads: &Downloads,
     files: impl IntoIterator<Item = (Whole, Root, u64)>,
@@ -421,15 +434,16 @@ pub fn finish_all(
         .into_iter()
         .map(|(verified, _)| {
             let (partial, finished) = verified?;
-            partial.flush()?;
-            Ok((partial, finished))
+            let outcome = partial.flush();
+            partial.or_drop(outcome).map(|(partial, ())| (partial, finished))
         })
         .collect();
     let mut placed: Vec<Result<(Partial, Finished), DownloadError>> = flushed
         .into_iter()
         .map(|flushed| {
             let (partial, Finished { size, root, .. }) = flushed?;
-            let path = partial.place()?;
+            let outcome = partial.place();
+            let (partial, path) = partial.or_drop(outcome)?;
             Ok((partial, Finished { path, size, root }))
         })
         .collect();
