@@ -280,25 +280,6 @@ fn many_files_end_as_one_and_each_has_its_own_outcome() {
 }
 
 #[test]
-fn what_is_there_is_compared_with_the_values_of_a_file() {
-    let (_temp, downloads) = downloads();
-    let mut file = begin(&downloads);
-    let mut values = (0..6).map(value).collect::<Vec<_>>();
-    assert!(file.agrees_with(&values), "nothing is there yet");
-    store(&mut file, 0..2);
-    store(&mut file, 3..4);
-    assert!(file.agrees_with(&values));
-    for unit in [0, 1, 3] {
-        let honest = std::mem::replace(&mut values[unit], [7; 32]);
-        assert!(!file.agrees_with(&values), "unit {unit}");
-        values[unit] = honest;
-    }
-    values[2] = [7; 32];
-    assert!(file.agrees_with(&values), "unit 2 is not there");
-    assert!(!file.agrees_with(&values[..3]));
-}
-
-#[test]
 fn a_small_file_that_cannot_be_finished_leaves_nothing_and_a_large_one_its_part() {
     let (temp, downloads) = downloads();
     let wanted = Origin { size: 5, ..origin() };

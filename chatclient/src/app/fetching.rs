@@ -38,14 +38,11 @@ impl App {
         if id.is_none() && self.adopt(errand, batch, &file) {
             return;
         }
-        // What was left by an earlier run, or had failed, is the same file: it goes on under its number. Who asks for it anew
-        // wants it to go on, whoever had stopped it.
-        let is_asked_anew = id.is_none();
+        // What was left by an earlier run, or had failed, is the same file: it goes on under its number.
         let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
         let kept = id.and_then(|id| self.kept.take(id));
         let id = id.unwrap_or_else(|| self.transfers.next_id());
-        let was_paused = kept.as_ref().filter(|_| !is_asked_anew).map(|kept| kept.paused);
-        let paused = was_paused.unwrap_or_else(|| self.gathering.is_paused(batch));
+        let paused = kept.as_ref().map_or_else(|| self.gathering.is_paused(batch), |kept| kept.paused);
         let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
         let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
         fact.size = Some(file.size);

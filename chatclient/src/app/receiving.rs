@@ -61,9 +61,9 @@ impl Unit {
 }
 
 impl Stored {
-    /// Which unit, and what it hashes to.
-    pub(super) fn into_parts(self) -> (u64, Hash) {
-        (self.unit, self.value)
+    /// Which unit, what it hashes to, and what is to be claimed now.
+    pub(super) fn into_parts(self) -> (u64, Hash, Option<Claim>) {
+        (self.unit, self.value, self.claim)
     }
 }
 
@@ -261,16 +261,7 @@ impl App {
         self.go_on(id);
     }
 
-    pub(super) fn on_stored(
-        &mut self,
-        id: u64,
-        incoming: Box<Incoming>,
-        mut stored: Result<Stored, Failure>,
-    ) {
-        // Whatever becomes of the transfer: these units are claimed by nobody else.
-        if let Some(claim) = stored.as_mut().ok().and_then(|stored| stored.claim.take()) {
-            self.jobs.submit(Job::Claim { claim });
-        }
+    pub(super) fn on_stored(&mut self, id: u64, incoming: Box<Incoming>, stored: Result<Stored, Failure>) {
         if self.transfers.pieces(id).is_some() {
             return self.on_part_stored(id, incoming, stored);
         }
@@ -284,6 +275,9 @@ impl App {
                 download.heard_at = Instant::now();
                 download.note_first_byte();
                 let at = download.at();
+                if let Some(claim) = stored.claim {
+                    self.jobs.submit(Job::Claim { claim });
+                }
                 if let Some((link, transfer)) = at
                     && let Some(link) = self.links.get_mut(link)
                 {

@@ -326,37 +326,11 @@ impl App {
         let Values::Checking(at) = pieces.values else { return };
         match values {
             Some(values) => {
-                let is_true = pieces.incoming.as_ref().is_none_or(|incoming| incoming.agrees_with(&values));
                 pieces.values = Values::Known(values);
-                if is_true {
-                    self.plan(id);
-                } else {
-                    self.begin_parts_anew(id, at);
-                }
+                self.plan(id);
             }
             None => self.drop_part(at, ErrorCode::VerifyFailed),
         }
-    }
-
-    /// What an earlier transfer left is not of this file, whatever its sender had said: it goes, and with it nothing that was
-    /// proved.
-    fn begin_parts_anew(&mut self, id: u64, at: LinkTransfer) {
-        if let Some(link) = self.links.get_mut(at.0) {
-            // It has ended already when this fails.
-            let _ = link.peer.cancel(at.1, ErrorCode::Cancelled);
-        }
-        self.transfers.asked.remove(&at);
-        let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        download.fact.bytes = 0;
-        let (into, name) = (download.fact.folder.clone(), download.fact.name.clone());
-        let origin = download.file.origin();
-        let Stage::Parts(pieces) = &mut download.stage else { return };
-        pieces.lose(at);
-        if let Some(incoming) = pieces.incoming.take() {
-            self.jobs.submit(Job::Discard { incoming });
-        }
-        let folder = self.folder();
-        self.jobs.submit(Job::Begin { id, folder, into, name, origin });
     }
 
     pub(super) fn on_part_data(&mut self, at: LinkTransfer, data: Bytes) {
@@ -421,12 +395,15 @@ impl App {
             Ok(stored) => stored,
             Err(failure) => return self.give_up_download(id, &failure),
         };
-        let (unit, value) = stored.into_parts();
+        let (unit, value, claim) = stored.into_parts();
         let Values::Known(values) = &pieces.values else { return };
         let is_proved = usize::try_from(unit).ok().and_then(|unit| values.get(unit)) == Some(&value.0);
         if let Some(part) = pieces.parts.get_mut(&at).filter(|_| is_proved) {
             part.left.start = unit + 1;
             part.heard_at = Instant::now();
+        }
+        if let Some(claim) = claim {
+            self.jobs.submit(Job::Claim { claim });
         }
         if !is_proved {
             return self.drop_part(at, ErrorCode::VerifyFailed);

@@ -150,19 +150,6 @@ impl Incoming {
         (self.held.units(), self.held.digest())
     }
 
-    /// Whether all that is there is of the file whose units have these values.
-    #[must_use]
-    pub fn agrees_with(&self, values: &[UnitValue]) -> bool {
-        let value = |unit: u64| usize::try_from(unit).ok().and_then(|unit| values.get(unit));
-        let mut held = Held::new();
-        for unit in 0..self.held.units() {
-            let Some(value) = value(unit) else { return false };
-            held.push(value);
-        }
-        held.digest() == self.held.digest()
-            && self.ahead.iter().all(|(unit, found)| value(*unit) == Some(found))
-    }
-
     /// The units that are missing, in rising order.
     #[must_use]
     pub fn gaps(&self) -> Vec<Range<u64>> {
