@@ -19,7 +19,8 @@
 //!   transfer ends once. Whoever waits for a file (`queue`) is told a place that only falls, and waits only while others are
 //!   sent. A file that comes in parts from several (`gather`) is the file.
 //!
-//! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them.
+//! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them, and
+//! `CHATPROTO_WRITE_SEEDS=DIR` writes what crossed the wire in some of them as seeds for the fuzzers (`record`).
 #![allow(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -42,6 +43,7 @@ mod house;
 mod link;
 mod presence;
 mod queue;
+mod record;
 mod rules;
 mod share;
 mod watch;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::hub::{Config, Hub, Label};
 use chatproto::peer::{self, Peer};
@@ -194,13 +195,24 @@ impl World {
     }
 
     pub fn live(mut self) -> Totals {
+        self.live_on();
+        self.totals
+    }
+
+    /// Lives, and returns what each end of each connection has read, piece by piece and at most so many bytes.
+    pub fn recorded(mut self, limit: usize) -> Vec<Vec<Bytes>> {
+        self.network.record(limit);
+        self.live_on();
+        self.network.take_recorded()
+    }
+
+    fn live_on(&mut self) {
         for _ in 0..STEPS {
             self.act();
             let pause = self.rng.below(200);
             self.pass(Duration::from_millis(pause));
         }
         self.come_to_rest();
-        self.totals
     }
 
     /// A quiet life in which the server crashes once, at this point of the `count`th message, and comes back.
