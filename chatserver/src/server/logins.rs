@@ -10,7 +10,7 @@ use chatproto::opaque::{OsRng, Password, Record, ServerLogin, ServerSetup, Stret
 use chatproto::ticket;
 use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
-use super::attempts::{Attempts, advice};
+use super::attempts::Attempts;
 use super::console;
 use super::links::Links;
 use super::seam::ROOM_WRITE;
@@ -106,11 +106,11 @@ impl Logins {
     pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
         if begun.mechanism.as_str() != ticket::MECHANISM
             && let Some(addr) = hub.addr(begun.conn)
-            && let Err(wait) = attempts.begin(begun.conn, addr, &begun.user, Instant::now())
+            && let Err(hasty) = attempts.begin(begun.conn, addr, &begun.user, Instant::now())
         {
             self.refused += 1;
-            let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
-            hub.login_refuse_for(begun.conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+            let (code, wait, note) = hasty.refusal();
+            hub.login_refuse_for(begun.conn, code, wait, &note);
             return;
         }
         self.last += 1;
@@ -156,9 +156,21 @@ impl Logins {
     }
 
     /// Answers the client's first message.
-    pub(super) fn on_reply(&mut self, hub: &mut Hub, lookup: u64, reply: Reply, links: &Links) {
+    pub(super) fn on_reply(
+        &mut self,
+        hub: &mut Hub,
+        attempts: &mut Attempts,
+        lookup: u64,
+        reply: Reply,
+        links: &Links,
+    ) {
         match self.started.remove(&lookup) {
-            Some(Started::Password(begun)) => self.on_account(hub, begun, reply, links),
+            Some(Started::Password(begun)) => {
+                let conn = begun.conn;
+                if self.on_account(hub, begun, reply, links) {
+                    attempts.challenged(conn);
+                }
+            }
             Some(Started::Ticket { conn, user }) => {
                 self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
                 self.on_ticket(hub, conn, user, &reply);
@@ -168,14 +180,14 @@ impl Logins {
         }
     }
 
-    /// An unknown account is answered like a known one.
-    fn on_account(&mut self, hub: &mut Hub, begun: Begun, reply: Reply, links: &Links) {
+    /// Sends the challenge; `false` if it could not. An unknown account is answered like a known one.
+    fn on_account(&mut self, hub: &mut Hub, begun: Begun, reply: Reply, links: &Links) -> bool {
         let Begun { conn, user, device, data: request, .. } = begun;
         let Reply::Account { account, .. } = reply else {
             tracing::error!(user = user.as_str(), "the account could not be read");
             self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Internal, "the account could not be read");
-            return;
+            return false;
         };
         let may_enter = account.as_ref().filter(|account| !account.disabled);
         let is_admin = may_enter.is_some_and(|account| account.admin);
@@ -196,16 +208,19 @@ impl Logins {
             ServerLogin::start(&self.setup, record.as_ref(), user.as_str(), &request, binding, &mut OsRng);
         match started {
             Ok((login, response)) => {
-                if hub.login_challenge(conn, &response) {
+                let is_sent = hub.login_challenge(conn, &response);
+                if is_sent {
                     self.challenged.insert(
                         conn,
                         Challenged { user, device, login, record: bought_with, is_admin, generation },
                     );
                 }
+                is_sent
             }
             Err(error) => {
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::Malformed, &error.to_string());
+                false
             }
         }
     }
@@ -230,7 +245,7 @@ impl Logins {
                 self.give_ticket(hub, store, proved, device);
             }
             None => {
-                attempts.wrong(conn, Instant::now());
+                attempts.end(conn, Instant::now());
                 tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);

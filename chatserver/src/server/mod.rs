@@ -418,7 +418,7 @@ impl Server {
                 Answer::Reply(reply) => reply,
             };
             if Removals::on_reply(&mut self.hub, &reply, now)
-                || self.accounts.on_reply(&mut self.hub, &reply, &self.links)
+                || self.accounts.on_reply(&mut self.hub, &mut self.attempts, &reply, &self.links)
             {
                 continue;
             }
@@ -427,13 +427,16 @@ impl Server {
                 continue;
             }
             match Logins::lookup_of(&reply) {
-                Some(lookup) => self.logins.on_reply(&mut self.hub, lookup, reply, &self.links),
+                Some(lookup) => {
+                    let (hub, attempts) = (&mut self.hub, &mut self.attempts);
+                    self.logins.on_reply(hub, attempts, lookup, reply, &self.links);
+                }
                 None => seam::on_reply(&mut self.hub, reply),
             }
         }
         let done = self.done.drain().collect::<Vec<_>>();
         for reply in done {
-            self.accounts.on_done(&mut self.hub, &mut self.removals, &mut self.attempts, reply, now);
+            self.accounts.on_done(&mut self.hub, &mut self.removals, reply, now);
         }
         // The reader and the search share a mailbox: one of them may be gone while the other keeps it open.
         let is_lost =
@@ -502,14 +505,15 @@ impl Server {
                 self.accounts.start_change(hub, &self.store, attempts, conn, user, data);
             }
             Event::PasswordFinished { conn, data } => {
-                self.accounts.finish_change(&mut self.hub, &self.desk, conn, &data);
+                let (hub, attempts) = (&mut self.hub, &mut self.attempts);
+                self.accounts.finish_change(hub, &self.desk, attempts, conn, &data);
             }
             Event::DevicesAsked { conn, user, revoke } => {
                 self.accounts.devices(&mut self.hub, &self.desk, conn, user, revoke);
             }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
-                self.attempts.wrong(conn, Instant::now());
+                self.attempts.end(conn, Instant::now());
                 self.accounts.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(conn, user));
             }
