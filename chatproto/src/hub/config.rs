@@ -40,6 +40,10 @@ pub struct Config {
     pub max_rooms_joined: usize,
     /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
     pub max_rooms: usize,
+    /// Conversations that one account may have, also those that others began and those that are over. Default 4,096 (about 800
+    /// bytes each, for both together). Bounds what the hub keeps for good, and what it tells at each login, 51 bytes for each:
+    /// [`Limits::max_queue_hard`] must hold that. Answers who writes to everybody.
+    pub max_conversations: usize,
     /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 100 bytes, and answers an
     /// operator who bans everybody. Default 10,000.
     pub max_house_notes: usize,
@@ -56,8 +60,9 @@ pub struct Config {
     pub max_append_bytes: usize,
     /// What one account may ask for in a time, each kind of request on its own.
     pub budgets: Budgets,
-    /// Requests of one connection (history, search) that the program may be working on. Default 8; past it the connection
-    /// is not read, and what was read already is refused. Answers floods of expensive questions.
+    /// Requests of one connection (history, search, inquiries, changes of rooms and of the server, people who are written to for
+    /// the first time) that the program may be working on, and lists whose pages are still to come. Default 8 of each; past it
+    /// the connection is not read, and what was read already is refused. Answers floods of expensive questions.
     pub max_requests: u32,
     /// Introductions that one connection may have asked for and not got. Default 8. Answers floods of questions to people.
     pub max_offers: usize,
@@ -112,6 +117,7 @@ impl Config {
             max_devices: 16,
             max_rooms_joined: 256,
             max_rooms: 10_000,
+            max_conversations: 4_096,
             max_house_notes: 10_000,
             max_room_members: 10_000,
             max_bans: 10_000,

@@ -2,6 +2,7 @@
 //! and what is told of all that was done or is imposed.
 
 use core::net::IpAddr;
+use core::ops::Bound;
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
@@ -17,7 +18,7 @@ use super::rooms::pages;
 use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
-    List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, RequestId, RoomId, Subject,
+    List, MAX_AUDIT_LINES, Name, Network, Note, NoteRef, Report, RequestId, RoomId, Subject,
 };
 
 /// A change of the whole server that somebody wants.
@@ -29,6 +30,21 @@ pub(super) struct Decree {
     pub(super) subject: Option<Subject>,
     pub(super) seconds: u32,
     pub(super) note: Note,
+}
+
+/// A line of what is imposed, by what it is about: the list goes on behind it.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// The lockdown of the server.
+    Lockdown,
+    /// A ban of the server.
+    Barred(Subject),
+    /// A ban of a room.
+    Ban(Name),
+    /// A network's ban of a room.
+    Network((Network, Option<Name>)),
+    /// A mute.
+    Mute(Name),
 }
 
 impl Hub {
@@ -250,7 +266,7 @@ impl Hub {
             }
             Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
             Inquiry::Imposed => {
-                self.begin_list(id, Listing::Imposed { request: asked.request, room, from: 0 });
+                self.begin_list(id, Listing::Imposed { request: asked.request, room, after: None });
             }
         }
     }
@@ -290,32 +306,53 @@ impl Hub {
         true
     }
 
-    /// Everything that is imposed in a room or on the whole server.
-    pub(super) fn imposed(
-        &self,
+    /// What is imposed in a room or on the whole server, in its order, after one of the lines.
+    pub(super) fn imposed<'a>(
+        &'a self,
         room: Option<RoomId>,
         is_admin: bool,
-    ) -> Box<dyn Iterator<Item = AuditLine> + '_> {
+        after: Option<&'a Place>,
+    ) -> Box<dyn Iterator<Item = (Place, AuditLine)> + 'a> {
         match room {
-            Some(room) => Box::new(self.imposed_in(room, is_admin)),
-            None => Box::new(self.imposed_on_all()),
+            Some(room) => Box::new(self.imposed_in(room, is_admin, after)),
+            None => Box::new(self.imposed_on_all(after)),
         }
     }
 
-    fn imposed_on_all(&self) -> impl Iterator<Item = AuditLine> {
+    fn imposed_on_all<'a>(
+        &'a self,
+        after: Option<&'a Place>,
+    ) -> impl Iterator<Item = (Place, AuditLine)> + 'a {
         let empty = NoteRef::EMPTY.to_owned();
-        let lockdown = self.gate.lockdown().map(|lockdown| {
+        let lockdown = self.gate.lockdown().filter(|_| after.is_none()).map(|lockdown| {
             let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
-            imposed_line(action, "", 0, &lockdown.reason, &empty)
+            (Place::Lockdown, imposed_line(action, "", 0, &lockdown.reason, &empty))
         });
-        let bans = self.gate.bans().filter_map(move |(subject, ban)| {
+        let after = after.and_then(|after| match after {
+            Place::Barred(subject) => Some(subject),
+            Place::Lockdown | Place::Ban(_) | Place::Network(..) | Place::Mute(_) => None,
+        });
+        let bans = self.gate.bans_after(after).filter_map(move |(subject, ban)| {
             let seconds = ban.left(self.now)?.as_seconds();
-            Some(imposed_line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty))
+            let line = imposed_line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty);
+            Some((Place::Barred(subject), line))
         });
         lockdown.into_iter().chain(bans)
     }
 
-    fn imposed_in(&self, room: RoomId, is_admin: bool) -> impl Iterator<Item = AuditLine> {
+    fn imposed_in<'a>(
+        &'a self,
+        room: RoomId,
+        is_admin: bool,
+        after: Option<&'a Place>,
+    ) -> impl Iterator<Item = (Place, AuditLine)> + 'a {
+        let all = Bound::Unbounded;
+        let (bans_from, networks_from, mutes_from) = match after {
+            None | Some(Place::Lockdown | Place::Barred(_)) => (Some(all), Some(Bound::Unbounded), all),
+            Some(Place::Ban(user)) => (Some(Bound::Excluded(user)), Some(Bound::Unbounded), all),
+            Some(Place::Network(key)) => (None, Some(Bound::Excluded(key)), all),
+            Some(Place::Mute(user)) => (None, None, Bound::Excluded(user)),
+        };
         let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
         let name = NoteRef::truncated(name).to_owned();
         self.router.house(room).into_iter().flat_map(move |house| {
@@ -325,21 +362,24 @@ impl Hub {
             };
             let with_addresses = house.banned_with_addresses();
             let (of_bans, of_networks, of_mutes) = (name.clone(), name.clone(), name.clone());
-            let bans = house.bans.iter().filter_map(move |(user, imposed)| {
+            let bans = bans_from.map(|from| house.bans.range::<Name, _>((from, Bound::Unbounded)));
+            let bans = bans.into_iter().flatten().filter_map(move |(user, imposed)| {
                 let covers_more = with_addresses.contains(user);
                 let action = if covers_more { Action::BanAddress } else { Action::Ban };
-                line(action, user.as_str(), imposed, &of_bans)
+                Some((Place::Ban(user.clone()), line(action, user.as_str(), imposed, &of_bans)?))
             });
-            let networks = house.networks.iter().filter(|((_, with), _)| with.is_none());
-            let networks = networks.filter_map(move |((network, _), imposed)| {
+            let networks = networks_from.map(|from| house.networks.range((from, Bound::Unbounded)));
+            let networks = networks.into_iter().flatten().filter(|((_, with), _)| with.is_none());
+            let networks = networks.filter_map(move |(key, imposed)| {
                 // Operators of a room are not told addresses.
-                let subject = if is_admin { network.to_string() } else { String::new() };
-                line(Action::BanNetwork, &subject, imposed, &of_networks)
+                let subject = if is_admin { key.0.to_string() } else { String::new() };
+                let line = line(Action::BanNetwork, &subject, imposed, &of_networks)?;
+                Some((Place::Network(key.clone()), line))
             });
-            let mutes = house
-                .mutes
-                .iter()
-                .filter_map(move |(user, imposed)| line(Action::Mute, user.as_str(), imposed, &of_mutes));
+            let mutes = house.mutes.range::<Name, _>((mutes_from, Bound::Unbounded));
+            let mutes = mutes.filter_map(move |(user, imposed)| {
+                Some((Place::Mute(user.clone()), line(Action::Mute, user.as_str(), imposed, &of_mutes)?))
+            });
             bans.chain(networks).chain(mutes)
         })
     }

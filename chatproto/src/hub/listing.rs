@@ -1,13 +1,14 @@
 //! Lists of many pages. A page is made when the connection has taken most of what waits for it, so a long list costs a page
 //! of memory, however long it is and however often it is asked for.
 //!
-//! Between two pages the world goes on. Rooms and people are listed by name and go on behind the name that was last, so
-//! each of them is listed once; what came or went behind the reader is told as it happens.
+//! Between two pages the world goes on. Each list is in an order and goes on behind what was last, so everything is listed once;
+//! what came or went behind the reader is told as it happens. No page costs more for what was listed before it.
 
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+use super::govern::Place;
 use super::moderate::TOO_MANY;
 use super::{AuditLine, ConnId, Hub};
 use crate::wire::{
@@ -23,7 +24,7 @@ pub(super) enum Listing {
     /// Who is in a room.
     People { request: RequestId, room: RoomId, after: Option<Name> },
     /// What is imposed in a room, or on the whole server.
-    Imposed { request: RequestId, room: Option<RoomId>, from: usize },
+    Imposed { request: RequestId, room: Option<RoomId>, after: Option<Place> },
 }
 
 impl Listing {
@@ -78,7 +79,7 @@ impl Hub {
                     let house = self.router.house(room).zip(user.as_ref());
                     house.is_some_and(|(house, user)| house.shows_itself_to(user))
                 };
-                let rooms = self.router.list().filter(|(_, name, ..)| is_behind(&after, name));
+                let rooms = self.router.list_after(after.as_ref());
                 let rooms = rooms.filter(|(room, ..)| is_shown(*room));
                 let rooms = rooms.map(|(room, name, topic, last, people)| RoomEntry {
                     room,
@@ -97,7 +98,7 @@ impl Hub {
                 let is_seen = user.is_some_and(|user| self.find_room(&user, Target::Id(room)).is_some());
                 let house = self.router.house(room);
                 let rank = |name: &Name| house.map_or(Rank::Guest, |house| house.rank(name));
-                let people = self.router.people(room).filter(|(name, _)| is_seen && is_behind(&after, name));
+                let people = self.router.people_after(room, after.as_ref()).filter(|_| is_seen);
                 let people =
                     people.map(|(name, devices)| Member { user: name.borrow(), devices, rank: rank(name) });
                 let (page, more) = fitting(people, limit, &empty);
@@ -105,18 +106,19 @@ impl Hub {
                 let frame = encoded(&Members { request, room, more, members: List::new(&page) });
                 (frame, after.map(|after| Listing::People { request, room, after: Some(after) }))
             }
-            Listing::Imposed { request, room, from } => {
+            Listing::Imposed { request, room, after } => {
                 let empty = Report { request, more: false, lines: List::new(&[]) };
                 let may_see = self.may_inquire(id, room);
                 let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
                 // One page's worth: no line is shorter than its fixed fields.
                 let most = limit / MIN_LINE + 1;
-                let lines = self.imposed(room, is_admin).filter(|_| may_see).skip(from).take(most);
+                let lines = self.imposed(room, is_admin, after.as_ref()).filter(|_| may_see).take(most);
                 let lines = lines.collect::<Vec<_>>();
-                let (page, more) = fitting(lines.iter().map(report_line), limit, &empty);
+                let (page, more) = fitting(lines.iter().map(|(_, line)| report_line(line)), limit, &empty);
                 let frame = encoded(&Report { request, more, lines: List::new(&page) });
-                let rest = Listing::Imposed { request, room, from: from.saturating_add(page.len()) };
-                (frame, more.then_some(rest))
+                let last = page.len().checked_sub(1).filter(|_| more).and_then(|last| lines.get(last));
+                let after = last.map(|(place, _)| place.clone());
+                (frame, after.map(|after| Listing::Imposed { request, room, after: Some(after) }))
             }
         }
     }
@@ -137,10 +139,6 @@ pub(super) fn report_line(line: &AuditLine) -> ReportLine<'_> {
         seconds: line.seconds,
         note: line.note.borrow(),
     }
-}
-
-fn is_behind(after: &Option<Name>, name: &Name) -> bool {
-    after.as_ref().is_none_or(|after| name > after)
 }
 
 fn last_name(last: Option<NameRef<'_>>, more: bool) -> Option<Name> {

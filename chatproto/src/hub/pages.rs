@@ -51,12 +51,21 @@ impl Pages {
         Self { left: bytes.max(1), ..Self::default() }
     }
 
-    /// So many bytes may be given out in each millisecond; the last page may exceed it.
-    pub(super) fn renew(&mut self, bytes: usize, now: Instant) {
-        if now > self.renewed {
+    /// So many bytes may be given out in each millisecond; the last page may exceed it. `true` if this one is new: those in line
+    /// have waited for it, and are to be served.
+    #[must_use]
+    pub(super) fn renew(&mut self, bytes: usize, now: Instant) -> bool {
+        let is_new = now > self.renewed;
+        if is_new {
             self.left = bytes.max(1);
             self.renewed = now;
         }
+        is_new
+    }
+
+    /// Nothing more is given out in this millisecond.
+    pub(super) fn spend_all(&mut self) {
+        self.left = 0;
     }
 
     /// Notes that so many bytes were given out.

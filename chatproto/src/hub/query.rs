@@ -21,8 +21,8 @@ pub(super) enum Query {
     Missed { conns: Askers, room: RoomId, after: u64 },
     /// A page of history or search.
     Page { conn: ConnId, asked: Page },
-    /// Whether somebody exists.
-    User { from: Name, to: Name },
+    /// Whether somebody exists, as `conn` wants to know first.
+    User { conn: ConnId, from: Name, to: Name },
     /// Whether the person exists whom an order is about.
     Order(Wanted),
     /// Lines of the audit log.
@@ -162,7 +162,27 @@ impl Hub {
         true
     }
 
-    fn end_request(&mut self, id: ConnId) {
+    /// Answers any question of the hub's with: not now, because the program has more to do than it can queue. Who is behind waits, and
+    /// the hub asks for it again after a millisecond; everybody else is told `busy`. `false` if the hub did not ask.
+    pub fn put_off_query(&mut self, id: QueryId) -> bool {
+        if self.user_known(id, None) {
+            return true;
+        }
+        let (conn, about, request) = match self.queries.remove(&id) {
+            Some(Query::Missed { conns, room, after }) => {
+                self.put_off(conns, room, after);
+                return true;
+            }
+            Some(Query::Page { conn, asked }) => (conn, asked.about, asked.request),
+            Some(Query::Audit { conn, request, .. }) => (conn, FrameType::Inquire, request),
+            Some(Query::User { .. } | Query::Order(_)) | None => return false,
+        };
+        self.end_request(conn);
+        self.send_error(conn, NOT_NOW.0, &about, request.into(), NOT_NOW.1);
+        true
+    }
+
+    pub(super) fn end_request(&mut self, id: ConnId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.requests = client.requests.saturating_sub(1);
         }
@@ -202,6 +222,9 @@ impl Hub {
         Ok(())
     }
 }
+
+/// Why a question is not answered that may be asked again.
+const NOT_NOW: Refused = (ErrorCode::Busy, "the log has too much to do; ask again");
 
 /// The records around index `centre` whose frames have at most `max_bytes`; one at least, if there is any.
 pub(super) fn fitting(records: &[Record], centre: usize, max_bytes: usize) -> &[Record] {

@@ -6,6 +6,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -203,11 +204,32 @@ impl Router {
 
     /// The group rooms in the order of their names, with the number of people in each.
     pub fn list(&self) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
-        self.labels.iter().filter_map(|(label, id)| {
-            let Label::Group(name) = label else { return None };
-            let room = self.rooms.get(id)?;
-            Some((*id, name, &room.topic, room.last, room.people.len()))
-        })
+        self.list_after(None)
+    }
+
+    /// The group rooms whose names come after this one.
+    pub(super) fn list_after(
+        &self,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
+        let after = after.map(|name| Label::Group(name.clone()));
+        let labels = self.labels.range((behind(after.as_ref()), Bound::Unbounded));
+        // Groups come before conversations.
+        labels
+            .map_while(|(label, id)| match label {
+                Label::Group(name) => Some((id, name)),
+                Label::Direct(..) | Label::Former(..) => None,
+            })
+            .filter_map(|(id, name)| {
+                let room = self.rooms.get(id)?;
+                Some((*id, name, &room.topic, room.last, room.people.len()))
+            })
+    }
+
+    /// How many conversations `user` has, also those without a message and those that are over.
+    #[must_use]
+    pub fn conversations(&self, user: &Name) -> usize {
+        self.directs.get(user).map_or(0, BTreeSet::len)
     }
 
     /// The conversations of `user` that hold a message.
@@ -223,6 +245,16 @@ impl Router {
         static NOBODY: BTreeMap<Name, u16> = BTreeMap::new();
         let people = self.rooms.get(&room).map_or(&NOBODY, |room| &room.people);
         people.iter().map(|(name, count)| (name, *count))
+    }
+
+    /// The people in a room whose names come after this one.
+    pub(super) fn people_after(
+        &self,
+        room: RoomId,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (&Name, u16)> {
+        let people = self.rooms.get(&room).map(|room| room.people.range((behind(after), Bound::Unbounded)));
+        people.into_iter().flatten().map(|(name, count)| (name, *count))
     }
 
     /// With how many devices `user` is in a room.
@@ -506,6 +538,11 @@ fn mark_missed(frames: &[u8], cursor: u64, out: &mut BytesMut) {
             Message { flags: MESSAGE_MISSED, ..message }.encode_frame(out);
         }
     }
+}
+
+/// From where on to look for what comes after a key.
+pub(super) fn behind<K>(after: Option<&K>) -> Bound<&K> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 /// The frame of a record.

@@ -199,3 +199,58 @@ fn who_leaves_while_in_line_holds_up_nobody() {
         assert_eq!(seqs(&decode(bytes.into())), (cursor + 1..=200).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_millisecond_that_begins_with_something_else_is_theirs_all_the_same() {
+    let mut desk = desk(200, |config| {
+        config.catch_up_bytes = PAGE;
+        config.catch_up_reads = 1;
+    });
+    let conns = enter(&mut desk, &[0, 7, 13, 21, 34]);
+    let mut received = vec![Vec::new(); conns.len()];
+    let ping = Ping { nonce: 1 }.to_bytes();
+    // The hub's own time comes only when it asks for it, and somebody is heard before.
+    for _ in 0..2_000 {
+        desk.now = desk.now + TICK;
+        desk.hub.handle_input(conns[0], &ping, desk.now);
+        ask_log(&mut desk);
+        desk.log.answer(&mut desk.hub, desk.now);
+        for (conn, received) in conns.iter().zip(&mut received) {
+            take(&mut desk, *conn, received);
+        }
+        if desk.hub.poll_timeout().is_some_and(|due| due <= desk.now) {
+            desk.hub.handle_timeout(desk.now);
+        }
+    }
+    for (bytes, cursor) in received.into_iter().zip([0, 7, 13, 21, 34]) {
+        assert_eq!(seqs(&decode(bytes.into())), (cursor + 1..=200).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_log_without_room_for_the_question_is_asked_again_and_nobody_is_sent_away() {
+    let mut desk = desk(100, |config| config.catch_up_bytes = 8 * PAGE);
+    let conns = enter(&mut desk, &[0, 40, 80]);
+    let mut refused = 0;
+    for _ in 0..20 {
+        while let Some(event) = desk.hub.poll_event() {
+            match event {
+                Event::Log(LogRequest::Read { id, .. }) => {
+                    refused += 1;
+                    assert!(desk.hub.put_off_query(id));
+                    assert!(!desk.hub.put_off_query(id), "it is answered");
+                }
+                other => desk.events.extend(desk.log.take(other, desk.now)),
+            }
+        }
+        // No sooner than the next millisecond.
+        assert_eq!(desk.hub.poll_timeout(), Some(desk.now + TICK));
+        desk.now = desk.now + TICK;
+        desk.hub.handle_timeout(desk.now);
+    }
+    assert!((20..=60).contains(&refused), "{refused} questions in 20 milliseconds");
+    let turns = play(&mut desk, &conns, 100);
+    for (bytes, cursor) in turns.received.into_iter().zip([0, 40, 80]) {
+        assert_eq!(seqs(&decode(bytes.into())), (cursor + 1..=100).collect::<Vec<_>>());
+    }
+}

@@ -154,9 +154,7 @@ impl Seam {
             LogRequest::Audit { id, room, before, limit } => {
                 let room = room.map(|room| room.0);
                 let read = Read::Audit { id: id.0, room, before, limit: limit.into() };
-                if store.reader.try_send(read).is_err() {
-                    hub.audited(id, None);
-                }
+                read_or_put_off(hub, store, id, read);
             }
             LogRequest::Append { id, room, from, device, counter, text } => {
                 self.make_room_again(room);
@@ -184,7 +182,7 @@ impl Seam {
                         limit: limit.into(),
                         max_bytes: page_bytes(hub),
                     };
-                    read_or_fail(hub, store, id, read);
+                    read_or_put_off(hub, store, id, read);
                 }
                 Anchor::After => page(hub, store, id, room, seq, limit),
                 Anchor::Around => {
@@ -195,7 +193,7 @@ impl Seam {
                         limit: limit.into(),
                         max_bytes: page_bytes(hub),
                     };
-                    read_or_fail(hub, store, id, read);
+                    read_or_put_off(hub, store, id, read);
                 }
             },
             LogRequest::Search { id, rooms, words, limit } => {
@@ -206,14 +204,12 @@ impl Seam {
                     limit: limit.into(),
                 };
                 if store.reader.try_search(search).is_err() {
-                    hub.records(id, None);
+                    hub.put_off_query(id);
                 }
             }
             LogRequest::FindUser { id, name } => {
                 let read = Read::Account { id: id.0, name: name.as_str().into() };
-                if store.reader.try_send(read).is_err() {
-                    hub.user_known(id, None);
-                }
+                read_or_put_off(hub, store, id, read);
             }
         }
     }
@@ -396,12 +392,12 @@ fn page_bytes(hub: &Hub) -> usize {
 
 fn page(hub: &mut Hub, store: &Store, id: QueryId, room: RoomId, after: u64, limit: u16) {
     let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: page_bytes(hub) };
-    read_or_fail(hub, store, id, read);
+    read_or_put_off(hub, store, id, read);
 }
 
-fn read_or_fail(hub: &mut Hub, store: &Store, id: QueryId, read: Read) {
+fn read_or_put_off(hub: &mut Hub, store: &Store, id: QueryId, read: Read) {
     if store.reader.try_send(read).is_err() {
-        hub.records(id, None);
+        hub.put_off_query(id);
     }
 }
 

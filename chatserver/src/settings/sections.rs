@@ -52,6 +52,7 @@ section! {
         max_devices: Number<usize, 1, 10_000>,
         max_rooms_joined: Number<usize, 1, 100_000>,
         max_rooms: Number<usize, 1, 10_000_000>,
+        max_conversations: Number<usize, 1, 1_000_000>,
         max_room_members: Number<usize, 1, 1_000_000>,
         max_house_notes: Number<usize, 1, 1_000_000>,
         max_bans: Number<usize, 1, 1_000_000>,
