@@ -235,6 +235,11 @@ impl Hub {
         if acts_upon(action) && theirs.is_some_and(|theirs| theirs >= mine) {
             return Err((ErrorCode::Forbidden, "they have as much to say here as you"));
         }
+        let asks_for_oneself =
+            order.asker.as_ref().is_some_and(|asker| order.user.as_ref() == Some(&asker.name));
+        if action == Action::Unmute && asks_for_oneself && mine < Power::Owner {
+            return Err((ErrorCode::Forbidden, "somebody else has to lift what keeps you from speaking"));
+        }
         let people = self.router.people(room).count();
         let devices = order.user.as_ref().map_or(0, |user| self.conns_of(user).len());
         let Some(house) = self.router.house_mut(room) else {

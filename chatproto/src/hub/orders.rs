@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use super::govern::Decree;
 use super::moderate::Order;
 use super::{ConnId, ErrorCode, Hub, OrderId};
-use crate::wire::{DeviceId, FrameType, Name, RequestId, RoomId};
+use crate::wire::{DeviceId, FrameType, Name, RequestId, RoomId, Subject};
 
 /// Orders that the log has not answered for.
 #[derive(Debug, Default)]
@@ -69,7 +69,9 @@ impl Hub {
             }
             Pending::Server(decree) => {
                 self.end_asking(decree.asker.as_ref());
-                if is_stored {
+                if is_moot {
+                    self.refuse_decree(&decree, unknown(Some(false)));
+                } else if is_stored {
                     self.put_in_force(&decree);
                 } else {
                     self.refuse_decree(&decree, NOT_STORED);
@@ -84,13 +86,23 @@ impl Hub {
         true
     }
 
-    /// The account is gone: what was to be done to it in a room does not hold, whether it is stored before or after.
+    /// The account is gone: what was to be done to it does not hold, whether it is stored before or after.
     pub(super) fn forget_orders_about(&mut self, user: &Name) {
-        let about = self.orders.pending.iter().filter(|(_, pending)| match pending {
-            Pending::Room(order) => order.user.as_ref() == Some(user),
-            Pending::Server(_) | Pending::Create { .. } => false,
-        });
-        self.orders.moot.extend(about.map(|(id, _)| *id));
+        for (id, pending) in &mut self.orders.pending {
+            let is_about = match pending {
+                Pending::Room(order) => {
+                    order.admits.retain(|admitted| admitted != user);
+                    order.user.as_ref() == Some(user)
+                }
+                Pending::Server(decree) => {
+                    matches!(&decree.subject, Some(Subject::User(subject)) if subject == user)
+                }
+                Pending::Create { .. } => false,
+            };
+            if is_about {
+                self.orders.moot.insert(*id);
+            }
+        }
     }
 
     fn end_create(&mut self, asker: Option<Asker>, room: RoomId, is_stored: bool) {

@@ -420,3 +420,23 @@ fn only_operators_can_be_made_none() {
     order(&mut desk, alice, "garden", Action::Deop, "bob", 0, "");
     assert_eq!(codes(&desk.frames(alice)), []);
 }
+
+#[test]
+fn nobody_below_the_owner_lifts_their_own_mute() {
+    let mut desk = desk();
+    let [alice, bob, carol] = garden(&mut desk);
+    for user in ["bob", "carol"] {
+        order(&mut desk, alice, "garden", Action::Op, user, 0, "");
+    }
+    order(&mut desk, alice, "garden", Action::Mute, "bob", 0, "");
+    desk.skip(bob);
+    order(&mut desk, bob, "garden", Action::Unmute, "bob", 0, "");
+    assert_eq!(codes(&desk.frames(bob)), [ErrorCode::Forbidden]);
+    desk.say(bob, 1, "garden", "mmm");
+    desk.commit();
+    assert_eq!(codes(&desk.frames(bob)), [ErrorCode::Muted]);
+    order(&mut desk, carol, "garden", Action::Unmute, "bob", 0, "");
+    desk.say(bob, 2, "garden", "thanks");
+    desk.commit();
+    assert_eq!(codes(&desk.frames(bob)), []);
+}

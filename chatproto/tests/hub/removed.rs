@@ -240,3 +240,34 @@ fn an_order_on_its_way_when_the_account_goes_is_not_done_to_the_next() {
     let room = desk.hub.router().find(&Label::Group(garden)).unwrap();
     assert_eq!(desk.hub.router().house(room).unwrap().role(&bob), None);
 }
+
+#[test]
+fn neither_a_ban_of_the_server_nor_a_way_in_reaches_the_next_of_the_name() {
+    let moderation = Capabilities::NONE.with(Capability::Moderation);
+    let mut desk = Desk::with(|config| config.capabilities = moderation);
+    let [alice, bob, root] = [desk.login("alice", 1), desk.login("bob", 2), desk.login("root", 3)];
+    for conn in [alice, bob] {
+        desk.join(conn, "garden", None);
+    }
+    desk.commit();
+    [alice, root].into_iter().for_each(|conn| desk.skip(conn));
+    let (garden, gone) = (name("garden"), name("bob"));
+    let (target, action) = (Target::Room(garden.borrow()), Action::Private);
+    let (request, note) = (RequestId(7), NoteRef::EMPTY);
+    desk.send(alice, &Moderate { request, target, action, user: None, seconds: 0, note });
+    let subject = Some(Subject::User(gone.clone()));
+    let subject = subject.as_ref().map(Subject::borrow);
+    desk.send(root, &Govern { request: RequestId(9), action: Action::Ban, subject, seconds: 0, note });
+    desk.hub.remove_user(&gone, desk.now);
+    desk.commit();
+    // The room is private all the same, and the other has its answer.
+    assert_eq!(errors(&desk.frames(alice)), []);
+    assert_eq!(errors(&desk.frames(root)).first().map(|it| it.0), Some(ErrorCode::NoSuchUser));
+    let room = desk.hub.router().find(&Label::Group(garden)).unwrap();
+    let house = desk.hub.router().house(room).unwrap();
+    assert!(house.is_private && house.shows_itself_to(&name("alice")) && !house.shows_itself_to(&gone));
+    assert!(desk.hub.gate().bans().next().is_none());
+    let bob = desk.login("bob", 4);
+    desk.join(bob, "garden", None);
+    assert_eq!(errors(&desk.frames(bob)).first().map(|it| it.0), Some(ErrorCode::NoSuchRoom));
+}
