@@ -16,6 +16,7 @@ use super::orders::{Asker, Pending, Refused, unknown};
 use super::query::{Query, Wanted};
 use super::rooms::pages;
 use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
+use crate::Instant;
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
     List, MAX_AUDIT_LINES, Name, Network, Note, NoteRef, Report, RequestId, RoomId, Subject,
@@ -203,10 +204,10 @@ impl Hub {
         }
     }
 
-    /// Whether nobody may connect from `addr` now: a program that asks before the handshake saves all its work.
+    /// Whether nobody may connect from `addr` at this time: a program that asks before the handshake saves all its work.
     #[must_use]
-    pub fn bars_address(&self, addr: IpAddr) -> bool {
-        self.gate.bars_address(addr, self.now).is_some()
+    pub fn bars_address(&self, addr: IpAddr, now: Instant) -> bool {
+        self.gate.bars_address(addr, now).is_some()
     }
 
     pub(super) fn turn_away_if_barred(&mut self, id: ConnId, addr: IpAddr) {

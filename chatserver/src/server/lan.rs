@@ -104,9 +104,16 @@ impl Lan {
     }
 }
 
+impl Lan {
+    /// Takes the announcement back without waiting for the goodbye to leave; dropping this waits.
+    pub(super) fn begin_stop(&mut self) {
+        drop(self.fresh.take());
+    }
+}
+
 impl Drop for Lan {
     fn drop(&mut self) {
-        drop(self.fresh.take());
+        self.begin_stop();
         // Bounded by the time for the goodbye.
         let _ = self.thread.take().map(JoinHandle::join);
     }

@@ -38,8 +38,8 @@ pub(super) struct Logins {
     challenged: HashMap<ConnId, Challenged>,
     /// Waits for its ticket to be stored, by the id of that write: a ticket that was given works.
     proved: HashMap<u64, Proved>,
-    /// The generation of the account that each connection was let in to, until it is asked for.
-    entered: HashMap<ConnId, u64>,
+    /// What each connection was let in by, until it is asked for.
+    entered: HashMap<ConnId, LetIn>,
     /// Read for unknown accounts, so that they cost what known ones do.
     decoy: Vec<u8>,
     last: u64,
@@ -61,9 +61,18 @@ enum Started {
     /// The account's record.
     Password(Begun),
     /// Whether the ticket is good.
-    Ticket { conn: ConnId, user: Name },
+    Ticket { conn: ConnId, user: Name, hash: TicketHash },
     /// Whether the account is still what the password was proved to, where no ticket's write says so.
     Again(Proved),
+}
+
+/// What a connection was let in by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LetIn {
+    /// The generation of the account.
+    pub(super) generation: u64,
+    /// The ticket that was shown or given.
+    pub(super) ticket: Option<TicketHash>,
 }
 
 struct Challenged {
@@ -122,13 +131,9 @@ impl Logins {
                 self.refused += 1;
                 return refuse_ticket(hub, conn, &user);
             }
-            let read = Read::Ticket {
-                id,
-                hash: TicketHash::of(&data),
-                user: user.as_str().into(),
-                device: device.0,
-            };
-            (read, Started::Ticket { conn, user })
+            let hash = TicketHash::of(&data);
+            let read = Read::Ticket { id, hash, user: user.as_str().into(), device: device.0 };
+            (read, Started::Ticket { conn, user, hash })
         } else {
             (Read::Account { id, name: begun.user.as_str().into() }, Started::Password(begun))
         };
@@ -171,9 +176,9 @@ impl Logins {
                     attempts.challenged(conn);
                 }
             }
-            Some(Started::Ticket { conn, user }) => {
+            Some(Started::Ticket { conn, user, hash }) => {
                 self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
-                self.on_ticket(hub, conn, user, &reply);
+                self.on_ticket(hub, conn, user, hash, &reply);
             }
             Some(Started::Again(proved)) => self.on_account_again(hub, proved, reply),
             None => {}
@@ -298,7 +303,7 @@ impl Logins {
             Reply::Account { account: Some(account), .. }
                 if !account.disabled && account.record == proved.record =>
             {
-                self.accept(hub, proved, None);
+                self.accept(hub, proved, None, None);
             }
             Reply::Account { .. } => self.refuse_changed(hub, &proved),
             Reply::Failed { .. }
@@ -340,7 +345,8 @@ impl Logins {
     fn let_in(&mut self, hub: &mut Hub, store: &Store, proved: Proved, outcome: Outcome) {
         match outcome {
             Outcome::TicketKept { kept: true, .. } => {
-                self.accept(hub, proved, self.ticket_lifetime);
+                let given = TicketHash::of(&proved.ticket);
+                self.accept(hub, proved, self.ticket_lifetime, Some(given));
             }
             Outcome::TicketKept { kept: false, .. } => self.refuse_changed(hub, &proved),
             Outcome::Failed { error, .. } => {
@@ -377,17 +383,18 @@ impl Logins {
         self.entered.remove(&conn);
     }
 
-    /// The generation of the account that a connection was just let in to.
-    pub(super) fn generation(&mut self, conn: ConnId) -> u64 {
+    /// What a connection was just let in by.
+    pub(super) fn let_in_by(&mut self, conn: ConnId) -> LetIn {
         self.entered.remove(&conn).unwrap_or_default()
     }
 
-    fn on_ticket(&mut self, hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
+    fn on_ticket(&mut self, hub: &mut Hub, conn: ConnId, user: Name, hash: TicketHash, reply: &Reply) {
         match reply {
             Reply::Ticket { is_good: true, is_admin, generation, .. } => {
                 let (is_admin, generation) = (*is_admin, *generation);
                 let (record, ticket) = (Vec::new(), Bytes::new());
-                self.accept(hub, Proved { conn, user, is_admin, generation, record, ticket }, None);
+                let proved = Proved { conn, user, is_admin, generation, record, ticket };
+                self.accept(hub, proved, None, Some(hash));
             }
             Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
             Reply::Account { .. }
@@ -405,10 +412,16 @@ impl Logins {
     }
 
     /// Lets somebody in, with their ticket if it is good for a time.
-    fn accept(&mut self, hub: &mut Hub, proved: Proved, lifetime: Option<Duration>) {
+    fn accept(
+        &mut self,
+        hub: &mut Hub,
+        proved: Proved,
+        lifetime: Option<Duration>,
+        hash: Option<TicketHash>,
+    ) {
         let Proved { conn, user, is_admin, generation, ticket, record: _ } = proved;
         let (ticket, ticket_lifetime) = lifetime.map(|lifetime| (ticket, lifetime)).unwrap_or_default();
-        self.entered.insert(conn, generation);
+        self.entered.insert(conn, LetIn { generation, ticket: hash });
         hub.login_accept(conn, &Accept { user, is_admin, ticket, ticket_lifetime, data: Bytes::new() });
     }
 }

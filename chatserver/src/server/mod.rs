@@ -45,7 +45,7 @@ use accounts::AccountWork;
 use attempts::Attempts;
 use lan::Lan;
 use links::Links;
-use logins::{Begun, Logins};
+use logins::{Begun, LetIn, Logins};
 use metering::Meter;
 use orders::Orders;
 pub(crate) use orders::offline;
@@ -178,10 +178,10 @@ impl Server {
         let store = Store::start(lock, &log, on_write, on_read).map_err(Failure::said)?;
         let ring = (log.durability == Durability::Off).then(|| Ring::new(store.rooms(), &log));
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
-        let config = hub_config(server, &settings)?;
+        let mut config = hub_config(server, &settings)?;
+        config.last_room = RoomId(store.last_room());
         let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
         hub.set_gate(seam::gate(store.gate(), unix_ms())?);
-        hub.skip_rooms(RoomId(store.last_room()));
         hub.tell_server_key(next.map(|next| *next.as_bytes()));
         next.into_iter().for_each(console::next_certificate);
 
@@ -303,7 +303,7 @@ impl Server {
         let now = self.now();
         match event {
             // Before the handshake: who is barred costs no more than this.
-            NetEvent::Accepted { token, peer, .. } if self.hub.bars_address(peer.ip()) => {
+            NetEvent::Accepted { token, peer, .. } if self.hub.bars_address(peer.ip(), now) => {
                 self.net.abort(token);
             }
             NetEvent::Accepted { .. } | NetEvent::Woken => {}
@@ -375,7 +375,7 @@ impl Server {
         console::stopping(signal);
         self.net.close_listener(self.listener);
         self.hub.shut_down(self.now());
-        self.lan = None;
+        self.lan.iter_mut().for_each(Lan::begin_stop);
         self.stop_at = Some(Instant::now() + grace);
     }
 
@@ -519,11 +519,10 @@ impl Server {
             }
             Event::LoggedIn { conn, user, device, addr } => {
                 self.meter.logged_in();
-                let generation = self.logins.generation(conn);
-                let seen = Job::Seen { user: user.as_str().into(), device: device.0, address: addr };
-                // Where it is too busy, the list of devices misses it.
-                let noted = self.desk.try_send(seen).is_ok();
-                self.removals.logged_in(conn, &user, device, generation, noted);
+                let LetIn { generation, ticket } = self.logins.let_in_by(conn);
+                let seen = Job::Seen { user: user.as_str().into(), device: device.0, address: addr, ticket };
+                self.removals.logged_in(conn, &user, device, generation);
+                self.removals.note(&self.desk, conn, seen);
             }
             Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
             Event::TestReach { conn, request, address, link_key } => {
@@ -543,7 +542,7 @@ impl Server {
         let [Some(first), Some(second)] = tokens else {
             // One is gone in this very turn.
             tokens.into_iter().flatten().for_each(|token| self.net.abort(token));
-            return self.hub.relay_ended();
+            return self.hub.relay_ended(offer);
         };
         let names = [from.as_str().to_owned(), to.as_str().to_owned()];
         self.relays.begin(&mut self.net, offer, [first, second], names);

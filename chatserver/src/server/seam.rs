@@ -1,7 +1,7 @@
 //! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs. With
 //! durability `off` a ring in memory answers for messages, and the store only for rooms.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chatproto::hub::{
@@ -42,6 +42,8 @@ pub(super) struct Seam {
     rooms: BTreeMap<u64, MadeRoom>,
     /// Has the messages, where the log has none.
     ring: Option<Ring>,
+    /// Writes that remove a room: the ring forgets it once they are done.
+    removals: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,9 @@ impl Seam {
                     hub.ordered(id, false);
                     return;
                 };
+                if action == Action::Remove && self.ring.is_some() {
+                    self.removals.insert(ORDER_WRITE | id.0);
+                }
                 self.waiting.push_back(Write::Moderate {
                     id: ORDER_WRITE | id.0,
                     room: room.0,
@@ -142,6 +147,9 @@ impl Seam {
                 });
             }
             LogRequest::Retired { room, gone, keeper } => {
+                if keeper.is_none() {
+                    self.ring.iter_mut().for_each(|ring| ring.forget(room));
+                }
                 // A room that the log has refused is not made again.
                 self.rooms.retain(|id, made| *id != ROOM_WRITE | u64::from(room.0) || !made.was_refused);
                 self.waiting.push_back(Write::Retire {
@@ -281,6 +289,7 @@ impl Seam {
                 if id == RETIRE_WRITE {
                     return Ok(None);
                 }
+                self.removals.remove(&id);
                 if id & ORDER_WRITE != 0 {
                     return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), false));
                 }
@@ -296,7 +305,12 @@ impl Seam {
                 return Ok(ordered(hub, order, true));
             }
             Outcome::Moderated { id: RETIRE_WRITE, .. } => return Ok(None),
-            Outcome::Moderated { id, .. } => return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), true)),
+            Outcome::Moderated { id, room } => {
+                if self.removals.remove(&id) {
+                    self.ring.iter_mut().for_each(|ring| ring.forget(RoomId(room)));
+                }
+                return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), true));
+            }
             Outcome::TicketKept { .. } => return Ok(None),
         };
         if hub.stored(AppendId(id), stored) {

@@ -316,7 +316,9 @@ impl Settings {
     ) -> Result<hub::Config, Failure> {
         let mut config = hub::Config::new(server, agent, mechanisms, default_room()?);
         self.apply(&mut config);
-        config.max_relays = self.relay().max_relays;
+        let relay = self.relay();
+        config.max_relays = relay.max_relays;
+        config.max_relays_per_account = relay.max_relays_per_account;
         Ok(config)
     }
 
