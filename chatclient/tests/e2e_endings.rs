@@ -203,3 +203,20 @@ fn rooms_where_one_is_not_leave_the_rules_of_the_others_in_force() {
     bob.quit();
     server.stop();
 }
+
+/// A peer who stays is no reason to wait for a server that is gone.
+#[test]
+fn a_script_ends_without_its_server_though_a_link_stands() {
+    let (scratch, server) = world();
+    let bob = Client::ready(options("bob", &server, &scratch));
+    let mut alice = options("alice", &server, &scratch).without("--stay").start();
+    link(&mut alice);
+    server.kill();
+    alice.expect("server_lost", |_| true);
+    alice.type_line("hello");
+    alice.end_input();
+    alice.expect("error", |event| event["code"] == "timeout");
+    let (status, _) = alice.finish();
+    assert_eq!(status.code(), Some(8));
+    bob.kill();
+}

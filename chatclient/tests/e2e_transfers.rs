@@ -207,6 +207,64 @@ fn either_end_pauses_and_both_see_it() {
     server.stop();
 }
 
+/// Of a file that has not begun, too: it keeps no slot from anybody.
+#[test]
+fn what_waits_for_a_slot_can_be_paused_by_either_end() {
+    let (scratch, server) = world();
+    (0..2).for_each(|file| scratch.share("bob", &format!("{file}.bin"), &noise(8 * MIB, file)));
+    let slow = ["--upload-slots", "1", "--upload-rate", "4M"];
+    let mut bob = Client::ready(options("bob", &server, &scratch).args(slow));
+    let mut alice = Client::ready(options("alice", &server, &scratch));
+    link(&mut alice);
+    alice.type_line("/get 1 2");
+    // Either may be asked for first.
+    let waiting = alice.expect("transfer", |event| event["position"] == 1);
+    let (id, name) = (waiting["id"].as_str().expect("an id"), waiting["name"].as_str().expect("a name"));
+    alice.type_line(&format!("/pause {id}"));
+    let upload = in_state(&mut bob, "upload", name, "paused");
+    alice.type_line(&format!("/resume {id}"));
+    in_state(&mut bob, "upload", name, "queued");
+    let id = upload["id"].as_str().expect("an id");
+    bob.type_line(&format!("/pause {id}"));
+    in_state(&mut bob, "upload", name, "paused");
+    bob.type_line(&format!("/resume {id}"));
+    for name in ["0.bin", "1.bin"] {
+        assert_eq!(ended(&mut alice, name)["state"], "done");
+    }
+    alice.quit();
+    bob.quit();
+    server.stop();
+}
+
+/// Who asks for a file wants it now, whatever was stopped in an earlier run; and what is empty is told to be fetched, too.
+#[test]
+fn a_script_is_not_left_waiting() {
+    let (scratch, server) = world();
+    scratch.share("bob", "big.bin", &noise(8 * MIB, 9));
+    std::fs::create_dir(scratch.path("bob-share").join("empty")).expect("a folder");
+    let bob = Client::ready(options("bob", &server, &scratch).args(["--upload-rate", "4M"]));
+    let mut alice = Client::ready(options("alice", &server, &scratch));
+    let list = link(&mut alice);
+    alice.type_line(&format!("/get {}", number_of(&list, "big.bin")));
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(0));
+    alice.type_line("/pause all");
+    in_state(&mut alice, "transfer", "big.bin", "paused");
+    alice.quit();
+
+    let mut alice = options("alice", &server, &scratch).without("--stay").start();
+    alice.type_line("[FILE] bob");
+    alice.type_line(&format!(r#"{{"cmd":"/get {}","ref":"empty"}}"#, number_of(&list, "empty")));
+    alice.type_line(&format!(r#"{{"cmd":"/get {}","ref":"big"}}"#, number_of(&list, "big.bin")));
+    alice.end_input();
+    let empty = alice.expect("fetched", |event| event["ref"] == "empty");
+    assert_eq!((&empty["done"], &empty["failed"]), (&0.into(), &0.into()), "{empty}");
+    let big = alice.expect("fetched", |event| event["ref"] == "big");
+    assert_eq!(big["done"], 1, "{big}");
+    assert!(alice.wait().success());
+    bob.quit();
+    server.stop();
+}
+
 #[test]
 fn who_waits_sees_the_place_and_each_peer_has_its_turn() {
     let (scratch, server) = world();

@@ -4,7 +4,9 @@
 mod files_support;
 
 use bytes::Bytes;
-use chatclient::downloads::{Content, Downloads, Incoming, Origin, Search, Small, Whole, finish_all};
+use chatclient::downloads::{
+    Claim, Content, Downloads, Incoming, Origin, Record, Search, Small, Whole, finish_all,
+};
 use chatproto::verify::{Held, UnitLog2};
 use chatproto::wire::SafeRelPathRef;
 use files_support::name;
@@ -279,17 +281,61 @@ fn many_files_end_as_one_and_each_has_its_own_outcome() {
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 18, "of what is wrong nothing is left");
 }
 
+fn claim_of(file: &mut Incoming) -> Claim {
+    loop {
+        match file.claim_due() {
+            Some(claim) => break claim,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn a_claim_that_nobody_writes_is_part_of_what_is_kept() {
+    let (_temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    // Whoever was to write it had other things to do.
+    drop(claim_of(&mut file));
+    store(&mut file, [4]);
+    file.keep().unwrap().expect("a part");
+    assert_eq!(part(look(&downloads, &origin())).gaps(), [3..4, 5..6]);
+}
+
+#[test]
+fn what_was_believed_gives_way_to_what_is_proved() {
+    let (temp, downloads) = downloads();
+    let mut file = begin(&downloads);
+    store(&mut file, 0..3);
+    store(&mut file, [4]);
+    let proved: Vec<_> = (0..6).map(value).collect();
+    assert_eq!(file.doubt(&proved), 0);
+    assert_eq!(file.received(), 4 * UNIT as u64);
+    // The second unit is of another file, as the hash tells; so are values that nothing came of.
+    let mut other = proved.clone();
+    (other[1], other[5]) = ([7; 32], [7; 32]);
+    assert_eq!(file.doubt(&other), 4);
+    assert_eq!(file.recheck(u64::MAX).unwrap(), 0);
+    assert_eq!((file.received(), file.gaps()), (3 * UNIT as u64, vec![1..2, 3..4, 5..6]));
+    // It is not claimed, either.
+    file.keep().unwrap().expect("a part");
+    let record = Record::read(fs::File::open(the_file(temp.path(), ".held")).unwrap()).unwrap();
+    assert_eq!(record.held.into_keys().collect::<Vec<_>>(), [0, 2, 4]);
+    // One behind a gap is found, too.
+    let mut file = part(look(&downloads, &origin()));
+    let mut other = proved.clone();
+    other[4] = [7; 32];
+    assert_eq!(file.doubt(&other), 3);
+    assert_eq!(file.recheck(u64::MAX).unwrap(), 0);
+    assert_eq!(file.gaps(), [1..2, 3..6]);
+}
+
 #[test]
 fn a_claim_that_is_being_written_does_not_hide_a_part_that_is_kept() {
     let (_temp, downloads) = downloads();
     let mut file = begin(&downloads);
     store(&mut file, 0..3);
-    let claim = loop {
-        match file.claim_due() {
-            Some(claim) => break claim,
-            None => std::thread::yield_now(),
-        }
-    };
+    let mut claim = claim_of(&mut file);
     let (begin, begun) = std::sync::mpsc::channel();
     let writer = std::thread::spawn(move || {
         begun.recv().unwrap();

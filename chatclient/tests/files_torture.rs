@@ -190,7 +190,7 @@ impl Fate {
                 return Outcome::Lied;
             }
             if self.rng.chance(20)
-                && let Some(claim) = incoming.claim_due()
+                && let Some(mut claim) = incoming.claim_due()
             {
                 claim.write().unwrap();
             }

@@ -49,6 +49,12 @@ impl App {
         self.refresh_prompt();
     }
 
+    /// Whether this client is in direct mode with somebody, or looks for the link that it was in.
+    pub(super) fn is_direct_with(&self, peer: &Name) -> bool {
+        let is_away = self.server.session.state() != State::Ready;
+        is_away && self.direct.as_ref().is_some_and(|direct| direct.peer == *peer)
+    }
+
     /// Says something over a link.
     pub(super) fn say_on_link(&mut self, errand: Errand, peer: &Name, text: &Text) {
         let Some(id) = self.links.with(peer) else {

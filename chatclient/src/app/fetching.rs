@@ -38,11 +38,14 @@ impl App {
         if id.is_none() && self.adopt(errand, batch, &file) {
             return;
         }
+        let is_asked_for = id.is_none();
         // What was left by an earlier run, or had failed, is the same file: it goes on under its number.
         let id = id.or_else(|| self.kept.number_of(&file.peer, &file.path));
         let kept = id.and_then(|id| self.kept.take(id));
         let id = id.unwrap_or_else(|| self.transfers.next_id());
-        let paused = kept.as_ref().map_or_else(|| self.gathering.is_paused(batch), |kept| kept.paused);
+        // What is asked for by name is to come, also where an earlier run had stopped it.
+        let was_paused = kept.as_ref().is_some_and(|kept| kept.paused);
+        let paused = if is_asked_for { self.gathering.is_paused(batch) } else { was_paused };
         let (into, name) = kept.map_or(place, |kept| (kept.fact.folder, kept.fact.name));
         let mut fact = Transfer::new(id, file.peer.clone(), Direction::In, into, name);
         fact.size = Some(file.size);

@@ -124,6 +124,11 @@ impl Gathering {
         looks().count() + others.count()
     }
 
+    /// Whether no folder is looked into, and none is to be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.begun.is_empty() && self.waiting.values().all(VecDeque::is_empty)
+    }
+
     fn pages_open(&self, link: LinkId) -> usize {
         self.asked.keys().filter(|(on, _)| *on == link).count()
     }
@@ -227,9 +232,12 @@ impl App {
         if batch.open > 0 {
             return;
         }
-        let Some(Batch { peer, errand, since, sum, .. }) = self.gathering.batches.remove(&id) else { return };
+        let Some(Batch { peer, errand, since, sum, folders, .. }) = self.gathering.batches.remove(&id) else {
+            return;
+        };
         let Sum { done, failed, cancelled, bytes } = sum;
-        if done + failed + cancelled > 0 {
+        // That an empty folder is fetched is told as well. Of a wrong number an error was told.
+        if done + failed + cancelled + folders > 0 {
             let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.voice.show(&Notice::Fetched { peer, done, failed, cancelled, bytes, millis }, Some(&errand));
         }
@@ -401,17 +409,23 @@ impl App {
         match (entry.kind, file, place) {
             (EntryKind::File, Some(file), Some(place)) => self.fetch(errand, link, batch, id, file, place),
             (EntryKind::Folder, Some(file), Some((into, name))) => {
-                let Ok(into) = into.borrow().join(name.borrow()) else { return };
+                // Here it may have a longer name than there.
+                let Ok(into) = into.borrow().join(name.borrow()) else {
+                    return self.leave_out(errand, batch, entry);
+                };
                 let (errand, remote, want) = (errand.clone(), file.path, Want::All);
                 self.look_into(Look { link, batch, errand, remote, into, want, depth: depth + 1 });
             }
-            (EntryKind::File | EntryKind::Folder, _, _) => {
-                self.gathering.fail(batch);
-                let name = entry.name.as_str();
-                let text = format!("{name} has too long a path, or too many others of its name");
-                self.voice.fail(Some(errand), Code::TooMuch, text);
-            }
+            (EntryKind::File | EntryKind::Folder, _, _) => self.leave_out(errand, batch, entry),
         }
+    }
+
+    /// Tells of what cannot have a place here.
+    fn leave_out(&mut self, errand: &Errand, batch: Option<u64>, entry: &ListedEntry) {
+        self.gathering.fail(batch);
+        let name = entry.name.as_str();
+        let text = format!("{name} has too long a path, or too many others of its name");
+        self.voice.fail(Some(errand), Code::TooMuch, text);
     }
 
     fn end_look(&mut self, look: Look) {

@@ -351,9 +351,9 @@ fn work(job: Job) -> Done {
             let stored = receiving::store(&mut incoming, &unit);
             Done::Stored { id, incoming, stored }
         }
-        Job::Claim { claim } => {
+        Job::Claim { mut claim } => {
             if let Err(error) = claim.write() {
-                // It costs these units after a crash, and nothing else.
+                // It is tried again with the next one. After a crash it costs these units, and nothing else.
                 tracing::warn!(%error, "what came is not claimed");
             }
             Done::Nothing

@@ -8,7 +8,7 @@ use crate::settings::AcceptPolicy;
 use crate::state::KeyCheck;
 use chatnet::{ConnToken, TlsInfo, origin};
 use chatproto::peer::Peer;
-use chatproto::session::{Introduction, Refusal, State};
+use chatproto::session::{Introduction, Refusal};
 use chatproto::wire::{DeviceId, ErrorCode, LinkKey, LinkTicket, Name, OfferId, Purpose, RequestId, Way};
 use std::collections::BTreeMap;
 
@@ -174,13 +174,10 @@ impl App {
 
     /// Somebody connected, and has proved to have some key. Who it is, the hello will say.
     pub(super) fn on_called(&mut self, token: ConnToken, tls: Option<&TlsInfo>) {
-        match proved_key(tls) {
-            Some(key) if self.has_room_for(token) => {
+        match proved(tls) {
+            Some((key, binding)) if self.has_room_for(token) => {
                 let machine = Peer::listen(self.peer_config(), self.clock.now());
-                let id = self.links.insert(token, machine, key, None);
-                if let (Some(link), Some(tls)) = (self.links.get_mut(id), tls) {
-                    link.binding = tls.channel_binding;
-                }
+                self.links.insert(token, machine, key, binding, None);
             }
             Some(_) | None => self.net.abort(token),
         }
@@ -259,7 +256,7 @@ impl App {
         *told = true;
         self.keep_for_redial(id);
         let again = self.links.get_mut(id).and_then(|link| link.again);
-        if let Some(offer) = again
+        if let Some((offer, _)) = again
             && !self.link_is_back(id, offer, &peer)
         {
             return;
@@ -275,14 +272,15 @@ impl App {
         match (purpose, errand) {
             (Purpose::Files, Some(errand)) => self.list_root(errand, id),
             (Purpose::Files, None) => {}
-            // Who has gone back to the server stays there.
-            (Purpose::Direct, _) if again.is_some() && self.server.session.state() == State::Ready => {}
+            // Who has gone back to the server stays there, and who talks with somebody else goes on with that.
+            (Purpose::Direct, _) if again.is_some() && !self.is_direct_with(&peer) => {}
             (Purpose::Direct, errand) => self.go_direct(peer, errand),
         }
     }
 }
 
-/// The key that the other side of a connection proved to have.
-pub(super) fn proved_key(tls: Option<&TlsInfo>) -> Option<LinkKey> {
-    Some(LinkKey(*tls?.peer?.link_key.as_bytes()))
+/// The key that the other side of a connection proved to have, and what ties the two ends of it.
+pub(super) fn proved(tls: Option<&TlsInfo>) -> Option<(LinkKey, [u8; 32])> {
+    let tls = tls?;
+    Some((LinkKey(*tls.peer?.link_key.as_bytes()), tls.channel_binding))
 }

@@ -9,6 +9,7 @@ use chatproto::session::Introduction;
 use chatproto::wire::{Capabilities, Capability, DeviceId, LinkKey, Name, OfferId, Purpose, Way};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// Names a link for as long as the program runs; newer ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,8 +41,8 @@ pub(super) struct Link {
     pub(super) was_dialled: bool,
     /// The introduction that led here, until the link stands.
     pub(super) origin: Option<Origin>,
-    /// It is a link that was lost, found again.
-    pub(super) again: Option<OfferId>,
+    /// It is a link that was lost, found again at this moment.
+    pub(super) again: Option<(OfferId, Instant)>,
     /// Another link with the same peer is preferred: its end means nothing.
     pub(super) is_surplus: bool,
     /// What both ends can do, once it stands.
@@ -94,6 +95,7 @@ impl Links {
         token: ConnToken,
         peer: Peer,
         key: LinkKey,
+        binding: [u8; 32],
         with: Option<With>,
     ) -> LinkId {
         self.last += 1;
@@ -106,7 +108,7 @@ impl Links {
             with,
             seeking: None,
             known_path: None,
-            binding: [0; 32],
+            binding,
             was_dialled: false,
             origin: None,
             again: None,

@@ -319,8 +319,16 @@ impl App {
         asked_for_all
             && self.server.session.state() == State::Away
             && !(self.says.is_empty() && self.joins.is_empty())
-            && self.transfers.downloads.is_empty()
+            && self.links_are_idle()
+    }
+
+    /// Whether nothing is done over links, nor to get one. That one stands is no work: its other end may stay for ever.
+    fn links_are_idle(&self) -> bool {
+        self.transfers.downloads.is_empty()
             && self.uploads.is_empty()
+            && self.gathering.is_idle()
+            && !self.lists.is_busy(None)
+            && !self.links.is_opening(None)
             && self.links.iter().all(|link| link.says.is_empty())
     }
 
@@ -328,7 +336,7 @@ impl App {
     fn is_drained(&self) -> bool {
         let waited = self.input_ended.is_some_and(|since| since.elapsed() >= DRAIN_TIMEOUT);
         let is_gone = !matches!(self.server.session.state(), State::Ready | State::Stopped);
-        waited && !self.settings.stay && is_gone && self.links.is_empty()
+        waited && !self.settings.stay && is_gone && self.links_are_idle()
     }
 
     fn is_over(&self) -> bool {

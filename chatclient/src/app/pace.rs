@@ -5,6 +5,7 @@ use super::errand::Errand;
 use super::jobs::LinkTransfer;
 use super::links::LinkId;
 use super::rate::Bucket;
+use super::sending::Upload;
 use super::slots::Slots;
 use super::transfers::Stage;
 use crate::command::Picks;
@@ -208,7 +209,9 @@ impl App {
             self.leave_queue(at);
         } else if !upload.is_all_sent() {
             self.queue_upload(at);
-            self.hold_upload(at, self.pace.slots.waits(at));
+            // What has not begun waits as it did before: for its peer it is queued, and nobody holds it back.
+            let has_begun = self.uploads.get(&at).is_some_and(Upload::has_begun);
+            self.hold_upload(at, has_begun && self.pace.slots.waits(at));
         }
         self.show_upload(at);
     }
@@ -322,7 +325,7 @@ impl App {
     fn for_each_transfer(&mut self, errand: &Errand, picks: &Picks, act: impl Fn(&mut Self, u64) -> bool) {
         match picks {
             Picks::All => {
-                let uploads = self.uploads.values().map(super::sending::Upload::id);
+                let uploads = self.uploads.values().map(Upload::id);
                 let downloads = self.transfers.downloads.keys().copied();
                 let ids = downloads.chain(uploads).chain(self.kept.ids()).collect::<Vec<_>>();
                 for id in ids {

@@ -142,6 +142,12 @@ impl App {
         self.voice.show(&notice, Some(errand));
     }
 
+    /// Whether somebody gets no link of their own accord, as far as that can be told without asking for the people of rooms.
+    pub(super) fn refuses(&self, peer: &Name) -> bool {
+        let rule = self.memory.consent().person(peer.as_str());
+        rule.map_or(self.settings.accept, policy) == AcceptPolicy::None
+    }
+
     /// What somebody who asks is told without a question: by the rule for them, else by the strictest rule of the rooms that
     /// both are in, else as the command line says. `None` while the rooms are asked.
     pub(super) fn consent_to(&mut self, offer: OfferId, from: &Name) -> Option<AcceptPolicy> {

@@ -6,7 +6,7 @@
 use super::App;
 use super::advice;
 use super::errand::Errand;
-use super::linking::proved_key;
+use super::linking::proved;
 use super::links::{Origin, With};
 use crate::notice::{Code, LinkPath, Notice};
 use bytes::{Buf as _, Bytes};
@@ -329,10 +329,10 @@ impl App {
             seeking.introduction.clone();
         let errand = seeking.errand.clone();
         // TLS has compared the key where it could; were it another one, the link must not go on.
-        if proved_key(tls) != Some(link_key) {
+        let Some((_, binding)) = proved(tls).filter(|(proved, _)| *proved == link_key) else {
             self.net.abort(token);
             return self.way_failed(offer, way, ErrorCode::WrongKey);
-        }
+        };
         if !self.server.session.linking(offer, way) {
             return self.net.abort(token);
         }
@@ -350,14 +350,13 @@ impl App {
             let introduction = Dialled { offer, ticket, purpose, peer: peer.clone(), device };
             let machine = Peer::dial(self.peer_config(), introduction, now);
             let with = With { peer, device, purpose, path, errand, told: false };
-            self.links.insert(token, machine, link_key, Some(with))
+            self.links.insert(token, machine, link_key, binding, Some(with))
         } else {
             let machine = Peer::listen(self.peer_config(), now);
-            self.links.insert(token, machine, link_key, None)
+            self.links.insert(token, machine, link_key, binding, None)
         };
         if let Some(link) = self.links.get_mut(id) {
             link.seeking = Some((offer, way));
-            link.binding = tls.map_or([0; 32], |tls| tls.channel_binding);
             link.was_dialled = matches!(way, Way::Direct | Way::Reverse);
             link.origin = Some(Origin { offer, leads, addresses });
             link.known_path = Some(path);

@@ -149,7 +149,7 @@ impl App {
         }
     }
 
-    fn recheck(&mut self, id: u64, incoming: Box<Incoming>) {
+    pub(super) fn recheck(&mut self, id: u64, incoming: Box<Incoming>) {
         self.jobs.submit(Job::Recheck { id, incoming });
     }
 
@@ -158,7 +158,9 @@ impl App {
             return self.put_away(id, incoming);
         };
         download.fact.bytes = incoming.received();
+        let comes_in_parts = matches!(download.stage, Stage::Parts(_));
         match left {
+            Ok(0) if comes_in_parts => self.on_part_file(id, incoming),
             Ok(0) => self.found_part(id, Some(incoming)),
             Ok(_) => {
                 self.show_progress(id);
@@ -201,7 +203,7 @@ impl App {
         // A file of one unit is begun when it has come.
         let has_parts = download.file.has_parts();
         let must_begin = has_parts && incoming.is_none();
-        let origin = download.file.origin();
+        let origin = download.file.unproved_origin();
         download.stage = Stage::Coming(at, Coming::new(incoming, has_parts, mtime));
         if must_begin {
             let folder = self.folder();

@@ -5,7 +5,7 @@
 //! vain for a while also goes back to the server, and stops dialling when it is there.
 
 use super::App;
-use super::linking::proved_key;
+use super::linking::proved;
 use super::links::{Link, LinkId, With};
 use crate::notice::LinkPath;
 use chatnet::{ClientTls, ConnToken, ConnectOptions, Security, TlsInfo};
@@ -37,6 +37,9 @@ const FOLLOW_AFTER: Duration = Duration::from_millis(250);
 
 /// How long an end dials before it goes back to the server as well.
 const ALONE_FOR: Duration = Duration::from_secs(10);
+
+/// Links that were found within so short a time come from one search of both ends: longer than an attempt and a hello take.
+const ONE_SEARCH: Duration = Duration::from_secs(15);
 
 /// What the secret is made for: that of one purpose is worth nothing for another.
 const SECRET_CONTEXT: &str = "chatproto 2026 direct link found again";
@@ -226,9 +229,9 @@ impl App {
         let (offer, key) = (*offer, standing.key);
         let Some(search) = &mut standing.search else { return };
         search.sockets.retain(|socket| *socket != token);
-        if proved_key(tls) != Some(key) {
+        let Some((_, binding)) = proved(tls).filter(|(proved, _)| *proved == key) else {
             return self.net.abort(token);
-        }
+        };
         // One is enough; were it to fail after all, the next attempt is set.
         search.sockets.drain(..).for_each(|other| self.net.abort(other));
         let (peer, device) = (standing.peer.clone(), standing.device);
@@ -236,10 +239,10 @@ impl App {
         let introduction = Dialled { offer, ticket, purpose, peer: peer.clone(), device };
         let machine = Peer::dial(config, introduction, now);
         let with = With { peer, device, purpose, path: LinkPath::Direct, errand: None, told: false };
-        let id = self.links.insert(token, machine, key, Some(with));
+        let id = self.links.insert(token, machine, key, binding, Some(with));
         if let Some(link) = self.links.get_mut(id) {
             link.was_dialled = true;
-            link.again = Some(offer);
+            link.again = Some((offer, Instant::now()));
         }
     }
 
@@ -252,7 +255,8 @@ impl App {
         }
     }
 
-    /// Whether a caller is the other end of a link that was lost; if so, it is let in.
+    /// Whether a caller is the other end of a link that was lost; if so, it is let in. Whom the rules refuse is let in only as
+    /// long as this user is in direct mode with them, which is a yes.
     pub(super) fn admit_again(
         &mut self,
         id: LinkId,
@@ -263,6 +267,7 @@ impl App {
         claimed: Purpose,
     ) -> bool {
         let now = self.clock.now();
+        let is_unwelcome = self.refuses(user) && !self.is_direct_with(user);
         let (Some(link), Some(standing)) = (self.links.get_mut(id), self.redial.standing.get(&offer)) else {
             return false;
         };
@@ -271,11 +276,12 @@ impl App {
             && *user == standing.peer
             && device == standing.device
             && claimed == Purpose::Direct
-            && Instant::now() < standing.until;
+            && Instant::now() < standing.until
+            && !is_unwelcome;
         if is_it {
             let (purpose, path) = (Purpose::Direct, LinkPath::Direct);
             link.with = Some(With { peer: user.clone(), device, purpose, path, errand: None, told: false });
-            link.again = Some(offer);
+            link.again = Some((offer, Instant::now()));
             // It waits for exactly this.
             let _ = link.peer.admit(now);
         }
@@ -286,12 +292,15 @@ impl App {
     pub(super) fn link_is_back(&mut self, id: LinkId, offer: OfferId, peer: &Name) -> bool {
         let leads = self.redial.standing.get(&offer).is_some_and(|standing| standing.leads);
         let by_lead = |link: &Link| link.was_dialled == leads;
+        let now_found =
+            |link: &Link| link.again.is_some_and(|(of, at)| of == offer && at.elapsed() < ONE_SEARCH);
         let is_by_lead = self.links.get_mut(id).is_some_and(|link| by_lead(link));
         let now = self.clock.now();
         for other in self.links.all_with(peer).into_iter().filter(|other| *other != id) {
             let Some(older) = self.links.get_mut(other).filter(|older| older.stands()) else { continue };
-            // Both ends see both links, and keep the one that the asking side dialled.
-            if !is_by_lead && by_lead(older) {
+            // When both ends have dialled, they see both links, and keep the one that the asking side dialled. One that stood
+            // before is dead at the other end, which would not have dialled otherwise.
+            if !is_by_lead && by_lead(older) && now_found(older) {
                 if let Some(link) = self.links.get_mut(id) {
                     link.is_surplus = true;
                     link.peer.close(CloseReason::Done, now);

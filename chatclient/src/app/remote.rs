@@ -60,6 +60,12 @@ impl RemoteFile {
         }
     }
 
+    /// What it is known by as long as nothing but its sender's word says what it holds: whoever else has a file of that hash
+    /// does not go on with what came.
+    pub(super) fn unproved_origin(&self) -> Origin {
+        Origin { root: None, ..self.origin() }
+    }
+
     /// The folder that it lies in.
     pub(super) fn folder(&self) -> Option<SafeRelPath> {
         self.path.borrow().parent().map(|folder| folder.to_owned())

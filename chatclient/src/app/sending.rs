@@ -133,6 +133,11 @@ impl Upload {
         self.all_sent
     }
 
+    /// It had a slot once.
+    pub(super) fn has_begun(&self) -> bool {
+        self.asked.is_none()
+    }
+
     /// Gives it the state that it has by who stops it.
     pub(super) fn show_state(&mut self) {
         self.fact.state = match (self.stands, &self.asked) {

@@ -201,10 +201,11 @@ impl App {
         }
     }
 
-    /// The file is open, on the disk: its gaps are what is to be had.
+    /// The file is open, on the disk: its gaps are what is to be had, but for what is on its way.
     pub(super) fn on_part_file(&mut self, id: u64, incoming: Box<Incoming>) {
         let Some(pieces) = self.transfers.pieces(id) else { return self.put_away(id, incoming) };
-        pieces.todo = incoming.gaps();
+        let on_the_way = pieces.parts.values().map(|part| part.left.clone()).collect::<Vec<_>>();
+        pieces.todo = on_the_way.iter().fold(incoming.gaps(), |gaps, part| without(gaps, part));
         pieces.incoming = Some(incoming);
         self.plan(id);
     }
@@ -326,8 +327,12 @@ impl App {
         let Values::Checking(at) = pieces.values else { return };
         match values {
             Some(values) => {
+                let doubted = pieces.incoming.take_if(|incoming| incoming.doubt(&values) > 0);
                 pieces.values = Values::Known(values);
-                self.plan(id);
+                match doubted {
+                    Some(incoming) => self.recheck(id, incoming),
+                    None => self.plan(id),
+                }
             }
             None => self.drop_part(at, ErrorCode::VerifyFailed),
         }
@@ -476,6 +481,13 @@ impl App {
     }
 }
 
+/// Ranges, without what is in another one.
+fn without(ranges: Vec<Range<u64>>, hole: &Range<u64>) -> Vec<Range<u64>> {
+    let sides =
+        |range: Range<u64>| [range.start..range.end.min(hole.start), range.start.max(hole.end)..range.end];
+    ranges.into_iter().flat_map(sides).filter(|range| !range.is_empty()).collect()
+}
+
 /// Whether values merge to a hash: then they are those of the units; on a worker.
 pub(super) fn prove(root: Hash, layout: Layout, values: &[Hash]) -> Option<Arc<[UnitValue]>> {
     let mut builder = RootBuilder::new(layout);
@@ -484,4 +496,23 @@ pub(super) fn prove(root: Hash, layout: Layout, values: &[Hash]) -> Option<Arc<[
     }
     let is_root = builder.finish().is_ok_and(|found| found == root.0);
     is_root.then(|| values.iter().map(|value| value.0).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_is_not_to_be_had_again() {
+        let gaps = || vec![0..4, 6..10];
+        for (hole, left) in [
+            (0..4, vec![6..10]),
+            (1..3, vec![0..1, 3..4, 6..10]),
+            (3..7, vec![0..3, 7..10]),
+            (4..6, gaps()),
+            (0..12, vec![]),
+        ] {
+            assert_eq!(without(gaps(), &hole), left, "{hole:?}");
+        }
+    }
 }

@@ -15,8 +15,7 @@ use std::io::{
 };
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::record::RecordFile;
@@ -56,17 +55,26 @@ struct Claims {
     units: Vec<(u64, UnitValue)>,
     bytes: u64,
     last: Instant,
-    /// A claim is on its way to the disk; there is one at a time.
-    under_way: Arc<AtomicBool>,
+    given: Arc<Mutex<Given>>,
 }
 
-/// Units to be flushed and then claimed, on a worker beside the one that writes.
+/// What is known of the claim that was given away last.
+#[derive(Debug, Default)]
+struct Given {
+    /// It is on its way to the disk; there is one at a time.
+    is_under_way: bool,
+    /// Its units, if it came to its end without being written.
+    unwritten: Vec<(u64, UnitValue)>,
+}
+
+/// Units to be flushed and then claimed, on a worker beside the one that writes. Those of a claim that is dropped, or cannot be
+/// written, belong to the next one.
 #[derive(Debug)]
 pub struct Claim {
     file: Arc<File>,
     record: Arc<Mutex<RecordFile>>,
     units: Vec<(u64, UnitValue)>,
-    under_way: Arc<AtomicBool>,
+    given: Arc<Mutex<Given>>,
 }
 
 /// A file that arrived whole.
@@ -120,7 +128,7 @@ impl Incoming {
             held: Held::new(),
             ahead: BTreeMap::new(),
             received: 0,
-            claims: Claims { units: Vec::new(), bytes: 0, last: Instant::now(), under_way: Arc::default() },
+            claims: Claims { units: Vec::new(), bytes: 0, last: Instant::now(), given: Arc::default() },
             unchecked,
             buffer: Vec::new(),
         }
@@ -184,6 +192,26 @@ impl Incoming {
             }
         }
         Ok(self.unchecked.len())
+    }
+
+    /// Holds what is there against the values that the file's hash has proved. What was verified against a sender's word alone
+    /// may be of another file: then all of it is to be looked at again with [`Incoming::recheck`], which believes only what has
+    /// its proved value. Returns how many units are to be looked at; none when what is there is right.
+    pub fn doubt(&mut self, proved: &[UnitValue]) -> usize {
+        let (units, digest) = self.prefix();
+        let mut held = Held::new();
+        proved.iter().zip(0..units).for_each(|(value, _)| held.push(value));
+        let value_of = |unit: u64| usize::try_from(unit).ok().and_then(|unit| proved.get(unit)).copied();
+        let is_right = |(unit, value): (&u64, &UnitValue)| value_of(*unit) == Some(*value);
+        if held.digest() == digest && self.ahead.iter().all(is_right) {
+            return 0;
+        }
+        let there = (0..units).chain(std::mem::take(&mut self.ahead).into_keys());
+        self.unchecked.extend(there.filter_map(|unit| Some((unit, value_of(unit)?))));
+        (self.root, self.held, self.received) = (RootBuilder::new(self.layout()), Held::new(), 0);
+        self.claims.units.retain(|(unit, value)| is_right((unit, value)));
+        lock(&self.claims.given).unwritten.retain(|(unit, value)| is_right((unit, value)));
+        self.unchecked.len()
     }
 
     /// What a unit on the disk hashes to; none if it cannot be read.
@@ -262,21 +290,22 @@ impl Incoming {
     /// What is to be claimed now, because enough has come, or for long enough.
     pub fn claim_due(&mut self) -> Option<Claim> {
         let is_due = self.claims.bytes >= CLAIM_BYTES || self.claims.last.elapsed() >= CLAIM_INTERVAL;
-        if is_due && !self.claims.under_way.load(Ordering::Acquire) { self.claim() } else { None }
+        if is_due && !lock(&self.claims.given).is_under_way { self.claim() } else { None }
     }
 
     fn claim(&mut self) -> Option<Claim> {
         let record = self.partial.record()?;
         let mut units = std::mem::take(&mut self.claims.units);
+        let mut given = lock(&self.claims.given);
+        units.append(&mut given.unwritten);
         self.claims.bytes = 0;
         self.claims.last = Instant::now();
         units.sort_unstable();
         if units.is_empty() {
             return None;
         }
-        let under_way = Arc::clone(&self.claims.under_way);
-        under_way.store(true, Ordering::Release);
-        Some(Claim { file: self.partial.file(), record, units, under_way })
+        given.is_under_way = true;
+        Some(Claim { file: self.partial.file(), record, units, given: Arc::clone(&self.claims.given) })
     }
 
     /// Compares the whole with the hash that the sender promised, and gives the file its name and time as
@@ -315,13 +344,14 @@ impl Incoming {
             self.partial.discard()?;
             return Ok(None);
         }
-        if let Some(claim) = self.claim() {
-            self.write_at_the_end(claim)?;
-        }
         // A claim that is still being written has the file locked, and whoever goes on with the part would take it to be in use.
+        // What one leaves unwritten is claimed here.
         let begun = Instant::now();
         while self.partial.is_shared() && begun.elapsed() < CLAIM_PATIENCE {
             std::thread::sleep(CLAIM_LOOK);
+        }
+        if let Some(claim) = self.claim() {
+            self.write_at_the_end(claim)?;
         }
         Ok(Some(self.partial.keep(self.received)))
     }
@@ -358,19 +388,30 @@ impl Incoming {
 }
 
 impl Claim {
-    /// Flushes the bytes, then writes the claim. When this fails, the units come again after a crash.
+    /// Flushes the bytes, then writes the claim.
     ///
     /// # Errors
     ///
     /// The system's.
-    pub fn write(&self) -> io::Result<()> {
-        let written = self
-            .file
-            .sync_data()
-            .and_then(|()| self.record.lock().unwrap_or_else(PoisonError::into_inner).claim(&self.units));
-        self.under_way.store(false, Ordering::Release);
-        written
+    pub fn write(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        lock(&self.record).claim(&self.units)?;
+        self.units.clear();
+        Ok(())
     }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut given = lock(&self.given);
+        given.is_under_way = false;
+        given.unwritten.append(&mut self.units);
+    }
+}
+
+/// Whoever panicked with it left it whole: it is changed in single steps.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A file that is all there.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chatproto::wire::{
     Body as _, Capabilities, Entry, ErrorCode, FileCancel, FileData, FileRequest, FileUnit, FileValues, Hash,
-    Rest, ToPeer, TransferId,
+    ListFolder, Rest, ToPeer, TransferId,
 };
 
 use crate::harness::{MIB, film, read};
-use crate::mallory::{End, Sending, entry, merged, page, root_of, values_of};
+use crate::mallory::{End, Mallory, Sending, entry, merged, page, root_of, values_of};
 use crate::scene::{Scene, Victim, was_violation};
 
 /// A unit, as a power of two: what the client asks for.
@@ -324,12 +324,7 @@ fn the_rest_of_another_file_does_not_complete_the_first() {
         let sending = Sending::answer(&asked.expect("it is asked for"), &content());
         scene.mallory.say(link, &[sending.head(), sending.unit(0), sending.unit(1)].concat());
         scene.mallory.flush(link);
-        // Progress is shown at a bounded rate: the last of it may not be.
-        let mut stored = None;
-        while stored != Some(2 * MIB as u64) {
-            victim.alice.type_line("/transfers");
-            stored = victim.alice.expect("transfers", |_| true)["transfers"][0]["bytes"].as_u64();
-        }
+        victim.has_stored(2 * MIB as u64);
         scene.mallory.cut(link);
         victim.alice.expect("transfer", |event| event["state"] == "waiting");
         victim.alice.expect("peer_closed", |_| true);
@@ -348,6 +343,73 @@ fn the_rest_of_another_file_does_not_complete_the_first() {
     // Only what merges with what she said before is the file that she means.
     let values = [&values_of(&content(), UNIT_LOG2)[..2], &values_of(&other(), UNIT_LOG2)[2..]].concat();
     assert_ne!(merged(&values, content().len() as u64, UNIT_LOG2), root_of(&content()));
+}
+
+/// What came on the word of a sender alone is not what the hash has proved: whoever sends true units is not blamed for it.
+#[test]
+fn what_a_liar_sent_first_does_not_spoil_what_is_proved() {
+    let mut scene = Scene::new();
+    scene.server.add_users(&["eve"]);
+    let mut eve = Mallory::start(&scene.server, "eve");
+    let mut victim = scene.victim();
+    let content = content();
+    let listed = Entry { root: Some(root_of(&content)), ..entry(1, "film.mkv", content.len() as u64) };
+    // She shows the hash that everybody shows, offers no units by it, and sends another first unit.
+    victim.alice.type_line("[FILE] mallory");
+    let introduction = scene.mallory.is_asked();
+    let link = scene.mallory.is_called(introduction.link_key);
+    scene.mallory.next_frame(link).expect("a hello");
+    scene.mallory.welcome_with(link, Capabilities::NONE);
+    let list = |asked: &ListFolder<'_>| page(asked, &[listed]).to_bytes().to_vec();
+    scene.mallory.hears_of_list(link, list);
+    victim.alice.expect("file_list", |_| true);
+    victim.alice.type_line("/get 1");
+    let asked = scene.mallory.until(link, |frame| match frame {
+        ToPeer::FileRequest(asked) => Ok(asked),
+        _ => Err(Vec::new()),
+    });
+    let mut lie = content.clone();
+    lie[7] ^= 1;
+    let sending = Sending::answer(&asked.expect("it is asked for"), &lie);
+    scene.mallory.say(link, &[sending.head(), sending.unit(0), sending.unit(1)].concat());
+    scene.mallory.flush(link);
+    victim.has_stored(2 * MIB as u64);
+    scene.mallory.cut(link);
+    victim.alice.expect("transfer", |event| event["state"] == "waiting");
+    // Somebody else shows the same hash and sends the file, whole, because what is there is nobody's but hers.
+    victim.alice.type_line("[FILE] eve");
+    let introduction = eve.is_asked();
+    let link = eve.is_called(introduction.link_key);
+    eve.next_frame(link).expect("a hello");
+    eve.welcome_with(link, Capabilities::NONE);
+    eve.hears_of_list(link, list);
+    victim.alice.expect("file_list", |event| event["peer"] == "eve");
+    victim.alice.type_line("/get @eve 1");
+    let done = eve.until(link, |frame| match frame {
+        ToPeer::FileRequest(asked) => {
+            assert_eq!(asked.offset, 0, "what came from somebody else is gone on with");
+            Err(Sending::answer(&asked, &content).bytes())
+        }
+        ToPeer::FileDone(_) => Ok(()),
+        _ => Err(Vec::new()),
+    });
+    done.expect("it arrives");
+    victim.has("film.mkv");
+    assert!(read(&victim.download("film.mkv")) == content);
+    std::fs::remove_file(victim.download("film.mkv")).expect("it is removed");
+    // And when she herself offers units, what she sent before is found to be none of them.
+    let link = scene.link(&mut victim);
+    let play = |frame: ToPeer<'_>| match frame {
+        ToPeer::List(asked) => list(&asked),
+        ToPeer::UnitRequest(asked) => Sending::units(&asked, &content).bytes(),
+        _ => Vec::new(),
+    };
+    scene.play(&mut victim, link, play, |victim| {
+        victim.has("film.mkv");
+        victim.hangs_up();
+    });
+    assert!(read(&victim.download("film.mkv")) == content);
+    victim.ends_well(0, &["film.mkv"]);
 }
 
 /// A list may claim any size; what it costs is what comes.

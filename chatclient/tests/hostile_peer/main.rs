@@ -18,6 +18,7 @@ mod harness;
 #[path = "../mallory/mod.rs"]
 mod mallory;
 
+mod again;
 mod burdens;
 mod files;
 mod links;

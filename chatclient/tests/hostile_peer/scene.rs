@@ -108,6 +108,15 @@ impl Victim {
         self.alice.expect("transfer", |event| event["state"] == "done" && event["name"] == name);
     }
 
+    /// Waits until her first transfer has so many bytes. Progress is shown at a bounded rate: the last of it may not be.
+    pub fn has_stored(&mut self, bytes: u64) {
+        let mut stored = None;
+        while stored != Some(bytes) {
+            self.alice.type_line("/transfers");
+            stored = self.alice.expect("transfers", |_| true)["transfers"][0]["bytes"].as_u64();
+        }
+    }
+
     /// Notes how a transfer ended.
     pub fn note(&mut self, last: &Value) {
         if self.first_failure == 0 && last["state"] == "failed" {

@@ -8,7 +8,7 @@ use chatnet::{ClientTls, ConnToken, ConnectOptions, Identity, Security};
 use chatproto::session::Introduction;
 use chatproto::wire::{
     Body as _, Capabilities, CloseReason, DeviceId, ErrorCode, LinkHello, LinkKey, LinkTicket, LinkWelcome,
-    MAGIC, MAX_FRAME, NoteRef, OfferId, Ping, Pong, Purpose, RawFrame, ToPeer, VERSION,
+    ListFolder, MAGIC, MAX_FRAME, NoteRef, OfferId, Ping, Pong, Purpose, RawFrame, ToPeer, VERSION,
 };
 
 use super::{Mallory, Wire, key_of};
@@ -159,6 +159,11 @@ impl Mallory {
         self.wires.get(&link.0)?.key
     }
 
+    /// What ties the two ends of a connection.
+    pub fn binding(&self, link: Link) -> [u8; 32] {
+        self.wires.get(&link.0).expect("a connection").binding
+    }
+
     /// Says bytes, whatever they are; they leave while she waits for something.
     pub fn say(&mut self, link: Link, bytes: &[u8]) {
         if let Some(wire) = self.wires.get_mut(&link.0) {
@@ -214,6 +219,15 @@ impl Mallory {
             }
         }
         Err(end)
+    }
+
+    /// Answers what comes until a list is asked for, and that too.
+    pub fn hears_of_list(&mut self, link: Link, answer: impl Fn(&ListFolder<'_>) -> Vec<u8>) {
+        let listed = self.until(link, |frame| match frame {
+            ToPeer::List(asked) => Ok(answer(&asked)),
+            _ => Err(Vec::new()),
+        });
+        self.say(link, &listed.expect("a list is asked for"));
     }
 
     /// Answers whatever comes until the link is over, and says how it ended.

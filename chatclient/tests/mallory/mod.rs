@@ -57,6 +57,8 @@ struct Wire {
     out: BytesMut,
     /// The key that the other side has proved to have.
     key: Option<LinkKey>,
+    /// The same at both ends of the connection.
+    binding: [u8; 32],
     is_open: bool,
     is_unread: bool,
     /// Why it is over.
@@ -234,6 +236,7 @@ impl Mallory {
             }
             NetEvent::Connected { token, tls } => {
                 let Some(wire) = self.wires.get_mut(&token) else { return };
+                wire.binding = tls.as_ref().map_or([0; 32], |tls| tls.channel_binding);
                 wire.key = tls.and_then(|tls| tls.peer).map(|peer| LinkKey(*peer.link_key.as_bytes()));
                 wire.is_open = true;
                 self.called.push_back(token);

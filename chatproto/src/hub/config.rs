@@ -34,8 +34,10 @@ pub struct Config {
     /// Those of them that may come from one address (of IPv6, from one /64). Default 192; past it as above. Answers one
     /// attacker who would take the room of everybody who wants to log in.
     pub max_strangers_per_address: usize,
-    /// Time for which a stranger may be silent when all places are taken. Default 1 s: past it the one that has said nothing for
-    /// longest gives way to the next caller. Answers many addresses that take all places and say nothing.
+    /// Time for which a stranger may be silent when all places are taken; four times as long after its hello, and sixteen times
+    /// with a challenge to answer. Default 1 s: past it, of those who have come least far, one of the address with most places
+    /// gives way to the next caller, the one that has waited for longest first. Answers many addresses that take all places and
+    /// do not get on: who does is not kept out.
     pub stranger_grace: Duration,
     /// Devices that one account may have connected. Default 16. Answers an account used to exhaust connections.
     pub max_devices: usize,
@@ -48,14 +50,14 @@ pub struct Config {
     /// bytes each, for both together). Bounds what the hub keeps for good, and what it tells at each login, 51 bytes for each:
     /// [`Limits::max_queue_hard`] must hold that. Answers who writes to everybody.
     pub max_conversations: usize,
-    /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 100 bytes, and answers an
-    /// operator who bans everybody. Default 10,000.
+    /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 150 bytes, 500 with the longest
+    /// reasons, and answers an operator who bans everybody. Default 10,000.
     pub max_house_notes: usize,
     /// People who may be in one group room. Default 10,000; past it only those who keep order enter. Bounds what one message
     /// or one newcomer costs.
     pub max_room_members: usize,
     /// Accounts and networks that may be barred from the whole server. Default 10,000. Bounds the memory of that to this many
-    /// times about 100 bytes.
+    /// times about 150 bytes, 500 with the longest reasons.
     pub max_bans: usize,
     /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read, and what
     /// was read already is refused as a backlog. Answers a sender that is faster than the disk.

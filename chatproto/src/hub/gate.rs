@@ -100,11 +100,11 @@ impl Gate {
 
     /// Everybody who is barred, accounts first; some may have run out.
     pub fn bans(&self) -> impl Iterator<Item = (Subject, &Imposed)> {
-        self.bans_after(None)
+        self.bans_behind(None)
     }
 
-    /// Those of them that come after this one.
-    pub(super) fn bans_after(&self, after: Option<&Subject>) -> impl Iterator<Item = (Subject, &Imposed)> {
+    /// Those of them that come behind this one.
+    pub(super) fn bans_behind(&self, after: Option<&Subject>) -> impl Iterator<Item = (Subject, &Imposed)> {
         let (users, networks) = match after {
             None => (Some(Bound::Unbounded), Bound::Unbounded),
             Some(Subject::User(name)) => (Some(Bound::Excluded(name)), Bound::Unbounded),

@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 use core::ops::Bound;
 
+use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -15,7 +16,7 @@ use super::moderate::{NO_ROLES, Power, TOO_MANY};
 use super::orders::{Asker, Pending, Refused, unknown};
 use super::query::{Query, Wanted};
 use super::rooms::pages;
-use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
+use super::{AuditLine, ConnId, Holder, Hub, LogRequest, OrderId, QueryId};
 use crate::Instant;
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
@@ -31,21 +32,6 @@ pub(super) struct Decree {
     pub(super) subject: Option<Subject>,
     pub(super) seconds: u32,
     pub(super) note: Note,
-}
-
-/// A line of what is imposed, by what it is about: the list goes on behind it.
-#[derive(Debug, Clone)]
-pub(super) enum Place {
-    /// The lockdown of the server.
-    Lockdown,
-    /// A ban of the server.
-    Barred(Subject),
-    /// A ban of a room.
-    Ban(Name),
-    /// A network's ban of a room.
-    Network((Network, Option<Name>)),
-    /// A mute.
-    Mute(Name),
 }
 
 impl Hub {
@@ -109,12 +95,12 @@ impl Hub {
     }
 
     /// It is known now whether there is the account that is to be barred.
-    pub(super) fn end_decree(&mut self, decree: Decree, is_known: Option<bool>) {
-        match is_known {
-            Some(true) => drop(self.store_decree(decree)),
-            Some(false) | None => {
+    pub(super) fn end_decree(&mut self, decree: Decree, holder: Option<Holder>) {
+        match holder {
+            Some(Holder::Person | Holder::Admin) => drop(self.store_decree(decree)),
+            Some(Holder::Nobody) | None => {
                 self.end_asking(decree.asker.as_ref());
-                self.refuse_decree(&decree, unknown(is_known));
+                self.refuse_decree(&decree, unknown(holder));
             }
         }
     }
@@ -307,82 +293,87 @@ impl Hub {
         true
     }
 
-    /// What is imposed in a room or on the whole server, in its order, after one of the lines.
+    /// What is imposed in a room or on the whole server, in its order, behind one of the lines.
     pub(super) fn imposed<'a>(
         &'a self,
         room: Option<RoomId>,
-        is_admin: bool,
         after: Option<&'a Place>,
-    ) -> Box<dyn Iterator<Item = (Place, AuditLine)> + 'a> {
+    ) -> Box<dyn Iterator<Item = Holding<'a>> + 'a> {
         match room {
-            Some(room) => Box::new(self.imposed_in(room, is_admin, after)),
+            Some(room) => Box::new(self.imposed_in(room, after)),
             None => Box::new(self.imposed_on_all(after)),
         }
     }
 
-    fn imposed_on_all<'a>(
-        &'a self,
-        after: Option<&'a Place>,
-    ) -> impl Iterator<Item = (Place, AuditLine)> + 'a {
-        let empty = NoteRef::EMPTY.to_owned();
+    fn imposed_on_all<'a>(&'a self, after: Option<&'a Place>) -> impl Iterator<Item = Holding<'a>> + 'a {
         let lockdown = self.gate.lockdown().filter(|_| after.is_none()).map(|lockdown| {
             let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
-            (Place::Lockdown, imposed_line(action, "", 0, &lockdown.reason, &empty))
+            Holding { action, upon: Upon::Everybody, seconds: 0, reason: &lockdown.reason }
         });
         let after = after.and_then(|after| match after {
             Place::Barred(subject) => Some(subject),
-            Place::Lockdown | Place::Ban(_) | Place::Network(..) | Place::Mute(_) => None,
+            Place::Lockdown | Place::Ban(_) | Place::Network(_) | Place::Mute(_) => None,
         });
-        let bans = self.gate.bans_after(after).filter_map(move |(subject, ban)| {
-            let seconds = ban.left(self.now)?.as_seconds();
-            let line = imposed_line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty);
-            Some((Place::Barred(subject), line))
-        });
+        let bans = self
+            .gate
+            .bans_behind(after)
+            .filter_map(|(subject, ban)| Holding::of(Action::Ban, Upon::Subject(subject), ban, self.now));
         lockdown.into_iter().chain(bans)
     }
 
     fn imposed_in<'a>(
         &'a self,
         room: RoomId,
-        is_admin: bool,
         after: Option<&'a Place>,
-    ) -> impl Iterator<Item = (Place, AuditLine)> + 'a {
-        let all = Bound::Unbounded;
+    ) -> impl Iterator<Item = Holding<'a>> + 'a {
+        let (now, all) = (self.now, Bound::Unbounded);
         let (bans_from, networks_from, mutes_from) = match after {
             None | Some(Place::Lockdown | Place::Barred(_)) => (Some(all), Some(Bound::Unbounded), all),
             Some(Place::Ban(user)) => (Some(Bound::Excluded(user)), Some(Bound::Unbounded), all),
             Some(Place::Network(key)) => (None, Some(Bound::Excluded(key)), all),
             Some(Place::Mute(user)) => (None, None, Bound::Excluded(user)),
         };
-        let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
-        let name = NoteRef::truncated(name).to_owned();
         self.router.house(room).into_iter().flat_map(move |house| {
-            let line = |action, subject: &str, imposed: &Imposed, name: &Note| {
-                let seconds = imposed.left(self.now)?.as_seconds();
-                Some(imposed_line(action, subject, seconds, &imposed.reason, name))
-            };
             let with_addresses = house.banned_with_addresses();
-            let (of_bans, of_networks, of_mutes) = (name.clone(), name.clone(), name.clone());
             let bans = bans_from.map(|from| house.bans.range::<Name, _>((from, Bound::Unbounded)));
-            let bans = bans.into_iter().flatten().filter_map(move |(user, imposed)| {
+            let bans = bans.into_iter().flatten().filter_map(move |(user, ban)| {
                 let covers_more = with_addresses.contains(user);
                 let action = if covers_more { Action::BanAddress } else { Action::Ban };
-                Some((Place::Ban(user.clone()), line(action, user.as_str(), imposed, &of_bans)?))
+                Holding::of(action, Upon::Person(user), ban, now)
             });
             let networks = networks_from.map(|from| house.networks.range((from, Bound::Unbounded)));
             let networks = networks.into_iter().flatten().filter(|((_, with), _)| with.is_none());
-            let networks = networks.filter_map(move |(key, imposed)| {
-                // Operators of a room are not told addresses.
-                let subject = if is_admin { key.0.to_string() } else { String::new() };
-                let line = line(Action::BanNetwork, &subject, imposed, &of_networks)?;
-                Some((Place::Network(key.clone()), line))
+            let networks = networks.filter_map(move |((network, _), ban)| {
+                Holding::of(Action::BanNetwork, Upon::Network(*network), ban, now)
             });
             let mutes = house.mutes.range::<Name, _>((mutes_from, Bound::Unbounded));
-            let mutes = mutes.filter_map(move |(user, imposed)| {
-                Some((Place::Mute(user.clone()), line(Action::Mute, user.as_str(), imposed, &of_mutes)?))
-            });
+            let mutes = mutes
+                .filter_map(move |(user, mute)| Holding::of(Action::Mute, Upon::Person(user), mute, now));
             bans.chain(networks).chain(mutes)
         })
+    }
+
+    /// Something that holds, told as a line of the audit log is; `seconds` are left.
+    pub(super) fn imposed_line(&self, room: Option<RoomId>, is_admin: bool, it: &Holding<'_>) -> AuditLine {
+        let name = room.and_then(|room| self.router.info(room)).map_or("", |(label, ..)| label.shown());
+        let subject = match &it.upon {
+            Upon::Everybody => String::new(),
+            Upon::Subject(subject) => subject.as_written(),
+            Upon::Person(user) => user.as_str().to_owned(),
+            // Operators of a room are not told addresses.
+            Upon::Network(network) if is_admin => network.to_string(),
+            Upon::Network(_) => String::new(),
+        };
+        AuditLine {
+            number: 0,
+            time: 0,
+            room: NoteRef::truncated(name).to_owned(),
+            by: NoteRef::EMPTY.to_owned(),
+            action: it.action,
+            subject: NoteRef::truncated(&subject).to_owned(),
+            seconds: it.seconds,
+            note: it.reason.clone(),
+        }
     }
 
     fn send_report(&mut self, id: ConnId, request: RequestId, lines: &[AuditLine]) {
@@ -395,17 +386,52 @@ impl Hub {
     }
 }
 
-/// Something that holds, told as a line of the audit log is; `seconds` are left.
-fn imposed_line(action: Action, subject: &str, seconds: u32, reason: &Note, room: &Note) -> AuditLine {
-    AuditLine {
-        number: 0,
-        time: 0,
-        room: room.clone(),
-        by: NoteRef::EMPTY.to_owned(),
-        action,
-        subject: NoteRef::truncated(subject).to_owned(),
-        seconds,
-        note: reason.clone(),
+/// A line of what is imposed, by what it is about: the list goes on behind it.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// The lockdown of the server.
+    Lockdown,
+    /// A ban of the server.
+    Barred(Subject),
+    /// A ban of a room.
+    Ban(Name),
+    /// A network's ban of a room.
+    Network((Network, Option<Name>)),
+    /// A mute.
+    Mute(Name),
+}
+
+/// Something that holds now.
+pub(super) struct Holding<'a> {
+    action: Action,
+    upon: Upon<'a>,
+    /// How long still; 0 where there is no end.
+    seconds: u32,
+    reason: &'a Note,
+}
+
+enum Upon<'a> {
+    Everybody,
+    Subject(Subject),
+    Person(&'a Name),
+    Network(Network),
+}
+
+impl<'a> Holding<'a> {
+    /// What is imposed, unless its time is over.
+    fn of(action: Action, upon: Upon<'a>, imposed: &'a Imposed, now: Instant) -> Option<Self> {
+        let seconds = imposed.left(now)?.as_seconds();
+        Some(Self { action, upon, seconds, reason: &imposed.reason })
+    }
+
+    pub(super) fn place(&self) -> Place {
+        match &self.upon {
+            Upon::Everybody => Place::Lockdown,
+            Upon::Subject(subject) => Place::Barred(subject.clone()),
+            Upon::Person(user) if self.action == Action::Mute => Place::Mute((*user).clone()),
+            Upon::Person(user) => Place::Ban((*user).clone()),
+            Upon::Network(network) => Place::Network((*network, None)),
+        }
     }
 }
 

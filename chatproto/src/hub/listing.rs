@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use super::govern::Place;
+use super::govern::{Holding, Place};
 use super::moderate::TOO_MANY;
 use super::{AuditLine, ConnId, Hub};
 use crate::wire::{
@@ -79,8 +79,7 @@ impl Hub {
                     let house = self.router.house(room).zip(user.as_ref());
                     house.is_some_and(|(house, user)| house.shows_itself_to(user))
                 };
-                let rooms = self.router.list_after(after.as_ref());
-                let rooms = rooms.filter(|(room, ..)| is_shown(*room));
+                let rooms = self.router.list_behind(after.as_ref()).filter(|(room, ..)| is_shown(*room));
                 let rooms = rooms.map(|(room, name, topic, last, people)| RoomEntry {
                     room,
                     name: name.borrow(),
@@ -98,7 +97,7 @@ impl Hub {
                 let is_seen = user.is_some_and(|user| self.find_room(&user, Target::Id(room)).is_some());
                 let house = self.router.house(room);
                 let rank = |name: &Name| house.map_or(Rank::Guest, |house| house.rank(name));
-                let people = self.router.people_after(room, after.as_ref()).filter(|_| is_seen);
+                let people = self.router.people_behind(room, after.as_ref()).take_while(|_| is_seen);
                 let people =
                     people.map(|(name, devices)| Member { user: name.borrow(), devices, rank: rank(name) });
                 let (page, more) = fitting(people, limit, &empty);
@@ -112,12 +111,13 @@ impl Hub {
                 let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
                 // One page's worth: no line is shorter than its fixed fields.
                 let most = limit / MIN_LINE + 1;
-                let lines = self.imposed(room, is_admin, after.as_ref()).filter(|_| may_see).take(most);
+                let lines = self.imposed(room, after.as_ref()).filter(|_| may_see).take(most);
                 let lines = lines.collect::<Vec<_>>();
-                let (page, more) = fitting(lines.iter().map(|(_, line)| report_line(line)), limit, &empty);
+                let shown = lines.iter().map(|it| self.imposed_line(room, is_admin, it)).collect::<Vec<_>>();
+                let (page, more) = fitting(shown.iter().map(report_line), limit, &empty);
                 let frame = encoded(&Report { request, more, lines: List::new(&page) });
                 let last = page.len().checked_sub(1).filter(|_| more).and_then(|last| lines.get(last));
-                let after = last.map(|(place, _)| place.clone());
+                let after = last.map(Holding::place);
                 (frame, after.map(|after| Listing::Imposed { request, room, after: Some(after) }))
             }
         }

@@ -30,9 +30,8 @@
 //!
 //! - At the start: [`new`](Hub::new) with the rooms of the log and, in [`Config::last_room`], the last number that any room ever
 //!   had; [`set_gate`](Hub::set_gate) with who is barred from the whole server.
-//! - [`Event::Log`] asks something of the log, and every [`LogRequest`] but [`LogRequest::Retired`] and a
-//!   [`LogRequest::RoomCreated`] without a number must be answered, each by the verb that it names; what cannot be queued now, by
-//!   [`put_off_query`](Hub::put_off_query).
+//! - [`Event::Log`] asks something of the log, and every [`LogRequest`] but [`LogRequest::Retired`] must be answered, each by the
+//!   verb that it names; a question that cannot be queued now, by [`put_off_query`](Hub::put_off_query).
 //! - For every connection: [`accept`](Hub::accept), [`handle_input`](Hub::handle_input) with what arrives while
 //!   [`wants_read`](Hub::wants_read), [`handle_eof`](Hub::handle_eof) when it is gone.
 //! - Once per turn: [`poll_event`](Hub::poll_event) until `None`, answering; then [`poll_writable`](Hub::poll_writable)
@@ -83,7 +82,7 @@ pub use entropy::Entropy;
 pub use event::{Accept, ConnId, Ended, Event};
 pub use gate::{Gate, GateAction, Lockdown};
 pub use house::{House, Imposed, Left, Role, Ruling, Until};
-pub use log::{AppendId, AuditLine, LogRequest, OrderId, QueryId, Record, Stored};
+pub use log::{AppendId, AuditLine, Holder, LogRequest, OrderId, Ordered, QueryId, Record, Stored};
 pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
@@ -98,7 +97,7 @@ use pages::Pages;
 use query::Query;
 use says::Says;
 use searches::Searches;
-use strangers::Strangers;
+use strangers::{Step, Strangers};
 use ways::Meetings;
 
 use crate::Instant;
@@ -166,20 +165,7 @@ impl Hub {
         let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
         router.skip_to(config.last_room);
         let pages = Pages::new(config.catch_up_bytes);
-        let mut events = VecDeque::new();
-        let lobby = Label::Group(config.default_room.clone());
-        if router.find(&lobby).is_none() {
-            let room = router.create(lobby.clone(), House::default());
-            let house = House::default();
-            events.push_back(Event::Log(LogRequest::RoomCreated {
-                id: None,
-                room,
-                by: None,
-                label: lobby,
-                house,
-            }));
-        }
-        Self {
+        let mut hub = Self {
             config,
             router,
             clients: BTreeMap::new(),
@@ -195,7 +181,7 @@ impl Hub {
             next_conn: 1,
             next_query: 1,
             strangers: Strangers::default(),
-            events,
+            events: VecDeque::new(),
             writable: VecDeque::new(),
             writable_late: VecDeque::new(),
             touched: VecDeque::new(),
@@ -206,11 +192,16 @@ impl Hub {
             deliveries: 0,
             entropy: Box::new(entropy),
             now: Instant::default(),
+        };
+        let lobby = Label::Group(hub.config.default_room.clone());
+        if hub.router.find(&lobby).is_none() {
+            hub.create_room(lobby, House::default());
         }
+        hub
     }
 
     /// Takes a new connection from `addr`, as observed. When too many strangers wait, in all or from its address, it is told to
-    /// come back later; in all, one that has been silent for [`Config::stranger_grace`] goes before that.
+    /// come back later; in all, one that has not got on for [`Config::stranger_grace`] goes before that.
     pub fn accept(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
         self.now = now;
         let id = ConnId(self.next_conn);
@@ -218,11 +209,10 @@ impl Hub {
         let client = Client::new(addr, &self.config.limits, now);
         self.deadlines.insert((client.due, id));
         self.clients.insert(id, Box::new(client));
-        if let Some(silent) = self.strangers.gives_way(addr.ip(), &self.config, now) {
-            self.close_for(silent, CloseReason::Busy, BUSY_RETRY_MS, "others want to log in");
+        if let Some(idle) = self.strangers.gives_way(addr.ip(), &self.config, now) {
+            self.close_for(idle, CloseReason::Busy, BUSY_RETRY_MS, "others want to log in");
         }
-        self.strangers.waits_for(id, now);
-        if let Err(note) = self.strangers.enter(addr.ip(), &self.config) {
+        if let Err(note) = self.strangers.enter(id, addr.ip(), &self.config, now) {
             self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
         self.turn_away_if_barred(id, addr.ip());
@@ -658,7 +648,7 @@ impl Hub {
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {
-            self.strangers.leave(id, addr.ip());
+            self.strangers.leave(id);
             if is_relaying {
                 self.forget_relay_end(id);
             }

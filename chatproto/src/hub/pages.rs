@@ -51,16 +51,14 @@ impl Pages {
         Self { left: bytes.max(1), ..Self::default() }
     }
 
-    /// So many bytes may be given out in each millisecond; the last page may exceed it. `true` if this one is new: those in line
-    /// have waited for it, and are to be served.
-    #[must_use]
+    /// So many bytes may be given out in each millisecond; the last page may exceed it. Whether another one has begun.
     pub(super) fn renew(&mut self, bytes: usize, now: Instant) -> bool {
-        let is_new = now > self.renewed;
-        if is_new {
+        let is_next = now > self.renewed;
+        if is_next {
             self.left = bytes.max(1);
             self.renewed = now;
         }
-        is_new
+        is_next
     }
 
     /// Nothing more is given out in this millisecond.

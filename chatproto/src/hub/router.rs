@@ -4,11 +4,14 @@
 //! [`Router::poll_batch`] gives the batch and the members that get it; they share its bytes. A program that spreads its
 //! connections over threads uses this part alone and brings each thread its targets.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
+mod order;
+
 use core::ops::Bound;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
 
 use super::config::{Label, RoomRecord};
 use super::event::ConnId;
@@ -16,7 +19,9 @@ use super::house::{House, Left};
 use super::log::Record;
 use crate::Instant;
 use crate::conn::{FrameReader, Step};
-use crate::wire::{Body, Change, DeviceId, MESSAGE_MISSED, Message, Name, Note, Presence, RoomId};
+use crate::wire::{
+    Body, Change, DeviceId, FrameWriter, MESSAGE_MISSED, Message, Messages, Name, Note, Presence, RoomId,
+};
 
 /// Where a member stands in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +45,66 @@ pub struct Batch {
     pub frames: Bytes,
 }
 
-/// Rooms and who is in them.
+/// Rooms and who is in them, what order they have, and what comes next for whom.
+///
+/// It knows people by their names and connections by their numbers, and takes everybody's word for both. What it does not
+/// know, and a [`Hub`](super::Hub) adds: logins, who administers the server, the [`Gate`](super::Gate), budgets, introductions,
+/// and how much may be queued for a connection. Who may give an order is for the program to decide from the
+/// [`House`] of the room; the router carries out what was decided and stored.
+///
+/// Kicking somebody and removing a room, with nothing but a router:
+///
+/// ```
+/// use chatproto::Instant;
+/// use chatproto::hub::{ConnId, House, Label, Role, Router, Ruling};
+/// use chatproto::wire::{Action, DeviceId, Moderated, Name, Note, RequestId};
+///
+/// let [alice, bob] = ["alice", "bob"].map(|name| Name::new(name).unwrap());
+/// let (laptop, phone) = (DeviceId([1; 16]), DeviceId([2; 16]));
+/// let mut router = Router::new([], 64 * 1024, 64 * 1024);
+/// let tea = router.create(Label::Group(Name::new("tea").unwrap()), House::of(&alice, true));
+/// // The program lets them in, and finds them live with the turn's end.
+/// for (conn, user, device) in [(ConnId(1), &alice, laptop), (ConnId(2), &bob, phone)] {
+///     router.join(tea, conn, user, device, 0);
+/// }
+/// let mut targets = Vec::new();
+/// while let Some(batch) = router.poll_batch(&mut targets) {
+///     // Nobody is live yet; otherwise each of the targets gets `batch.frames`.
+///     assert_eq!((batch.room, targets.len()), (tea, 0));
+/// }
+/// for conn in [ConnId(1), ConnId(2)] {
+///     router.catch_up(tea, conn, 0);
+/// }
+///
+/// // Alice owns the room, so she may. Once the program has stored it, it holds, and the room hears of it.
+/// assert_eq!(router.house(tea).and_then(|house| house.role(&alice)), Some(Role::Owner));
+/// let reason = Note::new("enough").unwrap();
+/// let (action, user) = (Action::Kick, Some(&bob));
+/// let kick = Ruling { action, user, seconds: 0, reason: &reason, admits: &[], networks: &[] };
+/// router.apply(tea, &kick, Instant::default());
+/// router.tell(tea, &Moderated {
+///     request: RequestId(0),
+///     room: tea,
+///     action,
+///     by: Some(alice.borrow()),
+///     device: laptop,
+///     user: Some(bob.borrow()),
+///     seconds: 0,
+///     note: reason.borrow(),
+/// });
+/// // Bob hears why, and is out.
+/// router.poll_batch(&mut targets).unwrap();
+/// assert_eq!(targets, [ConnId(1), ConnId(2)]);
+/// router.leave(tea, ConnId(2), &bob, phone);
+///
+/// // A room is removed when the last has left it.
+/// assert!(!router.remove(tea));
+/// let left = router.members(tea).map(|(conn, _)| conn).collect::<Vec<_>>();
+/// for conn in left {
+///     router.leave(tea, conn, &alice, laptop);
+/// }
+/// assert!(router.remove(tea) && router.info(tea).is_none());
+/// ```
 #[derive(Debug)]
 pub struct Router {
     rooms: BTreeMap<RoomId, Room>,
@@ -69,7 +133,7 @@ struct Room {
     members: BTreeMap<ConnId, Standing>,
     /// Devices of each person in the room.
     people: BTreeMap<Name, u16>,
-    batch: BytesMut,
+    batch: FrameWriter,
     is_dirty: bool,
     recent: VecDeque<Recent>,
     recent_len: usize,
@@ -150,10 +214,6 @@ impl Router {
         self.rooms.get(&room).map(|room| &room.house)
     }
 
-    pub(super) fn house_mut(&mut self, room: RoomId) -> Option<&mut House> {
-        self.rooms.get_mut(&room).map(|room| &mut room.house)
-    }
-
     /// Gives a room another topic. Nobody is told.
     pub fn set_topic(&mut self, room: RoomId, topic: Note) {
         if let Some(room) = self.rooms.get_mut(&room) {
@@ -164,21 +224,16 @@ impl Router {
     /// Puts news into the batch of a room: everybody who is live gets them, in order with its messages.
     pub fn tell<'a>(&mut self, room: RoomId, news: &impl Body<'a>) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };
-        news.encode_frame(&mut entry.batch);
+        entry.batch.frame(news);
         self.mark(room);
-    }
-
-    /// Members who will not get the batch of this turn.
-    pub(super) fn behind(&self, room: RoomId) -> Vec<ConnId> {
-        let members = self.rooms.get(&room).into_iter().flat_map(|room| &room.members);
-        let behind =
-            |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Behind(_)).then_some(*conn);
-        members.filter_map(behind).collect()
     }
 
     /// Whether `user` may speak in slow mode, and notes that they did. What they said last may be said again: it is
     /// the same message, and the time goes on from when it was new.
-    pub(super) fn slow_down(
+    ///
+    /// # Errors
+    /// For how long they may not. Whoever keeps order does not wait, and need not be asked about.
+    pub fn slow_down(
         &mut self,
         room: RoomId,
         user: &Name,
@@ -204,26 +259,21 @@ impl Router {
 
     /// The group rooms in the order of their names, with the number of people in each.
     pub fn list(&self) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
-        self.list_after(None)
+        self.list_behind(None)
     }
 
-    /// The group rooms whose names come after this one.
-    pub(super) fn list_after(
+    /// Those whose names come behind `after`. Costs what is taken of it.
+    pub fn list_behind(
         &self,
         after: Option<&Name>,
     ) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
-        let after = after.map(|name| Label::Group(name.clone()));
-        let labels = self.labels.range((behind(after.as_ref()), Bound::Unbounded));
-        // Groups come before conversations.
-        labels
-            .map_while(|(label, id)| match label {
-                Label::Group(name) => Some((id, name)),
-                Label::Direct(..) | Label::Former(..) => None,
-            })
-            .filter_map(|(id, name)| {
-                let room = self.rooms.get(id)?;
-                Some((*id, name, &room.topic, room.last, room.people.len()))
-            })
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Label::Group(after.clone())));
+        // Groups come before everything else.
+        self.labels.range((from, Bound::Unbounded)).map_while(|(label, id)| {
+            let Label::Group(name) = label else { return None };
+            let room = self.rooms.get(id)?;
+            Some((*id, name, &room.topic, room.last, room.people.len()))
+        })
     }
 
     /// How many conversations `user` has, also those without a message and those that are over.
@@ -242,19 +292,18 @@ impl Router {
 
     /// The people in a room, by name, with the number of their devices.
     pub fn people(&self, room: RoomId) -> impl ExactSizeIterator<Item = (&Name, u16)> {
-        static NOBODY: BTreeMap<Name, u16> = BTreeMap::new();
-        let people = self.rooms.get(&room).map_or(&NOBODY, |room| &room.people);
-        people.iter().map(|(name, count)| (name, *count))
+        self.people_of(room).iter().map(|(name, count)| (name, *count))
     }
 
-    /// The people in a room whose names come after this one.
-    pub(super) fn people_after(
-        &self,
-        room: RoomId,
-        after: Option<&Name>,
-    ) -> impl Iterator<Item = (&Name, u16)> {
-        let people = self.rooms.get(&room).map(|room| room.people.range((behind(after), Bound::Unbounded)));
-        people.into_iter().flatten().map(|(name, count)| (name, *count))
+    /// Those whose names come behind `after`. Costs what is taken of it.
+    pub fn people_behind(&self, room: RoomId, after: Option<&Name>) -> impl Iterator<Item = (&Name, u16)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.people_of(room).range((from, Bound::Unbounded)).map(|(name, count)| (name, *count))
+    }
+
+    fn people_of(&self, room: RoomId) -> &BTreeMap<Name, u16> {
+        static NOBODY: BTreeMap<Name, u16> = BTreeMap::new();
+        self.rooms.get(&room).map_or(&NOBODY, |room| &room.people)
     }
 
     /// With how many devices `user` is in a room.
@@ -263,64 +312,9 @@ impl Router {
         self.rooms.get(&room).and_then(|room| room.people.get(user)).copied().unwrap_or(0)
     }
 
-    /// The connections in a room.
-    pub(super) fn conns(&self, room: RoomId) -> Vec<ConnId> {
-        self.rooms.get(&room).into_iter().flat_map(|room| room.members.keys().copied()).collect()
-    }
-
-    /// Forgets a room that everybody has left. Its number is not given again.
-    pub(super) fn remove(&mut self, room: RoomId) {
-        let Some(gone) = self.rooms.remove(&room) else { return };
-        if self.labels.get(&gone.label) == Some(&room) {
-            self.labels.remove(&gone.label);
-        }
-        self.groups -= usize::from(matches!(gone.label, Label::Group(_)));
-        for person in gone.label.pair() {
-            if let Some(rooms) = self.directs.get_mut(&person) {
-                rooms.remove(&room);
-            }
-        }
-        self.dirty.retain(|dirty| *dirty != room);
-    }
-
     /// No room that is made from now on has a number up to `room`: those were given, and their rooms are gone.
     pub fn skip_to(&mut self, room: RoomId) {
         self.next_room = self.next_room.max(room.0.saturating_add(1));
-    }
-
-    /// Ends the conversations of somebody whose account is gone and who is in no room any more. The other person keeps what was
-    /// said, under a label that no name leads to; what nobody is left to read is forgotten.
-    pub(super) fn retire(&mut self, user: &Name) -> Vec<(RoomId, Option<Name>)> {
-        let rooms = self.directs.get(user).cloned().unwrap_or_default();
-        let mut retired = Vec::new();
-        for id in rooms {
-            let Some(room) = self.rooms.get_mut(&id) else { continue };
-            let keeper = match &room.label {
-                Label::Direct(first, second) if first == second => None,
-                Label::Direct(first, second) if first == user => Some(second.clone()),
-                Label::Direct(first, _) => Some(first.clone()),
-                Label::Group(_) | Label::Former(..) => None,
-            };
-            match &keeper {
-                None => self.remove(id),
-                Some(keeper) => {
-                    let former = Label::Former(keeper.clone(), user.clone());
-                    let label = core::mem::replace(&mut room.label, former);
-                    self.labels.remove(&label);
-                }
-            }
-            retired.push((id, keeper));
-        }
-        self.directs.remove(user);
-        retired
-    }
-
-    /// Forgets what every room has noted about somebody whose account is gone.
-    pub(super) fn forget(&mut self, user: &Name) {
-        for room in self.rooms.values_mut() {
-            room.house.forget(user);
-            room.spoken.remove(user);
-        }
     }
 
     /// Where `conn` stands in `room`, if it is a member.
@@ -376,7 +370,7 @@ impl Router {
             return false;
         }
         room.last = record.seq;
-        message(record, 0).encode_frame(&mut room.batch);
+        room.batch.message(&message(record, 0));
         self.mark(record.room);
         true
     }
@@ -396,7 +390,7 @@ impl Router {
         };
         let room = self.rooms.get_mut(&id)?;
         room.is_dirty = false;
-        let frames = room.batch.split().freeze();
+        let frames = room.batch.take();
         let before = core::mem::replace(&mut room.flushed, room.last);
         let live =
             |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Live).then_some(*conn);
@@ -441,7 +435,7 @@ impl Router {
 
     fn tell_presence(&mut self, room: RoomId, user: &Name, device: DeviceId, change: Change) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };
-        Presence { room, change, device, user: user.borrow() }.encode_frame(&mut entry.batch);
+        entry.batch.frame(&Presence { room, change, device, user: user.borrow() });
         self.mark(room);
     }
 
@@ -493,7 +487,7 @@ impl Room {
             flushed: record.last,
             members: BTreeMap::new(),
             people: BTreeMap::new(),
-            batch: BytesMut::new(),
+            batch: FrameWriter::default(),
             is_dirty: false,
             recent: VecDeque::new(),
             recent_len: 0,
@@ -517,35 +511,31 @@ impl Room {
         }
         let first = self.recent.iter().rposition(|recent| recent.before <= cursor)?;
         let len = self.recent.iter().skip(first).map(|recent| recent.frames.len()).sum();
-        let mut missed = BytesMut::with_capacity(len);
+        let mut missed = FrameWriter::with_capacity(len);
         for recent in self.recent.iter().skip(first) {
             mark_missed(&recent.frames, cursor, &mut missed);
         }
-        Some(missed.freeze())
+        Some(missed.take())
     }
 }
 
 /// Copies the messages above `cursor` out of a batch, marked as missed. Who came and went then is no news any more.
-fn mark_missed(frames: &[u8], cursor: u64, out: &mut BytesMut) {
+fn mark_missed(frames: &[u8], cursor: u64, out: &mut FrameWriter) {
     let mut reader = FrameReader::new(u32::MAX);
     let mut rest = frames;
     while let Ok(Step { used, frame: Some(frame) }) = reader.step(rest) {
         rest = rest.get(used..).unwrap_or_default();
-        if frame.number == Message::TYPE.number()
-            && let Ok(message) = Message::decode_body(frame.body)
-            && message.seq > cursor
+        if frame.number == Messages::TYPE.number()
+            && let Ok(messages) = Messages::decode_body(frame.body)
         {
-            Message { flags: MESSAGE_MISSED, ..message }.encode_frame(out);
+            for message in messages.iter().filter(|message| message.seq > cursor) {
+                out.message(&Message { flags: MESSAGE_MISSED, ..message });
+            }
         }
     }
 }
 
-/// From where on to look for what comes after a key.
-pub(super) fn behind<K>(after: Option<&K>) -> Bound<&K> {
-    after.map_or(Bound::Unbounded, Bound::Excluded)
-}
-
-/// The frame of a record.
+/// A record as it is sent.
 pub(super) fn message(record: &Record, flags: u8) -> Message<'_> {
     Message {
         room: record.room,
@@ -560,8 +550,8 @@ pub(super) fn message(record: &Record, flags: u8) -> Message<'_> {
 }
 
 /// Encodes records as the messages of a catch-up.
-pub(super) fn encode_missed(records: &[Record], out: &mut impl BufMut) {
+pub(super) fn encode_missed(records: &[Record], out: &mut FrameWriter) {
     for record in records {
-        message(record, MESSAGE_MISSED).encode_frame(out);
+        out.message(&message(record, MESSAGE_MISSED));
     }
 }

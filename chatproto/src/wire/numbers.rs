@@ -32,7 +32,7 @@ table! {
 
         0x20 Say "say" "A message to a room or a person, with the sender's own number."
         0x21 Posted "posted" "The message is durable: its room and number."
-        0x22 Message "message" "A message of a room, live or caught up."
+        0x22 Messages "messages" "Messages of a room that follow one another, live or caught up."
         0x23 Join "join" "Enters a room, with the last number seen there."
         0x24 Joined "joined" "The room was entered: its number, name and last message."
         0x25 Leave "leave" "Leaves a room."
@@ -132,7 +132,7 @@ table! {
         31 NoSuchUser "no_such_user" "No person of this name."
         32 NotMember "not_member" "Only members of the room may do this."
         33 TooManyRooms "too_many_rooms" "The limit of rooms is reached."
-        34 NotStored "not_stored" "The message could not be stored; it was not sent to anybody."
+        34 NotStored "not_stored" "What was said, or asked for, could not be stored; nobody was told of it."
         35 Backlog "backlog" "Too many messages wait to be stored; send it again later."
         36 TooManyRequests "too_many_requests" "Too many requests are open."
         37 RoomExists "room_exists" "A room of this name exists already."

@@ -201,30 +201,30 @@ fn who_leaves_while_in_line_holds_up_nobody() {
 }
 
 #[test]
-fn a_millisecond_that_begins_with_something_else_is_theirs_all_the_same() {
-    let mut desk = desk(200, |config| {
-        config.catch_up_bytes = PAGE;
-        config.catch_up_reads = 1;
-    });
-    let conns = enter(&mut desk, &[0, 7, 13, 21, 34]);
+fn a_millisecond_that_begins_with_anything_else_is_nobodys_loss() {
+    const LAST: u64 = 200;
+    let mut desk = desk(LAST, |config| config.catch_up_bytes = 1);
+    let other = desk.login("carol", 60);
+    let conns = enter(&mut desk, &[0, 10, 20, 30, 40]);
     let mut received = vec![Vec::new(); conns.len()];
-    let ping = Ping { nonce: 1 }.to_bytes();
-    // The hub's own time comes only when it asks for it, and somebody is heard before.
+    let is_over = |received: &[Vec<u8>]| {
+        let last = |bytes: &Vec<u8>| seqs(&decode(bytes.clone().into())).last().copied();
+        received.iter().all(|bytes| last(bytes) == Some(LAST))
+    };
+    // As drivers do it: what has come goes first, and a deadline is looked at only when it is named.
     for _ in 0..2_000 {
         desk.now = desk.now + TICK;
-        desk.hub.handle_input(conns[0], &ping, desk.now);
-        ask_log(&mut desk);
-        desk.log.answer(&mut desk.hub, desk.now);
-        for (conn, received) in conns.iter().zip(&mut received) {
-            take(&mut desk, *conn, received);
+        desk.hub.handle_input(other, &[], desk.now);
+        desk.settle();
+        for (conn, into) in conns.iter().zip(&mut received) {
+            take(&mut desk, *conn, into);
         }
+        desk.settle();
         if desk.hub.poll_timeout().is_some_and(|due| due <= desk.now) {
             desk.hub.handle_timeout(desk.now);
         }
     }
-    for (bytes, cursor) in received.into_iter().zip([0, 7, 13, 21, 34]) {
-        assert_eq!(seqs(&decode(bytes.into())), (cursor + 1..=200).collect::<Vec<_>>());
-    }
+    assert!(is_over(&received));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use chatproto::hub::{ConnId, Event, LogRequest, QueryId, Rate, Stored};
+use chatproto::hub::{ConnId, Event, Holder, LogRequest, QueryId, Rate, Stored};
+use chatproto::testing::Trouble;
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -18,11 +19,12 @@ fn nothing_is_acknowledged_or_delivered_before_it_is_stored() {
     assert_eq!(desk.frames(bob), []);
     desk.commit();
     let frames = desk.frames(alice);
-    let [ToClient::Posted(posted), ToClient::Message(own)] = frames.as_slice() else { panic!("{frames:?}") };
+    let [ToClient::Posted(posted), ToClient::Messages(own)] = frames.as_slice() else { panic!("{frames:?}") };
+    let own = own.iter().next().unwrap();
     assert_eq!((posted.counter, posted.seq), (1, 1));
     assert_eq!((posted.room, posted.time), (own.room, own.time));
     let frames = desk.frames(bob);
-    let [ToClient::Message(message)] = frames.as_slice() else { panic!("{frames:?}") };
+    let [message] = together(&frames).concat()[..] else { panic!("{frames:?}") };
     assert_eq!((message.seq, message.counter, message.flags), (1, 1, 0));
     assert_eq!((message.from.as_str(), message.text.as_str()), ("alice", "hello"));
     assert_eq!(message.device, DeviceId([1; 16]));
@@ -78,13 +80,13 @@ fn what_cannot_be_stored_is_refused_and_shown_to_nobody() {
     let (alice, bob) = (desk.member("alice", 1), desk.member("bob", 2));
     desk.skip(alice);
     desk.commit();
-    desk.log.set_failing(true);
+    desk.log.set_trouble(Some(Trouble::Full));
     desk.say(alice, 1, "lobby", "lost");
     desk.commit();
     let frames = desk.frames(alice);
     assert_eq!(errors(&frames)[0].0, ErrorCode::NotStored);
     assert_eq!(errors(&frames)[0].1, 1);
-    desk.log.set_failing(false);
+    desk.log.set_trouble(None);
     desk.say(alice, 1, "lobby", "found");
     desk.commit();
     assert_eq!(messages(&desk.frames(bob)), [(1, "found", false)]);
@@ -192,7 +194,7 @@ fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     assert!(!desk.hub.stored(chatproto::hub::AppendId(id.0 + 1), Stored::Failed));
     assert!(!desk.hub.stored(id, Stored::Committed { seq: 2, time: 0 }), "1 is the next number");
     assert!(!desk.hub.records(chatproto::hub::QueryId(99), None));
-    assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), Some(true)));
+    assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), Some(Holder::Person)));
 }
 
 /// Takes what the hub wants to know about people, and leaves everything else to the log.
@@ -230,7 +232,8 @@ fn so_many_people_are_looked_up_at_once_and_the_rest_is_to_come_again() {
     assert_eq!(refused, (4..=10).map(|counter| (ErrorCode::Busy, counter)).collect::<Vec<_>>());
     // One that the program cannot tell now counts as answered too.
     assert!(desk.hub.put_off_query(asked[0]));
-    assert!(desk.hub.user_known(asked[1], Some(true)) && desk.hub.user_known(asked[2], Some(false)));
+    assert!(desk.hub.user_known(asked[1], Some(Holder::Person)));
+    assert!(desk.hub.user_known(asked[2], Some(Holder::Nobody)));
     assert!(desk.hub.wants_read(alice));
     desk.commit();
     let frames = desk.frames(alice);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::hub::{Config, ConnId, Hub};
 use chatproto::session::{RoomKey, State};
@@ -118,6 +119,18 @@ impl House {
     }
 
     pub fn live(mut self) -> (Counts, Totals) {
+        self.live_on();
+        (self.counts, self.totals)
+    }
+
+    /// As a world's.
+    pub fn recorded(mut self, limit: usize) -> Vec<Vec<Bytes>> {
+        self.network.record(limit);
+        self.live_on();
+        self.network.take_recorded()
+    }
+
+    fn live_on(&mut self) {
         self.furnish();
         self.glance = OFTEN;
         for _ in 0..STEPS {
@@ -127,7 +140,6 @@ impl House {
             self.pass(Duration::from_millis(pause));
         }
         self.come_to_rest();
-        (self.counts, self.totals)
     }
 
     /// A life that follows a script, in which the server crashes once, at this point of the `count`th change.

@@ -15,7 +15,8 @@
 //! - Files (`link`, `share`): what arrives is what was sent, also in parts and gone on with after a cut or a crash; every
 //!   transfer ends once.
 //!
-//! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them.
+//! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them, and
+//! `CHATPROTO_WRITE_SEEDS=DIR` writes what crossed the wire in some of them as seeds for the fuzzers (`record`).
 #![allow(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -34,6 +35,7 @@ mod client;
 mod counts;
 mod house;
 mod link;
+mod record;
 mod rules;
 mod share;
 mod watch;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::hub::{Config, Hub, Label};
 use chatproto::peer::{self, Peer};
 use chatproto::reach::Action;
 use chatproto::session::{Event, Introduction, RoomKey};
 use chatproto::testing::{
-    Actor, Conditions, CrashPoint, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, run,
+    Actor, Conditions, CrashPoint, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, Trouble, run,
 };
 use chatproto::wire::*;
 
@@ -164,13 +165,24 @@ impl World {
     }
 
     pub fn live(mut self) -> Totals {
+        self.live_on();
+        self.totals
+    }
+
+    /// Lives, and returns what each end of each connection has read, piece by piece and at most so many bytes.
+    pub fn recorded(mut self, limit: usize) -> Vec<Vec<Bytes>> {
+        self.network.record(limit);
+        self.live_on();
+        self.network.take_recorded()
+    }
+
+    fn live_on(&mut self) {
         for _ in 0..STEPS {
             self.act();
             let pause = self.rng.below(200);
             self.pass(Duration::from_millis(pause));
         }
         self.come_to_rest();
-        self.totals
     }
 
     /// A quiet life in which the server crashes once, at this point of the `count`th message, and comes back.
@@ -230,8 +242,12 @@ impl World {
             96..97 => self.forget(),
             97..98 => self.network.set_conditions(conditions(&mut self.rng)),
             _ => {
-                let failing = self.rng.chance(30);
-                self.server.log_mut().set_failing(failing);
+                let trouble = match self.rng.below(10) {
+                    0..2 => Some(Trouble::Full),
+                    2..4 => Some(Trouble::Locked),
+                    _ => None,
+                };
+                self.server.log_mut().set_trouble(trouble);
             }
         }
     }
@@ -484,7 +500,7 @@ impl World {
         if !self.server.is_up() {
             self.crash_or_restart();
         }
-        self.server.log_mut().set_failing(false);
+        self.server.log_mut().set_trouble(None);
         let streams: Vec<StreamId> = self.network.streams().collect();
         for stream in streams {
             self.network.set_slow(stream, false);

@@ -104,16 +104,9 @@ impl Lan {
     }
 }
 
-impl Lan {
-    /// Takes the announcement back without waiting for the goodbye to leave; dropping this waits.
-    pub(super) fn begin_stop(&mut self) {
-        drop(self.fresh.take());
-    }
-}
-
 impl Drop for Lan {
     fn drop(&mut self) {
-        self.begin_stop();
+        drop(self.fresh.take());
         // Bounded by the time for the goodbye.
         let _ = self.thread.take().map(JoinHandle::join);
     }

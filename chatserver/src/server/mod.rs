@@ -283,6 +283,8 @@ impl Server {
         control::remove(&self.data);
         drop(self.done);
         drop(self.desk);
+        // Only now: it may have to wait for the network's answer.
+        drop(self.lan);
         self.store.finish().map_err(|error| Failure::new("the message log", error))?;
         console::stopped();
         Ok(())
@@ -375,7 +377,6 @@ impl Server {
         console::stopping(signal);
         self.net.close_listener(self.listener);
         self.hub.shut_down(self.now());
-        self.lan.iter_mut().for_each(Lan::begin_stop);
         self.stop_at = Some(Instant::now() + grace);
     }
 
@@ -450,7 +451,7 @@ impl Server {
         self.meter.written(&outcome);
         match self.seam.on_outcome(&mut self.hub, outcome) {
             Ok(None) => {}
-            Ok(Some((order, is_stored))) => self.orders.ordered(order, is_stored),
+            Ok(Some((order, outcome))) => self.orders.ordered(order, outcome),
             Err(failure) => self.fatal = Some(failure),
         }
     }

@@ -151,8 +151,11 @@ fn amount(transfer: &Transfer) -> String {
 /// What one `/get` came to, where that is more than one file.
 pub(super) fn sum(peer: &str, counts: (u64, u64, u64), bytes: u64, millis: u64) -> Option<String> {
     let (done, failed, cancelled) = counts;
-    if done + failed + cancelled < 2 {
-        return None;
+    match done + failed + cancelled {
+        0 => return Some(format!("there are no files to fetch from {peer}")),
+        // What became of it was told.
+        1 => return None,
+        _ => {}
     }
     let mut line = format!("fetched {done} of {} files from {peer}", done + failed + cancelled);
     let mut facts = vec![units::size(bytes)];
