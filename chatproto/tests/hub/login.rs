@@ -360,7 +360,7 @@ fn one_device_too_many_is_refused_and_never_was_logged_in() {
     desk.hello(conn);
     desk.start_login(conn, "alice", 3);
     desk.take_events();
-    assert!(desk.hub.login_accept(conn, &accept("alice")));
+    assert!(!desk.hub.login_accept(conn, &accept("alice")));
     assert_eq!(bye(&desk.frames(conn)), Some(CloseReason::Busy));
     let events = desk.take_events();
     assert!(
