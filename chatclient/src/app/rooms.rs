@@ -96,8 +96,8 @@ impl App {
 
     /// A conversation is over: what was seen of it is remembered under its new key.
     pub(super) fn on_retired(&mut self, was: &RoomKey, key: &RoomKey) {
-        let forgotten = self.memory.forget_room(was);
-        self.report(forgotten);
+        let retired = self.memory.retire(was, key);
+        self.report(retired);
         self.keep_cursor(key);
         self.voice.show(&Notice::ConversationOver { with: key.name().clone() }, None);
     }
@@ -118,8 +118,14 @@ impl App {
         let errand = self.leaves.remove(key);
         let RoomKey::Room(room) = key else { return };
         self.topics.remove(room);
-        if let Some(code) = code {
-            self.voice.info(format!("{}: {}", room.as_str(), facts::sentence(code)));
+        match code {
+            // The room was not there yet, and could not be kept.
+            Some(code @ (ErrorCode::NotStored | ErrorCode::Busy)) => {
+                let why = facts::sentence(code);
+                self.voice.fail(None, code, format!("out of {}: {why}", room.as_str()));
+            }
+            Some(code) => self.voice.info(format!("{}: {}", room.as_str(), facts::sentence(code))),
+            None => {}
         }
         let user = self.settings.user.clone();
         self.voice.show(&Notice::Left { room: room.clone(), user }, errand.as_ref());

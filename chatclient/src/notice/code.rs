@@ -45,6 +45,8 @@ pub enum Code {
     LinkLost,
     /// More than one command may ask for.
     TooMuch,
+    /// The user, or a signal, ended the program.
+    Interrupted,
 }
 
 impl Code {
@@ -68,6 +70,7 @@ impl Code {
         Self::KeyMismatch,
         Self::LinkLost,
         Self::TooMuch,
+        Self::Interrupted,
     ];
 
     /// Lower case, words joined by `_`.
@@ -93,6 +96,7 @@ impl Code {
             Self::KeyMismatch => "key_mismatch",
             Self::LinkLost => "link_lost",
             Self::TooMuch => "too_much",
+            Self::Interrupted => "interrupted",
         }
     }
 
@@ -126,6 +130,7 @@ impl Code {
             Self::KeyMismatch => "the peer's device shows another key than it should",
             Self::LinkLost => "the link ended in the middle",
             Self::TooMuch => "this is more than one command may ask for",
+            Self::Interrupted => "the program was ended",
         }
     }
 
@@ -149,6 +154,7 @@ impl Code {
                 ExitStatus::NotFound
             }
             Self::KeyMismatch => ExitStatus::Verification,
+            Self::Interrupted => ExitStatus::Interrupted,
         }
     }
 }

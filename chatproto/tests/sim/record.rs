@@ -1,5 +1,8 @@
 //! What crosses the wire in the worlds: every frame of it is whole, in one direction, and allowed there. With
-//! `CHATPROTO_WRITE_SEEDS=DIR` it is written as seeds for the fuzz targets `decode` and `split`, in folders of these names.
+//! `CHATPROTO_WRITE_SEEDS=DIR` it is written as seeds for the fuzz targets `decode`, `split` and `hub`, in folders of these names.
+//!
+//! The other targets draw what they do from every byte: what a session or a peer makes of a stream depends on what its program
+//! asked for, so that a stream alone would be refused at its first answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,6 +26,10 @@ const MAX_SEED: usize = 4 * 1024;
 
 /// Seeds of `split` for each direction.
 const MAX_STREAMS: usize = 24;
+
+/// Seeds of `hub`, and connections in each.
+const MAX_CROWDS: usize = 12;
+const CROWD: usize = 3;
 
 /// Who reads a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +90,64 @@ impl Stream {
     }
 }
 
+/// What the target `hub` does by a byte at the beginning of a step: let somebody in, hear bytes from somebody, answer what the hub
+/// asks, send what waits.
+const ACCEPT: u8 = 0;
+const HEAR: u8 = 8;
+const ANSWER: u8 = 14;
+const DRAIN: u8 = 17;
+
+/// How many frames of this type end in a piece.
+fn count(reader: &mut FrameReader, mut piece: &[u8], which: FrameType) -> usize {
+    let mut found = 0;
+    loop {
+        let step = reader.step(piece).unwrap();
+        piece = &piece[step.used..];
+        let Some(raw) = step.frame else { return found };
+        found += usize::from(raw.number == which.number());
+    }
+}
+
+/// Clients one after the other at the same hub, as the target `hub` takes it. Of what is drawn there, lengths of bytes are taken
+/// from the end of the input, the first one last.
+fn crowd(streams: &[&Stream]) -> Vec<u8> {
+    const PORT: [u8; 2] = [1, 2];
+    // A yes for whoever logs in, and as much to send as may be.
+    const YES: u8 = 7;
+    const ALL: [u8; 2] = [0x13, 0x88];
+    let mut steps: Vec<(Vec<u8>, &[u8])> = Vec::new();
+    for (number, stream) in (0_u8..).zip(streams) {
+        steps.push(([&[ACCEPT, number], &PORT[..]].concat(), &[]));
+        let mut rest = &stream.bytes[..stream.bytes.len().min(MAX_SEED / CROWD)];
+        let mut reader = FrameReader::new(MAX_FRAME);
+        for piece in &stream.pieces {
+            let (piece, later) = rest.split_at(rest.len().min(*piece));
+            rest = later;
+            steps.push((vec![HEAR, number], piece));
+            // The target draws an answer for each login that has begun, and none otherwise.
+            let logins = count(&mut reader, piece, FrameType::LoginStart);
+            steps.push(([vec![ANSWER, number], vec![YES; logins]].concat(), &[]));
+            steps.push(([&[DRAIN, number], &ALL[..]].concat(), &[]));
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    let (mut front, mut lengths) = (Vec::new(), Vec::new());
+    for (head, bytes) in steps.into_iter().rev() {
+        front.splice(..0, [&head, bytes].concat());
+        if head[0] == HEAR {
+            // One byte for the length if all that is left has no more than 256 with it, else two.
+            let left = front.len() - head.len() + lengths.len();
+            match u8::try_from(left) {
+                Ok(_) => lengths.push(bytes.len() as u8),
+                Err(_) => lengths.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes()),
+            }
+        }
+    }
+    [front, lengths].concat()
+}
+
 #[test]
 fn what_crosses_the_wire_is_whole_and_goes_one_way() {
     let worlds = (1..=WORLDS).flat_map(|seed| World::new(seed).recorded(KEPT));
@@ -126,5 +191,10 @@ fn what_crosses_the_wire_is_whole_and_goes_one_way() {
         for (at, stream) in own.into_iter().take(MAX_STREAMS).enumerate() {
             write("split", &format!("sim_{reader:?}_{at:02}").to_lowercase(), &stream.seed());
         }
+    }
+    let clients: Vec<_> = streams.iter().filter(|stream| stream.reader == Reader::Server).collect();
+    let crowds = clients.chunks(CROWD).map(crowd).filter(|seed| seed.len() <= 2 * MAX_SEED);
+    for (at, seed) in crowds.take(MAX_CROWDS).enumerate() {
+        write("hub", &format!("sim_{at:02}"), &seed);
     }
 }
