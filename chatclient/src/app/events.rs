@@ -146,7 +146,7 @@ impl App {
         self.lists.forget(id);
         self.use_other_link(id);
         let Some(link) = self.links.get_mut(id) else { return };
-        let says = std::mem::take(&mut link.says);
+        let (says, hangup) = (std::mem::take(&mut link.says), link.hangup.take());
         let (is_surplus, link_again) = (link.is_surplus, link.again.is_some());
         if let Some((offer, way)) = link.seeking.take() {
             // It never stood: maybe another way does.
@@ -161,7 +161,8 @@ impl App {
         if is_surplus || (link_again && !with.told) {
             // Of an attempt to find a lost link again nobody needs to hear.
         } else if with.told {
-            self.voice.show(&Notice::PeerClosed { peer: with.peer.clone(), reason: word }, None);
+            let notice = Notice::PeerClosed { peer: with.peer.clone(), reason: word };
+            self.voice.show(&notice, hangup.as_ref());
         } else {
             self.fail_link(with.peer.clone(), with.errand.as_ref(), verdict(reason), text);
         }

@@ -200,15 +200,23 @@ impl Client {
 
     /// Waits for an event of this name for which `wanted` holds. Others are kept for later.
     pub fn expect(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let is_it = |event: &Value| event["event"] == name && wanted(event);
-        if let Some(at) = self.seen.iter().position(is_it) {
+        self.wait_for(&format!("`{name}`"), |event| event["event"] == name && wanted(event))
+    }
+
+    /// Waits for any event for which `wanted` holds. Others are kept for later.
+    pub fn expect_any(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for("anything", wanted)
+    }
+
+    fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.seen.iter().position(&is_it) {
             return self.seen.remove(at);
         }
         loop {
             match self.events.recv_timeout(PATIENCE) {
                 Ok(event) if is_it(&event) => return event,
                 Ok(event) => self.seen.push(event),
-                Err(_) => panic!("{} never told `{name}` as expected, only: {:#?}", self.user, self.seen),
+                Err(_) => panic!("{} never told {what} as expected, only: {:#?}", self.user, self.seen),
             }
         }
     }
