@@ -217,14 +217,16 @@ fn what_waits_for_a_slot_can_be_paused_by_either_end() {
     let mut alice = Client::ready(options("alice", &server, &scratch));
     link(&mut alice);
     alice.type_line("/get 1 2");
-    alice.expect("transfer", |event| event["name"] == "1.bin" && event["position"] == 1);
-    alice.type_line("/pause 2");
-    let waiting = in_state(&mut bob, "upload", "1.bin", "paused");
-    alice.type_line("/resume 2");
-    in_state(&mut bob, "upload", "1.bin", "queued");
-    let id = waiting["id"].as_str().expect("an id");
+    // Either may be asked for first.
+    let waiting = alice.expect("transfer", |event| event["position"] == 1);
+    let (id, name) = (waiting["id"].as_str().expect("an id"), waiting["name"].as_str().expect("a name"));
+    alice.type_line(&format!("/pause {id}"));
+    let upload = in_state(&mut bob, "upload", name, "paused");
+    alice.type_line(&format!("/resume {id}"));
+    in_state(&mut bob, "upload", name, "queued");
+    let id = upload["id"].as_str().expect("an id");
     bob.type_line(&format!("/pause {id}"));
-    in_state(&mut bob, "upload", "1.bin", "paused");
+    in_state(&mut bob, "upload", name, "paused");
     bob.type_line(&format!("/resume {id}"));
     for name in ["0.bin", "1.bin"] {
         assert_eq!(ended(&mut alice, name)["state"], "done");

@@ -14,8 +14,8 @@ use crate::exit::Failure;
 use crate::server;
 use crate::settings::Settings;
 use crate::store::{
-    Accounts, DataDir, HouseRow, RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, StoreError, gate, rooms,
-    unix_ms,
+    Account, Accounts, DataDir, HouseRow, RoleRow, RoomKind, RoomRow, Sanction, SanctionRow, StoreError,
+    gate, rooms, unix_ms,
 };
 
 /// Longest slow mode, in seconds.
@@ -152,7 +152,12 @@ fn to_person(
     let PersonArgs { room, user, data } = person;
     let (name, user, note) = (checked(room)?, checked(user)?, checked_note(reason)?);
     // What was noted about an account ended with it.
-    check_account(data, &user)?;
+    let is_admin = check_account(data, &user)?.admin;
+    if is_admin && matches!(action, Action::Ban | Action::BanAddress) {
+        return Err(Failure::Said(format!(
+            "no ban holds for administrators of the server, and {user} is one"
+        )));
+    }
     let done_to = format!("{}: {} {user}", name, action.name());
     let seconds = seconds(time)?;
     done(data, Order::Room { room: name, action, user: Some(user), network: None, seconds, note }, &done_to)
@@ -296,13 +301,11 @@ fn existing(data: &DataArg) -> Result<DataDir, Failure> {
     DataDir::open(dir).map_err(Failure::said)
 }
 
-fn check_account(data: &DataArg, user: &str) -> Result<(), Failure> {
+fn check_account(data: &DataArg, user: &str) -> Result<Account, Failure> {
     let user = checked(user)?;
     let accounts = Accounts::open(&existing(data)?).map_err(Failure::said)?;
-    match accounts.lookup(&user).map_err(Failure::said)? {
-        Some(_) => Ok(()),
-        None => Err(Failure::NotFound(format!("there is no account `{user}`"))),
-    }
+    let account = accounts.lookup(&user).map_err(Failure::said)?;
+    account.ok_or_else(|| Failure::NotFound(format!("there is no account `{user}`")))
 }
 
 fn checked(name: &str) -> Result<String, Failure> {

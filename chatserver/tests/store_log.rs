@@ -341,7 +341,7 @@ fn a_torn_write_ahead_log_loses_its_end_only() {
 #[test]
 fn a_full_file_fails_the_whole_batch_and_consumes_no_number() {
     let dir = tempfile::tempdir().unwrap();
-    let config = StoreConfig { max_file_bytes: Some(160 << 10), ..StoreConfig::default() };
+    let config = StoreConfig { max_file_bytes: Some(168 << 10), ..StoreConfig::default() };
     let run = Running::start_with(dir.path(), &config);
     run.create_room(1, "lobby");
     let mut counter = 0;

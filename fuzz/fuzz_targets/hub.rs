@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::hub::{Accept, Config, ConnId, Event, Hub};
-use chatproto::testing::MemoryLog;
+use chatproto::testing::{MemoryLog, Trouble};
 use chatproto::wire::{
     Announce, Body, Capabilities, Capability, ClientHello, DeviceId, ErrorCode, Join, LinkKey, List,
     LoginStart, MAGIC, MAX_FRAME, Name, NameRef, NoteRef, OfferId, PeerAnswer, PeerRequest, Purpose,
@@ -238,7 +238,11 @@ impl World {
                 self.now = self.now + Duration::from_millis(u.int_in_range(0..=100_000)?);
                 self.hub.handle_timeout(self.now);
             }
-            10 => self.log.set_failing(u.arbitrary()?),
+            10 => self.log.set_trouble(match u.arbitrary::<u8>()? % 4 {
+                1 => Some(Trouble::Full),
+                3 => Some(Trouble::Locked),
+                _ => None,
+            }),
             11 if u.ratio(1, 8)? => self.hub.shut_down(self.now),
             12 if u.ratio(1, 2)? => self.hub.remove_user(&Name::new("bob").expect("a legal name"), self.now),
             13 => _ = self.hub.poll_writable(),

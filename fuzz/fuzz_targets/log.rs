@@ -8,7 +8,9 @@ use arbitrary::{Result, Unstructured};
 use bytes::{Buf, Bytes};
 use chatproto::Instant;
 use chatproto::conn::FrameReader;
-use chatproto::hub::{Accept, AppendId, Config, ConnId, Event, Hub, LogRequest, QueryId, Record, Stored};
+use chatproto::hub::{
+    Accept, AppendId, Config, ConnId, Event, Hub, LogRequest, OrderId, Ordered, QueryId, Record, Stored,
+};
 use chatproto::wire::{
     Anchor, Body, Capabilities, ClientHello, DeviceId, FrameType, History, Join, Leave, LoginStart, MAGIC,
     MAX_FRAME, Name, NameRef, NoteRef, RequestId, RoomId, Say, ServerId, Target, Text, TextRef, ToClient,
@@ -19,6 +21,9 @@ use libfuzzer_sys::fuzz_target;
 const MAX_CONNS: usize = 4;
 
 const ROOMS: [&str; 2] = ["lobby", "tea"];
+
+/// The number of the first.
+const LOBBY: RoomId = RoomId(1);
 
 /// Bounds small enough to be met.
 fn config() -> Config {
@@ -40,6 +45,7 @@ fn name(text: &str) -> Name {
 
 /// What the hub asked and nobody has answered.
 enum Asked {
+    Room { id: OrderId, room: RoomId },
     Append { id: AppendId, record: Record },
     Recall { id: AppendId },
     Page { id: QueryId, room: RoomId, after: u64, limit: u16 },
@@ -113,6 +119,8 @@ struct World {
     hub: Hub,
     clients: BTreeMap<ConnId, Client>,
     asked: Vec<Asked>,
+    /// Rooms that the log would not have: nothing is stored there.
+    refused: BTreeSet<RoomId>,
     model: Model,
     counter: u64,
     now: Instant,
@@ -159,6 +167,9 @@ impl World {
                     };
                     self.hub.login_accept(conn, &accept);
                 }
+                Event::Log(LogRequest::RoomCreated { id, room, .. }) => {
+                    self.asked.push(Asked::Room { id, room })
+                }
                 Event::Log(LogRequest::Append { id, room, from, device, counter, text }) => {
                     let record = Record { room, seq: 0, time: 0, from, device, counter, text };
                     self.asked.push(Asked::Append { id, record });
@@ -183,6 +194,20 @@ impl World {
         }
         let at = usize::from(u.arbitrary::<u8>()?) % self.asked.len();
         match self.asked.remove(at) {
+            Asked::Room { id, room } => {
+                let outcome = match u.int_in_range(0..=7)? {
+                    0 => Ordered::Busy,
+                    1 => Ordered::Failed,
+                    _ => Ordered::Stored,
+                };
+                // The default room stays, and is asked for again.
+                if outcome != Ordered::Stored && room != LOBBY {
+                    self.refused.insert(room);
+                }
+                assert!(self.hub.ordered(id, outcome));
+                assert_eq!(self.hub.router().info(room).is_none(), self.refused.contains(&room));
+                Ok(true)
+            }
             Asked::Append { id, record } => self.answer_append(id, record, u),
             Asked::Recall { id } => {
                 let outcome = self.outcome(u)?;
@@ -201,6 +226,10 @@ impl World {
 
     fn answer_append(&mut self, id: AppendId, record: Record, u: &mut Unstructured<'_>) -> Result<bool> {
         let room = record.room;
+        if self.refused.contains(&room) {
+            assert!(self.hub.stored(id, Stored::Failed));
+            return Ok(true);
+        }
         let next = self.model.last.get(&room).map_or(1, |last| last + 1);
         let outcome =
             if u.ratio(3, 4)? { Stored::Committed { seq: next, time: 1 } } else { self.outcome(u)? };
@@ -333,6 +362,7 @@ impl World {
             }
             for asked in asked {
                 let right = match asked {
+                    Asked::Room { id, .. } => self.hub.ordered(id, Ordered::Stored),
                     Asked::Append { id, .. } => self.hub.stored(id, Stored::Failed),
                     Asked::Recall { id } => self.hub.stored(id, Stored::Absent),
                     Asked::Page { id, room, after, limit } => {
@@ -364,6 +394,7 @@ fuzz_target!(|data: &[u8]| {
         hub,
         clients: BTreeMap::new(),
         asked: Vec::new(),
+        refused: BTreeSet::new(),
         model: Model::default(),
         counter: 0,
         now: Instant::from_millis(1),

@@ -35,7 +35,10 @@ impl Hub {
 
     /// Goes on with those whose queue the driver has looked at since, or who have just joined.
     pub(super) fn catch_up_touched(&mut self) {
-        self.pages.renew(self.config.catch_up_bytes, self.now);
+        if self.pages.renew(self.config.catch_up_bytes, self.now) {
+            // Nobody is told of a turn that has begun already.
+            self.serve_line();
+        }
         // One pass: a connection that is still full is put back by the next look at its queue.
         for _ in 0..self.touched.len() {
             let Some(id) = self.touched.pop_front() else { return };

@@ -40,14 +40,14 @@ pub struct Config {
     pub max_rooms_joined: usize,
     /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
     pub max_rooms: usize,
-    /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 100 bytes, and answers an
-    /// operator who bans everybody. Default 10,000.
+    /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 150 bytes, 500 with the longest
+    /// reasons, and answers an operator who bans everybody. Default 10,000.
     pub max_house_notes: usize,
     /// People who may be in one group room. Default 10,000; past it only those who keep order enter. Bounds what one message
     /// or one newcomer costs.
     pub max_room_members: usize,
     /// Accounts and networks that may be barred from the whole server. Default 10,000. Bounds the memory of that to this many
-    /// times about 100 bytes.
+    /// times about 150 bytes, 500 with the longest reasons.
     pub max_bans: usize,
     /// Messages of one connection that may wait for the log. Default 1,024; past it the connection is not read, and what
     /// was read already is refused as a backlog. Answers a sender that is faster than the disk.

@@ -3,6 +3,7 @@
 
 use core::net::IpAddr;
 
+use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -14,10 +15,11 @@ use super::moderate::{NO_ROLES, Power, TOO_MANY};
 use super::orders::{Asker, Pending, Refused, unknown};
 use super::query::{Query, Wanted};
 use super::rooms::pages;
-use super::{AuditLine, ConnId, Hub, LogRequest, OrderId, QueryId};
+use super::{AuditLine, ConnId, Holder, Hub, LogRequest, OrderId, QueryId};
+use crate::Instant;
 use crate::wire::{
     Action, Body as _, Capability, CloseReason, ErrorCode, FrameType, Govern, Governed, Inquire, Inquiry,
-    List, MAX_AUDIT_LINES, Name, Note, NoteRef, Report, RequestId, RoomId, Subject,
+    List, MAX_AUDIT_LINES, Name, Network, Note, NoteRef, Report, RequestId, RoomId, Subject,
 };
 
 /// A change of the whole server that somebody wants.
@@ -92,12 +94,12 @@ impl Hub {
     }
 
     /// It is known now whether there is the account that is to be barred.
-    pub(super) fn end_decree(&mut self, decree: Decree, is_known: Option<bool>) {
-        match is_known {
-            Some(true) => drop(self.store_decree(decree)),
-            Some(false) | None => {
+    pub(super) fn end_decree(&mut self, decree: Decree, holder: Option<Holder>) {
+        match holder {
+            Some(Holder::Person | Holder::Admin) => drop(self.store_decree(decree)),
+            Some(Holder::Nobody) | None => {
                 self.end_asking(decree.asker.as_ref());
-                self.refuse_decree(&decree, unknown(is_known));
+                self.refuse_decree(&decree, unknown(holder));
             }
         }
     }
@@ -189,8 +191,8 @@ impl Hub {
 
     /// Whether nobody may connect from `addr` now: a program that asks before the handshake saves all its work.
     #[must_use]
-    pub fn bars_address(&self, addr: IpAddr) -> bool {
-        self.gate.bars_address(addr, self.now).is_some()
+    pub fn bars_address(&self, addr: IpAddr, now: Instant) -> bool {
+        self.gate.bars_address(addr, now).is_some()
     }
 
     pub(super) fn turn_away_if_barred(&mut self, id: ConnId, addr: IpAddr) {
@@ -291,57 +293,66 @@ impl Hub {
     }
 
     /// Everything that is imposed in a room or on the whole server.
-    pub(super) fn imposed(
-        &self,
-        room: Option<RoomId>,
-        is_admin: bool,
-    ) -> Box<dyn Iterator<Item = AuditLine> + '_> {
+    pub(super) fn imposed(&self, room: Option<RoomId>) -> Box<dyn Iterator<Item = Holding<'_>> + '_> {
         match room {
-            Some(room) => Box::new(self.imposed_in(room, is_admin)),
+            Some(room) => Box::new(self.imposed_in(room)),
             None => Box::new(self.imposed_on_all()),
         }
     }
 
-    fn imposed_on_all(&self) -> impl Iterator<Item = AuditLine> {
-        let empty = NoteRef::EMPTY.to_owned();
+    fn imposed_on_all(&self) -> impl Iterator<Item = Holding<'_>> {
         let lockdown = self.gate.lockdown().map(|lockdown| {
             let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
-            imposed_line(action, "", 0, &lockdown.reason, &empty)
+            Holding { action, upon: Upon::Everybody, seconds: 0, reason: &lockdown.reason }
         });
-        let bans = self.gate.bans().filter_map(move |(subject, ban)| {
-            let seconds = ban.left(self.now)?.as_seconds();
-            Some(imposed_line(Action::Ban, &subject.as_written(), seconds, &ban.reason, &empty))
-        });
+        let bans = self
+            .gate
+            .bans()
+            .filter_map(|(subject, ban)| Holding::of(Action::Ban, Upon::Subject(subject), ban, self.now));
         lockdown.into_iter().chain(bans)
     }
 
-    fn imposed_in(&self, room: RoomId, is_admin: bool) -> impl Iterator<Item = AuditLine> {
-        let name = self.router.info(room).map_or("", |(label, ..)| label.shown());
-        let name = NoteRef::truncated(name).to_owned();
+    fn imposed_in(&self, room: RoomId) -> impl Iterator<Item = Holding<'_>> {
+        let now = self.now;
         self.router.house(room).into_iter().flat_map(move |house| {
-            let line = |action, subject: &str, imposed: &Imposed, name: &Note| {
-                let seconds = imposed.left(self.now)?.as_seconds();
-                Some(imposed_line(action, subject, seconds, &imposed.reason, name))
-            };
             let with_addresses = house.banned_with_addresses();
-            let (of_bans, of_networks, of_mutes) = (name.clone(), name.clone(), name.clone());
-            let bans = house.bans.iter().filter_map(move |(user, imposed)| {
+            let bans = house.bans.iter().filter_map(move |(user, ban)| {
                 let covers_more = with_addresses.contains(user);
                 let action = if covers_more { Action::BanAddress } else { Action::Ban };
-                line(action, user.as_str(), imposed, &of_bans)
+                Holding::of(action, Upon::Person(user), ban, now)
             });
             let networks = house.networks.iter().filter(|((_, with), _)| with.is_none());
-            let networks = networks.filter_map(move |((network, _), imposed)| {
-                // Operators of a room are not told addresses.
-                let subject = if is_admin { network.to_string() } else { String::new() };
-                line(Action::BanNetwork, &subject, imposed, &of_networks)
+            let networks = networks.filter_map(move |((network, _), ban)| {
+                Holding::of(Action::BanNetwork, Upon::Network(*network), ban, now)
             });
-            let mutes = house
-                .mutes
-                .iter()
-                .filter_map(move |(user, imposed)| line(Action::Mute, user.as_str(), imposed, &of_mutes));
+            let mutes = house.mutes.iter();
+            let mutes = mutes
+                .filter_map(move |(user, mute)| Holding::of(Action::Mute, Upon::Person(user), mute, now));
             bans.chain(networks).chain(mutes)
         })
+    }
+
+    /// Something that holds, told as a line of the audit log is; `seconds` are left.
+    pub(super) fn imposed_line(&self, room: Option<RoomId>, is_admin: bool, it: &Holding<'_>) -> AuditLine {
+        let name = room.and_then(|room| self.router.info(room)).map_or("", |(label, ..)| label.shown());
+        let subject = match &it.upon {
+            Upon::Everybody => String::new(),
+            Upon::Subject(subject) => subject.as_written(),
+            Upon::Person(user) => user.as_str().to_owned(),
+            // Operators of a room are not told addresses.
+            Upon::Network(network) if is_admin => network.to_string(),
+            Upon::Network(_) => String::new(),
+        };
+        AuditLine {
+            number: 0,
+            time: 0,
+            room: NoteRef::truncated(name).to_owned(),
+            by: NoteRef::EMPTY.to_owned(),
+            action: it.action,
+            subject: NoteRef::truncated(&subject).to_owned(),
+            seconds: it.seconds,
+            note: it.reason.clone(),
+        }
     }
 
     fn send_report(&mut self, id: ConnId, request: RequestId, lines: &[AuditLine]) {
@@ -354,17 +365,27 @@ impl Hub {
     }
 }
 
-/// Something that holds, told as a line of the audit log is; `seconds` are left.
-fn imposed_line(action: Action, subject: &str, seconds: u32, reason: &Note, room: &Note) -> AuditLine {
-    AuditLine {
-        number: 0,
-        time: 0,
-        room: room.clone(),
-        by: NoteRef::EMPTY.to_owned(),
-        action,
-        subject: NoteRef::truncated(subject).to_owned(),
-        seconds,
-        note: reason.clone(),
+/// Something that holds now.
+pub(super) struct Holding<'a> {
+    action: Action,
+    upon: Upon<'a>,
+    /// How long still; 0 where there is no end.
+    seconds: u32,
+    reason: &'a Note,
+}
+
+enum Upon<'a> {
+    Everybody,
+    Subject(Subject),
+    Person(&'a Name),
+    Network(Network),
+}
+
+impl<'a> Holding<'a> {
+    /// What is imposed, unless its time is over.
+    fn of(action: Action, upon: Upon<'a>, imposed: &'a Imposed, now: Instant) -> Option<Self> {
+        let seconds = imposed.left(now)?.as_seconds();
+        Some(Self { action, upon, seconds, reason: &imposed.reason })
     }
 }
 

@@ -78,8 +78,7 @@ impl Hub {
                     let house = self.router.house(room).zip(user.as_ref());
                     house.is_some_and(|(house, user)| house.shows_itself_to(user))
                 };
-                let rooms = self.router.list().filter(|(_, name, ..)| is_behind(&after, name));
-                let rooms = rooms.filter(|(room, ..)| is_shown(*room));
+                let rooms = self.router.list_behind(after.as_ref()).filter(|(room, ..)| is_shown(*room));
                 let rooms = rooms.map(|(room, name, topic, last, people)| RoomEntry {
                     room,
                     name: name.borrow(),
@@ -97,7 +96,7 @@ impl Hub {
                 let is_seen = user.is_some_and(|user| self.find_room(&user, Target::Id(room)).is_some());
                 let house = self.router.house(room);
                 let rank = |name: &Name| house.map_or(Rank::Guest, |house| house.rank(name));
-                let people = self.router.people(room).filter(|(name, _)| is_seen && is_behind(&after, name));
+                let people = self.router.people_behind(room, after.as_ref()).take_while(|_| is_seen);
                 let people =
                     people.map(|(name, devices)| Member { user: name.borrow(), devices, rank: rank(name) });
                 let (page, more) = fitting(people, limit, &empty);
@@ -111,8 +110,8 @@ impl Hub {
                 let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
                 // One page's worth: no line is shorter than its fixed fields.
                 let most = limit / MIN_LINE + 1;
-                let lines = self.imposed(room, is_admin).filter(|_| may_see).skip(from).take(most);
-                let lines = lines.collect::<Vec<_>>();
+                let lines = self.imposed(room).filter(|_| may_see).skip(from).take(most);
+                let lines = lines.map(|it| self.imposed_line(room, is_admin, &it)).collect::<Vec<_>>();
                 let (page, more) = fitting(lines.iter().map(report_line), limit, &empty);
                 let frame = encoded(&Report { request, more, lines: List::new(&page) });
                 let rest = Listing::Imposed { request, room, from: from.saturating_add(page.len()) };
@@ -137,10 +136,6 @@ pub(super) fn report_line(line: &AuditLine) -> ReportLine<'_> {
         seconds: line.seconds,
         note: line.note.borrow(),
     }
-}
-
-fn is_behind(after: &Option<Name>, name: &Name) -> bool {
-    after.as_ref().is_none_or(|after| name > after)
 }
 
 fn last_name(last: Option<NameRef<'_>>, more: bool) -> Option<Name> {

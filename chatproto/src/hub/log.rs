@@ -70,6 +70,29 @@ pub enum Stored {
     Failed,
 }
 
+/// What the log says to a change: a room that is [made](LogRequest::RoomCreated), or what is done in one
+/// ([`Moderate`](LogRequest::Moderate)) or to the whole server ([`Govern`](LogRequest::Govern)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordered {
+    /// It is durable, and holds from now on.
+    Stored,
+    /// Something else holds the log for now, and nothing was stored: whoever wants it asks again later.
+    Busy,
+    /// It could not be stored, and never holds.
+    Failed,
+}
+
+/// Who has a name, as the accounts say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// There is no such account.
+    Nobody,
+    /// A person.
+    Person,
+    /// A person who administers the server.
+    Admin,
+}
+
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditLine {
@@ -94,10 +117,12 @@ pub struct AuditLine {
 /// What the log, or the accounts beside it, are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogRequest {
-    /// A room was made: store it before any message of it.
+    /// A room was made: store it before any message of it, and answer with [`ordered`](super::Hub::ordered), in the order of
+    /// the events. What is said there meanwhile is asked for behind it. One that cannot be stored is gone, and whoever is in it
+    /// with it; only the default room stays, and is asked for again.
     RoomCreated {
-        /// Answer with [`ordered`](super::Hub::ordered) under this number if it is there: somebody waits for it.
-        id: Option<OrderId>,
+        /// Ties the answer to it.
+        id: OrderId,
         /// Its number.
         room: RoomId,
         /// Who made it; `None` for the first room, conversations, and the operator of the server.
@@ -229,7 +254,7 @@ pub enum LogRequest {
         /// Who keeps what was said; `None` if nobody is left who could read it.
         keeper: Option<Name>,
     },
-    /// Is there an account of this name? Answer with [`user_known`](super::Hub::user_known).
+    /// Who has this name? Answer with [`user_known`](super::Hub::user_known).
     FindUser {
         /// Ties the answer to it.
         id: QueryId,

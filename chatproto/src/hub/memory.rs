@@ -24,8 +24,11 @@ const APPEND: usize = 512;
 /// A question that waits for its answer, with the longest text that it can have.
 const REQUEST: usize = 1024;
 
-/// A note about somebody in a room, or of the whole server.
-const NOTE: usize = 2 * ENTRY + NameRef::MAX_LEN;
+/// What names and texts need beside their bytes: they are shared, and count who shares them.
+const SHARED: usize = 2 * size_of::<usize>();
+
+/// A note about somebody in a room, or of the whole server, with a reason of its own.
+const HOUSE_NOTE: usize = 3 * ENTRY + SHARED + NameRef::MAX_LEN + SHARED + NoteRef::MAX_LEN;
 
 impl Config {
     /// The most that one connection costs while nobody is logged in on it, in bytes. So many of them may be there:
@@ -66,10 +69,16 @@ impl Config {
     #[must_use]
     pub fn worst_case_room(&self) -> usize {
         let itself = 8 * ENTRY + 2 * NameRef::MAX_LEN + NoteRef::MAX_LEN;
-        let notes = self.max_house_notes.saturating_mul(NOTE);
+        let notes = self.max_house_notes.saturating_mul(HOUSE_NOTE);
         // The batch of this turn, while it grows and is copied, and the latest ones.
         let batches =
             self.recent_bytes.saturating_add(3 * self.page_bytes.saturating_add(MAX_FRAME as usize));
         itself.saturating_add(notes).saturating_add(batches)
+    }
+
+    /// The most that the bans of the whole server cost, in bytes.
+    #[must_use]
+    pub fn worst_case_gate(&self) -> usize {
+        ENTRY.saturating_add(NoteRef::MAX_LEN).saturating_add(self.max_bans.saturating_mul(HOUSE_NOTE))
     }
 }

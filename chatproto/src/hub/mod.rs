@@ -77,7 +77,7 @@ pub use entropy::Entropy;
 pub use event::{Accept, ConnId, Ended, Event};
 pub use gate::{Gate, GateAction, Lockdown};
 pub use house::{House, Imposed, Left, Role, Ruling, Until};
-pub use log::{AppendId, AuditLine, LogRequest, OrderId, QueryId, Record, Stored};
+pub use log::{AppendId, AuditLine, Holder, LogRequest, OrderId, Ordered, QueryId, Record, Stored};
 pub use moderate::RoomOrder;
 pub use router::{Batch, CatchUp, Router, Standing};
 pub use state::State;
@@ -153,22 +153,9 @@ impl Hub {
         rooms: impl IntoIterator<Item = RoomRecord>,
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
-        let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
+        let router = Router::new(rooms, config.recent_bytes, config.page_bytes);
         let pages = Pages::new(config.catch_up_bytes);
-        let mut events = VecDeque::new();
-        let lobby = Label::Group(config.default_room.clone());
-        if router.find(&lobby).is_none() {
-            let room = router.create(lobby.clone(), House::default());
-            let house = House::default();
-            events.push_back(Event::Log(LogRequest::RoomCreated {
-                id: None,
-                room,
-                by: None,
-                label: lobby,
-                house,
-            }));
-        }
-        Self {
+        let mut hub = Self {
             config,
             router,
             clients: BTreeMap::new(),
@@ -183,7 +170,7 @@ impl Hub {
             next_conn: 1,
             next_query: 1,
             strangers: Strangers::default(),
-            events,
+            events: VecDeque::new(),
             writable: VecDeque::new(),
             writable_late: VecDeque::new(),
             touched: VecDeque::new(),
@@ -194,7 +181,12 @@ impl Hub {
             deliveries: 0,
             entropy: Box::new(entropy),
             now: Instant::default(),
+        };
+        let lobby = Label::Group(hub.config.default_room.clone());
+        if hub.router.find(&lobby).is_none() {
+            hub.create_room(lobby, House::default());
         }
+        hub
     }
 
     /// Takes a new connection from `addr`, as observed. When too many strangers wait, in all or from its address, it is told to

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::house::{House, Left, Role, Ruling};
 use super::orders::{Asker, Pending, Refused, unknown};
 use super::query::{Query, Wanted};
-use super::{ConnId, Hub, Label, LogRequest, OrderId};
+use super::{ConnId, Holder, Hub, Label, LogRequest, OrderId, Standing};
 use crate::wire::{
     Action, Capability, Create, DeviceId, ErrorCode, Invited, Moderate, Moderated, Name, Network, Note,
     RequestId, RoomId,
@@ -110,9 +110,7 @@ impl Hub {
         let label = Label::Group(name);
         let by = asker.as_ref().map(|asker| asker.name.clone());
         let room = self.router.create(label.clone(), house.clone());
-        let id = self.begin_order(Pending::Create { asker, room });
-        self.request(LogRequest::RoomCreated { id: Some(id), room, by, label, house });
-        id
+        self.store_room(room, asker, by, label, house)
     }
 
     pub(super) fn on_moderate(&mut self, id: ConnId, asked: &Moderate<'_>) {
@@ -124,23 +122,24 @@ impl Hub {
         let Some(room) = self.find_room(&asker.name, asked.target) else {
             return self.send_error(id, ErrorCode::NoSuchRoom, asked, request, "no such room");
         };
+        let action = asked.action;
         let order = Order {
             asker: Some(asker),
             room,
-            action: asked.action,
-            user: asked.user.filter(|_| needs_person(asked.action)).map(|user| user.to_owned()),
-            seconds: if has_time(asked.action) { asked.seconds } else { 0 },
+            action,
+            user: asked.user.filter(|_| needs_person(action)).map(|user| user.to_owned()),
+            seconds: if has_time(action) { asked.seconds } else { 0 },
             note: asked.note.to_owned(),
             admits: Vec::new(),
             networks: Vec::new(),
         };
-        if let Err(refused) = self.check(&order) {
+        if let Err(refused) = self.check(&order, None) {
             return self.refuse_order(&order, refused);
         }
         if !self.may_ask(id) {
             return self.refuse_order(&order, TOO_MANY);
         }
-        match order.user.clone().filter(|user| !self.is_known(room, user)) {
+        match order.user.clone().filter(|user| !self.is_known(room, action, user)) {
             None => {
                 self.store_order(order);
             }
@@ -160,16 +159,16 @@ impl Hub {
         let networks = network.into_iter().collect();
         let room = self.router.find(&Label::Group(room)).ok_or((ErrorCode::NoSuchRoom, "no such room"))?;
         let order = Order { asker: None, room, action, user, seconds, note, admits: Vec::new(), networks };
-        self.check(&order)?;
+        self.check(&order, None)?;
         Ok(self.store_order(order))
     }
 
     /// It is known now whether there is the person that an order is about.
-    pub(super) fn end_order(&mut self, order: Order, is_known: Option<bool>) {
-        let refused = match is_known {
+    pub(super) fn end_order(&mut self, order: Order, holder: Option<Holder>) {
+        let refused = match holder {
             // Roles may have changed since it was asked.
-            Some(true) => self.check(&order).err(),
-            Some(false) | None => Some(unknown(is_known)),
+            Some(Holder::Person | Holder::Admin) => self.check(&order, holder).err(),
+            Some(Holder::Nobody) | None => Some(unknown(holder)),
         };
         match refused {
             None => {
@@ -183,6 +182,7 @@ impl Hub {
     }
 
     fn store_order(&mut self, mut order: Order) -> OrderId {
+        self.make_again(order.room);
         if order.action == Action::Private {
             order.admits = self.router.people(order.room).map(|(name, _)| name.clone()).collect();
         }
@@ -198,8 +198,9 @@ impl Hub {
         id
     }
 
-    /// Whether this may be done by whoever asks.
-    fn check(&mut self, order: &Order) -> Result<(), Refused> {
+    /// Whether this may be done by whoever asks. `holder` is what the accounts say of whom it is about, where they were asked:
+    /// of somebody who is not connected the hub does not know whether they administer the server.
+    fn check(&mut self, order: &Order, holder: Option<Holder>) -> Result<(), Refused> {
         let now = self.now;
         let max = self.config.max_house_notes;
         let &Order { room, action, .. } = order;
@@ -231,9 +232,18 @@ impl Hub {
         if is_default && matches!(action, Action::Private | Action::Remove) {
             return Err((ErrorCode::Forbidden, "this room is everybody's"));
         }
-        let theirs = order.user.as_ref().map(|user| self.power(room, user));
+        let is_admin = holder == Some(Holder::Admin);
+        let power = |user| if is_admin { Power::Admin } else { self.power(room, user) };
+        let theirs = order.user.as_ref().map(power);
+        if matches!(action, Action::Ban | Action::BanAddress) && theirs == Some(Power::Admin) {
+            return Err((ErrorCode::Forbidden, "no ban holds for administrators of the server"));
+        }
         if acts_upon(action) && theirs.is_some_and(|theirs| theirs >= mine) {
             return Err((ErrorCode::Forbidden, "they have as much to say here as you"));
+        }
+        let is_own = order.asker.as_ref().is_some_and(|asker| order.user.as_ref() == Some(&asker.name));
+        if action == Action::Unmute && is_own && mine < Power::Owner {
+            return Err((ErrorCode::Forbidden, "somebody else has to lift that"));
         }
         let people = self.router.people(room).count();
         let devices = order.user.as_ref().map_or(0, |user| self.conns_of(user).len());
@@ -291,20 +301,18 @@ impl Hub {
         conns.any(|id| self.clients.get(id).is_some_and(|client| client.is_admin))
     }
 
-    fn is_known(&self, room: RoomId, user: &Name) -> bool {
-        self.people.contains_key(user) || self.router.house(room).is_some_and(|house| house.knows(user))
+    /// Whether enough is known of `user` to do this: that there is such an account, and where that matters, its rank.
+    fn is_known(&self, room: RoomId, action: Action, user: &Name) -> bool {
+        let is_noted = self.router.house(room).is_some_and(|house| house.knows(user));
+        self.people.contains_key(user) || (is_noted && !acts_upon(action))
     }
 
     /// The order is stored: from here on it holds, and everybody hears of it.
     pub(super) fn carry_out(&mut self, order: Order) {
         let Order { asker, room, action, user, seconds, note, admits, networks } = order;
-        if action == Action::Topic {
-            self.router.set_topic(room, note.clone());
-        } else if let Some(house) = self.router.house_mut(room) {
-            let (reason, admits, networks) = (&note, &admits[..], &networks[..]);
-            let ruling = Ruling { action, user: user.as_ref(), seconds, reason, admits, networks };
-            house.apply(&ruling, self.now);
-        }
+        let (reason, admits) = (&note, &admits[..]);
+        let ruling = Ruling { action, user: user.as_ref(), seconds, reason, admits, networks: &networks };
+        self.router.apply(room, &ruling, self.now);
         let device = asker.as_ref().map_or_else(DeviceId::default, |asker| asker.device);
         let done = Moderated {
             request: RequestId(0),
@@ -338,7 +346,8 @@ impl Hub {
 
     /// Those who are behind do not get the news: they hear the topic when they turn live.
     fn miss_topic(&mut self, room: RoomId) {
-        for id in self.router.behind(room) {
+        let members = self.router.members(room);
+        for (id, _) in members.filter(|(_, standing)| matches!(standing, Standing::Behind(_))) {
             if let Some(client) = self.clients.get_mut(&id) {
                 client.missed_presence.insert(room);
             }
@@ -418,7 +427,7 @@ impl Hub {
         // What is in the batch goes out before: whoever is live has seen all of the room.
         self.flush_rooms();
         for id in self.router.conns(room) {
-            let is_behind = matches!(self.router.standing(room, id), Some(super::Standing::Behind(_)));
+            let is_behind = matches!(self.router.standing(room, id), Some(Standing::Behind(_)));
             if is_behind {
                 self.send(id, done);
             }

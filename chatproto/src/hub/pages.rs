@@ -51,12 +51,14 @@ impl Pages {
         Self { left: bytes.max(1), ..Self::default() }
     }
 
-    /// So many bytes may be given out in each millisecond; the last page may exceed it.
-    pub(super) fn renew(&mut self, bytes: usize, now: Instant) {
-        if now > self.renewed {
+    /// So many bytes may be given out in each millisecond; the last page may exceed it. Whether another one has begun.
+    pub(super) fn renew(&mut self, bytes: usize, now: Instant) -> bool {
+        let is_next = now > self.renewed;
+        if is_next {
             self.left = bytes.max(1);
             self.renewed = now;
         }
+        is_next
     }
 
     /// Notes that so many bytes were given out.

@@ -131,7 +131,7 @@ impl Hub {
     pub(super) fn create_room(&mut self, label: Label, house: House) -> RoomId {
         let room = self.router.create(label.clone(), house.clone());
         let by = house.roles.keys().next().cloned();
-        self.request(LogRequest::RoomCreated { id: None, room, by, label, house });
+        self.store_room(room, None, by, label, house);
         room
     }
 

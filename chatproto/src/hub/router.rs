@@ -4,6 +4,10 @@
 //! [`Router::poll_batch`] gives the batch and the members that get it; they share its bytes. A program that spreads its
 //! connections over threads uses this part alone and brings each thread its targets.
 
+mod order;
+
+use core::ops::Bound;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -39,7 +43,66 @@ pub struct Batch {
     pub frames: Bytes,
 }
 
-/// Rooms and who is in them.
+/// Rooms and who is in them, what order they have, and what comes next for whom.
+///
+/// It knows people by their names and connections by their numbers, and takes everybody's word for both. What it does not
+/// know, and a [`Hub`](super::Hub) adds: logins, who administers the server, the [`Gate`](super::Gate), budgets, introductions,
+/// and how much may be queued for a connection. Who may give an order is for the program to decide from the
+/// [`House`] of the room; the router carries out what was decided and stored.
+///
+/// Kicking somebody and removing a room, with nothing but a router:
+///
+/// ```
+/// use chatproto::Instant;
+/// use chatproto::hub::{ConnId, House, Label, Role, Router, Ruling};
+/// use chatproto::wire::{Action, DeviceId, Moderated, Name, Note, RequestId};
+///
+/// let [alice, bob] = ["alice", "bob"].map(|name| Name::new(name).unwrap());
+/// let (laptop, phone) = (DeviceId([1; 16]), DeviceId([2; 16]));
+/// let mut router = Router::new([], 64 * 1024, 64 * 1024);
+/// let tea = router.create(Label::Group(Name::new("tea").unwrap()), House::of(&alice, true));
+/// // The program lets them in, and finds them live with the turn's end.
+/// for (conn, user, device) in [(ConnId(1), &alice, laptop), (ConnId(2), &bob, phone)] {
+///     router.join(tea, conn, user, device, 0);
+/// }
+/// let mut targets = Vec::new();
+/// while let Some(batch) = router.poll_batch(&mut targets) {
+///     // Nobody is live yet; otherwise each of the targets gets `batch.frames`.
+///     assert_eq!((batch.room, targets.len()), (tea, 0));
+/// }
+/// for conn in [ConnId(1), ConnId(2)] {
+///     router.catch_up(tea, conn, 0);
+/// }
+///
+/// // Alice owns the room, so she may. Once the program has stored it, it holds, and the room hears of it.
+/// assert_eq!(router.house(tea).and_then(|house| house.role(&alice)), Some(Role::Owner));
+/// let reason = Note::new("enough").unwrap();
+/// let (action, user) = (Action::Kick, Some(&bob));
+/// let kick = Ruling { action, user, seconds: 0, reason: &reason, admits: &[], networks: &[] };
+/// router.apply(tea, &kick, Instant::default());
+/// router.tell(tea, &Moderated {
+///     request: RequestId(0),
+///     room: tea,
+///     action,
+///     by: Some(alice.borrow()),
+///     device: laptop,
+///     user: Some(bob.borrow()),
+///     seconds: 0,
+///     note: reason.borrow(),
+/// });
+/// // Bob hears why, and is out.
+/// router.poll_batch(&mut targets).unwrap();
+/// assert_eq!(targets, [ConnId(1), ConnId(2)]);
+/// router.leave(tea, ConnId(2), &bob, phone);
+///
+/// // A room is removed when the last has left it.
+/// assert!(!router.remove(tea));
+/// let left = router.members(tea).map(|(conn, _)| conn).collect::<Vec<_>>();
+/// for conn in left {
+///     router.leave(tea, conn, &alice, laptop);
+/// }
+/// assert!(router.remove(tea) && router.info(tea).is_none());
+/// ```
 #[derive(Debug)]
 pub struct Router {
     rooms: BTreeMap<RoomId, Room>,
@@ -149,10 +212,6 @@ impl Router {
         self.rooms.get(&room).map(|room| &room.house)
     }
 
-    pub(super) fn house_mut(&mut self, room: RoomId) -> Option<&mut House> {
-        self.rooms.get_mut(&room).map(|room| &mut room.house)
-    }
-
     /// Gives a room another topic. Nobody is told.
     pub fn set_topic(&mut self, room: RoomId, topic: Note) {
         if let Some(room) = self.rooms.get_mut(&room) {
@@ -167,17 +226,12 @@ impl Router {
         self.mark(room);
     }
 
-    /// Members who will not get the batch of this turn.
-    pub(super) fn behind(&self, room: RoomId) -> Vec<ConnId> {
-        let members = self.rooms.get(&room).into_iter().flat_map(|room| &room.members);
-        let behind =
-            |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Behind(_)).then_some(*conn);
-        members.filter_map(behind).collect()
-    }
-
     /// Whether `user` may speak in slow mode, and notes that they did. What they said last may be said again: it is
     /// the same message, and the time goes on from when it was new.
-    pub(super) fn slow_down(
+    ///
+    /// # Errors
+    /// For how long they may not. Whoever keeps order does not wait, and need not be asked about.
+    pub fn slow_down(
         &mut self,
         room: RoomId,
         user: &Name,
@@ -203,7 +257,17 @@ impl Router {
 
     /// The group rooms in the order of their names, with the number of people in each.
     pub fn list(&self) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
-        self.labels.iter().filter_map(|(label, id)| {
+        self.list_behind(None)
+    }
+
+    /// Those whose names come behind `after`. Costs what is taken of it.
+    pub fn list_behind(
+        &self,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (RoomId, &Name, &Note, u64, usize)> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Label::Group(after.clone())));
+        // Groups come before everything else.
+        self.labels.range((from, Bound::Unbounded)).map_while(|(label, id)| {
             let Label::Group(name) = label else { return None };
             let room = self.rooms.get(id)?;
             Some((*id, name, &room.topic, room.last, room.people.len()))
@@ -220,9 +284,18 @@ impl Router {
 
     /// The people in a room, by name, with the number of their devices.
     pub fn people(&self, room: RoomId) -> impl ExactSizeIterator<Item = (&Name, u16)> {
+        self.people_of(room).iter().map(|(name, count)| (name, *count))
+    }
+
+    /// Those whose names come behind `after`. Costs what is taken of it.
+    pub fn people_behind(&self, room: RoomId, after: Option<&Name>) -> impl Iterator<Item = (&Name, u16)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.people_of(room).range((from, Bound::Unbounded)).map(|(name, count)| (name, *count))
+    }
+
+    fn people_of(&self, room: RoomId) -> &BTreeMap<Name, u16> {
         static NOBODY: BTreeMap<Name, u16> = BTreeMap::new();
-        let people = self.rooms.get(&room).map_or(&NOBODY, |room| &room.people);
-        people.iter().map(|(name, count)| (name, *count))
+        self.rooms.get(&room).map_or(&NOBODY, |room| &room.people)
     }
 
     /// With how many devices `user` is in a room.
@@ -231,64 +304,9 @@ impl Router {
         self.rooms.get(&room).and_then(|room| room.people.get(user)).copied().unwrap_or(0)
     }
 
-    /// The connections in a room.
-    pub(super) fn conns(&self, room: RoomId) -> Vec<ConnId> {
-        self.rooms.get(&room).into_iter().flat_map(|room| room.members.keys().copied()).collect()
-    }
-
-    /// Forgets a room that everybody has left. Its number is not given again.
-    pub(super) fn remove(&mut self, room: RoomId) {
-        let Some(gone) = self.rooms.remove(&room) else { return };
-        if self.labels.get(&gone.label) == Some(&room) {
-            self.labels.remove(&gone.label);
-        }
-        self.groups -= usize::from(matches!(gone.label, Label::Group(_)));
-        for person in gone.label.pair() {
-            if let Some(rooms) = self.directs.get_mut(&person) {
-                rooms.remove(&room);
-            }
-        }
-        self.dirty.retain(|dirty| *dirty != room);
-    }
-
     /// No room that is made from now on has a number up to `room`: those were given, and their rooms are gone.
     pub fn skip_to(&mut self, room: RoomId) {
         self.next_room = self.next_room.max(room.0.saturating_add(1));
-    }
-
-    /// Ends the conversations of somebody whose account is gone and who is in no room any more. The other person keeps what was
-    /// said, under a label that no name leads to; what nobody is left to read is forgotten.
-    pub(super) fn retire(&mut self, user: &Name) -> Vec<(RoomId, Option<Name>)> {
-        let rooms = self.directs.get(user).cloned().unwrap_or_default();
-        let mut retired = Vec::new();
-        for id in rooms {
-            let Some(room) = self.rooms.get_mut(&id) else { continue };
-            let keeper = match &room.label {
-                Label::Direct(first, second) if first == second => None,
-                Label::Direct(first, second) if first == user => Some(second.clone()),
-                Label::Direct(first, _) => Some(first.clone()),
-                Label::Group(_) | Label::Former(..) => None,
-            };
-            match &keeper {
-                None => self.remove(id),
-                Some(keeper) => {
-                    let former = Label::Former(keeper.clone(), user.clone());
-                    let label = core::mem::replace(&mut room.label, former);
-                    self.labels.remove(&label);
-                }
-            }
-            retired.push((id, keeper));
-        }
-        self.directs.remove(user);
-        retired
-    }
-
-    /// Forgets what every room has noted about somebody whose account is gone.
-    pub(super) fn forget(&mut self, user: &Name) {
-        for room in self.rooms.values_mut() {
-            room.house.forget(user);
-            room.spoken.remove(user);
-        }
     }
 
     /// Where `conn` stands in `room`, if it is a member.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::orders::{Refused, unknown};
 use super::query::{Query, Wanted};
-use super::{AppendId, ConnId, Hub, LogRequest, QueryId, Record, Stored};
+use super::{AppendId, ConnId, Holder, Hub, LogRequest, QueryId, Record, Stored};
 use crate::wire::{DeviceId, ErrorCode, FrameType, Name, Note, NoteRef, Posted, RoomId, Say, Target, Text};
 
 /// Number of a room's first message.
@@ -133,16 +133,16 @@ impl Hub {
 
     /// Answers [`LogRequest::FindUser`]; `None` if it cannot be told now: whoever waits for it is told to come again. `false` if
     /// the hub did not ask.
-    pub fn user_known(&mut self, id: QueryId, is_known: Option<bool>) -> bool {
+    pub fn user_known(&mut self, id: QueryId, holder: Option<Holder>) -> bool {
         let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
         let (from, to) = match self.take_query(id, asked) {
             Some(Query::User { from, to }) => (from, to),
             Some(Query::Order(Wanted::Room(order))) => {
-                self.end_order(order, is_known);
+                self.end_order(order, holder);
                 return true;
             }
             Some(Query::Order(Wanted::Server(decree))) => {
-                self.end_decree(decree, is_known);
+                self.end_decree(decree, holder);
                 return true;
             }
             Some(Query::Missed { .. } | Query::Page { .. } | Query::Audit { .. }) | None => return false,
@@ -152,10 +152,12 @@ impl Hub {
             return true;
         }
         let room = match self.find_room(&from, Target::User(to.borrow())) {
-            None if is_known == Some(true) => Some(self.open_direct(&from, &to)),
+            None if matches!(holder, Some(Holder::Person | Holder::Admin)) => {
+                Some(self.open_direct(&from, &to))
+            }
             room => room,
         };
-        let refusal = unknown(is_known);
+        let refusal = unknown(holder);
         self.end_lookup(&from, &to, room, refusal);
         if room.is_some() {
             // Both may have written first: what the other said must not come after what they say next.
@@ -187,6 +189,7 @@ impl Hub {
     }
 
     fn append(&mut self, conn: ConnId, room: RoomId, from: Name, device: DeviceId, counter: u64, text: Text) {
+        self.make_again(room);
         let append = Append { conn, room, from: from.clone(), device, counter, text: text.clone() };
         let id = self.ask_log(conn, text.as_str().len(), Asked::Append(append));
         self.request(LogRequest::Append { id, room, from, device, counter, text });

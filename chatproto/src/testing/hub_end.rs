@@ -75,6 +75,7 @@ impl HubEnd {
     /// Says who administers the server, from their next login on.
     pub fn set_admins(&mut self, admins: impl IntoIterator<Item = Name>) {
         self.admins = admins.into_iter().collect();
+        self.log.set_admins(self.admins.iter().cloned());
     }
 
     /// The process will die at this point in the life of the `count`th message from now on.

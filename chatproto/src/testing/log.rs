@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use super::journal::{Asked, Change, Committed, Journal};
 use crate::Instant;
 use crate::hub::{
-    AppendId, AuditLine, Event, Gate, House, Hub, Label, LogRequest, OrderId, QueryId, Record, RoomRecord,
-    Ruling, Stored,
+    AppendId, AuditLine, Event, Gate, Holder, House, Hub, Label, LogRequest, OrderId, Ordered, QueryId,
+    Record, RoomRecord, Ruling, Stored,
 };
 use crate::wire::{Action, Anchor, DeviceId, Name, Network, Note, NoteRef, RoomId, Subject};
 
@@ -28,6 +28,7 @@ pub struct MemoryLog {
     rooms: BTreeMap<RoomId, Room>,
     known: BTreeMap<Key, (RoomId, u64, u64)>,
     users: Option<BTreeSet<Name>>,
+    admins: BTreeSet<Name>,
     gate: Gate,
     audit: Vec<(Option<RoomId>, AuditLine)>,
     journal: Journal,
@@ -38,7 +39,7 @@ pub struct MemoryLog {
     batch: VecDeque<(LogRequest, Asked)>,
     batch_done: Option<Instant>,
     answers: VecDeque<Answer>,
-    fails: bool,
+    trouble: Option<Trouble>,
     is_volatile: bool,
     appended: u64,
 }
@@ -57,13 +58,22 @@ struct Room {
 /// What names a message for good: who said it, on which device, the device's number for it.
 type Key = (Name, DeviceId, u64);
 
+/// Why a log stores nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk is full.
+    Full,
+    /// Another process holds the file.
+    Locked,
+}
+
 #[derive(Debug, Clone)]
 enum Answer {
     Stored(AppendId, Stored),
-    Ordered(OrderId, bool),
+    Ordered(OrderId, Ordered),
     Audited(QueryId, Vec<AuditLine>),
     Records(QueryId, Vec<Record>),
-    User(QueryId, bool),
+    User(QueryId, Holder),
 }
 
 impl MemoryLog {
@@ -75,6 +85,7 @@ impl MemoryLog {
             rooms: BTreeMap::new(),
             known: BTreeMap::new(),
             users: None,
+            admins: BTreeSet::new(),
             gate: Gate::default(),
             audit: Vec::new(),
             journal: Journal::default(),
@@ -83,7 +94,7 @@ impl MemoryLog {
             batch: VecDeque::new(),
             batch_done: None,
             answers: VecDeque::new(),
-            fails: false,
+            trouble: None,
             is_volatile: false,
             appended: 0,
         }
@@ -106,9 +117,14 @@ impl MemoryLog {
         self.users = Some(users.into_iter().collect());
     }
 
-    /// From now on nothing can be stored, or it can again: a full disk.
-    pub fn set_failing(&mut self, fails: bool) {
-        self.fails = fails;
+    /// Says who of them administers the server.
+    pub fn set_admins(&mut self, admins: impl IntoIterator<Item = Name>) {
+        self.admins = admins.into_iter().collect();
+    }
+
+    /// From now on nothing can be stored, or it can again.
+    pub fn set_trouble(&mut self, trouble: Option<Trouble>) {
+        self.trouble = trouble;
     }
 
     /// Takes an event that asks for the log; hands back any other.
@@ -135,8 +151,12 @@ impl MemoryLog {
                 self.answers.push_back(Answer::Records(id, found));
             }
             LogRequest::FindUser { id, name } => {
-                let is_known = self.users.as_ref().is_none_or(|users| users.contains(&name));
-                self.answers.push_back(Answer::User(id, is_known));
+                let holder = match &self.users {
+                    Some(users) if !users.contains(&name) => Holder::Nobody,
+                    _ if self.admins.contains(&name) => Holder::Admin,
+                    Some(_) | None => Holder::Person,
+                };
+                self.answers.push_back(Answer::User(id, holder));
             }
             change @ (LogRequest::RoomCreated { .. }
             | LogRequest::Moderate { .. }
@@ -169,10 +189,10 @@ impl MemoryLog {
             any = true;
             let was_asked = match &answer {
                 Answer::Stored(id, stored) => hub.stored(*id, *stored),
-                Answer::Ordered(id, is_stored) => hub.ordered(*id, *is_stored),
+                Answer::Ordered(id, outcome) => hub.ordered(*id, *outcome),
                 Answer::Audited(id, lines) => hub.audited(*id, Some(lines)),
                 Answer::Records(id, records) => hub.records(*id, Some(records)),
-                Answer::User(id, is_known) => hub.user_known(*id, Some(*is_known)),
+                Answer::User(id, holder) => hub.user_known(*id, Some(*holder)),
             };
             assert!(was_asked, "the hub refuses {answer:?}");
         }
@@ -358,12 +378,18 @@ impl MemoryLog {
 
     fn commit(&mut self, now: Instant) {
         self.batch_done = None;
+        let ordered = match self.trouble {
+            None => Ordered::Stored,
+            Some(Trouble::Full) => Ordered::Failed,
+            Some(Trouble::Locked) => Ordered::Busy,
+        };
+        let is_stored = ordered == Ordered::Stored;
         let time = LOG_EPOCH_MS.saturating_add(now.as_millis());
         for (change, asked) in core::mem::take(&mut self.batch) {
             match change {
                 LogRequest::RoomCreated { id, room, label, house, .. } => {
                     let topic = NoteRef::EMPTY.to_owned();
-                    if !self.fails {
+                    if is_stored {
                         self.journal.add(Committed::Room { label: label.clone(), house: house.clone() });
                         self.rooms.entry(room).or_insert(Room {
                             label,
@@ -375,12 +401,13 @@ impl MemoryLog {
                         });
                         self.last_room = self.last_room.max(room);
                     }
-                    self.answers.extend(id.map(|id| Answer::Ordered(id, !self.fails)));
+                    self.answers.push_back(Answer::Ordered(id, ordered));
                 }
                 LogRequest::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
-                    let is_there = !self.fails && self.rooms.contains_key(&room);
-                    self.answers.push_back(Answer::Ordered(id, is_there));
-                    if !is_there {
+                    let is_there = self.rooms.contains_key(&room);
+                    let outcome = if is_there { ordered } else { Ordered::Failed };
+                    self.answers.push_back(Answer::Ordered(id, outcome));
+                    if outcome != Ordered::Stored {
                         continue;
                     }
                     let network =
@@ -402,7 +429,7 @@ impl MemoryLog {
                     }
                 }
                 LogRequest::Govern { id, by, action, subject, seconds, note } => {
-                    if !self.fails {
+                    if is_stored {
                         let written = subject.as_ref().map(Subject::as_written).unwrap_or_default();
                         self.note(None, by.as_ref(), action, &written, seconds, &note, time);
                         let (user, networks) = match &subject {
@@ -413,9 +440,9 @@ impl MemoryLog {
                         self.journal_change(None, user, networks, Vec::new(), now);
                         self.gate.apply(action, subject.as_ref(), seconds, &note, now);
                     }
-                    self.answers.push_back(Answer::Ordered(id, !self.fails));
+                    self.answers.push_back(Answer::Ordered(id, ordered));
                 }
-                LogRequest::Retired { .. } if self.fails => {}
+                LogRequest::Retired { .. } if !is_stored => {}
                 LogRequest::Retired { room, gone, keeper } => match (self.rooms.get_mut(&room), keeper) {
                     (Some(room), Some(keeper)) => room.label = Label::Former(keeper, gone),
                     (Some(_), None) => drop(self.rooms.remove(&room)),
@@ -429,7 +456,9 @@ impl MemoryLog {
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
                 LogRequest::Recall { id, from, device, counter, .. } => {
-                    let stored = self.earlier(&(from, device, counter)).unwrap_or(Stored::Absent);
+                    let absent =
+                        if self.trouble == Some(Trouble::Locked) { Stored::Busy } else { Stored::Absent };
+                    let stored = self.earlier(&(from, device, counter)).unwrap_or(absent);
                     self.answers.push_back(Answer::Stored(id, stored));
                 }
                 // Answered when they were asked.
@@ -454,9 +483,12 @@ impl MemoryLog {
         if let Some(stored) = self.earlier(&key) {
             return stored;
         }
-        let Some(room) = self.rooms.get_mut(&record.room).filter(|_| !self.fails) else {
-            return Stored::Failed;
-        };
+        match self.trouble {
+            None => {}
+            Some(Trouble::Full) => return Stored::Failed,
+            Some(Trouble::Locked) => return Stored::Busy,
+        }
+        let Some(room) = self.rooms.get_mut(&record.room) else { return Stored::Failed };
         let (seq, time) = (room.last.saturating_add(1), record.time);
         room.last = seq;
         self.known.insert(key, (record.room, seq, time));

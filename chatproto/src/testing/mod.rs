@@ -54,7 +54,7 @@ mod socket;
 
 pub use hub_end::{CrashPoint, HubEnd};
 pub use journal::{Asked, Change, Committed};
-pub use log::{LOG_EPOCH_MS, MemoryLog};
+pub use log::{LOG_EPOCH_MS, MemoryLog, Trouble};
 pub use network::{Conditions, Dialled, Network, StreamId};
 pub use peer_end::PeerEnd;
 pub use rng::Rng;

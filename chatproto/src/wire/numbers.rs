@@ -132,7 +132,7 @@ table! {
         31 NoSuchUser "no_such_user" "No person of this name."
         32 NotMember "not_member" "Only members of the room may do this."
         33 TooManyRooms "too_many_rooms" "The limit of rooms is reached."
-        34 NotStored "not_stored" "The message could not be stored; it was not sent to anybody."
+        34 NotStored "not_stored" "What was said, or asked for, could not be stored; nobody was told of it."
         35 Backlog "backlog" "Too many messages wait to be stored; send it again later."
         36 TooManyRequests "too_many_requests" "Too many requests are open."
         37 RoomExists "room_exists" "A room of this name exists already."

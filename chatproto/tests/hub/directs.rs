@@ -1,6 +1,6 @@
 //! Conversations of two people: made with the first message, kept for those who are away.
 
-use chatproto::hub::{ConnId, Event, LogRequest, QueryId};
+use chatproto::hub::{ConnId, Event, Holder, LogRequest, QueryId};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -109,7 +109,7 @@ fn messages_that_wait_for_a_lookup_keep_their_order_and_ask_once() {
     say_raw(&mut desk, alice, 2, "bob", "two");
     let asked = lookups(&mut desk);
     assert_eq!(asked.len(), 1);
-    assert!(desk.hub.user_known(asked[0], Some(true)));
+    assert!(desk.hub.user_known(asked[0], Some(Holder::Person)));
     desk.commit();
     assert_eq!(messages(&desk.frames(bob)), [(1, "one", false), (2, "two", false)]);
 }
@@ -122,9 +122,9 @@ fn two_people_who_write_first_at_once_share_one_conversation_in_order() {
     say_raw(&mut desk, bob, 1, "alice", "b1");
     let asked = lookups(&mut desk);
     assert_eq!(asked.len(), 2);
-    assert!(desk.hub.user_known(asked[1], Some(true)), "bob's question is answered first");
+    assert!(desk.hub.user_known(asked[1], Some(Holder::Person)), "bob's question is answered first");
     say_raw(&mut desk, alice, 2, "bob", "a2");
-    assert!(desk.hub.user_known(asked[0], Some(true)));
+    assert!(desk.hub.user_known(asked[0], Some(Holder::Person)));
     desk.commit();
     let seen = messages(&desk.frames(alice));
     let order: Vec<&str> = seen.iter().map(|(_, text, _)| *text).collect();
@@ -139,7 +139,7 @@ fn refused_lookup_refuses_all_that_waited_for_it() {
     say_raw(&mut desk, alice, 1, "ghost", "one");
     say_raw(&mut desk, alice, 2, "ghost", "two");
     let asked = lookups(&mut desk);
-    assert!(desk.hub.user_known(asked[0], Some(false)));
+    assert!(desk.hub.user_known(asked[0], Some(Holder::Nobody)));
     desk.commit();
     let refused = errors(&desk.frames(alice));
     assert_eq!(

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use chatproto::hub::{ConnId, Event, LogRequest, RoomOrder};
-use chatproto::testing::MemoryLog;
+use chatproto::testing::{MemoryLog, Trouble};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -119,7 +119,7 @@ fn a_change_holds_and_is_told_only_once_it_is_durable() {
 fn what_cannot_be_stored_is_refused_and_never_holds() {
     let mut desk = desk();
     let [alice, bob] = garden(&mut desk);
-    desk.log.set_failing(true);
+    desk.log.set_trouble(Some(Trouble::Full));
     order(&mut desk, alice, "garden", Action::Kick, "bob");
     assert_eq!(codes(&desk.frames(alice)), [ErrorCode::NotStored]);
     assert!(desk.frames(bob).is_empty());
@@ -128,7 +128,7 @@ fn what_cannot_be_stored_is_refused_and_never_holds() {
     desk.send(alice, &create);
     desk.commit();
     assert_eq!(codes(&desk.frames(alice)), [ErrorCode::NotStored]);
-    desk.log.set_failing(false);
+    desk.log.set_trouble(None);
     desk.send(alice, &create);
     assert!(desk.frames(alice).is_empty(), "nobody is told of a room that is not durable");
     desk.commit();
@@ -203,8 +203,8 @@ fn barred_accounts_and_networks_stay_out_even_after_a_restart() {
     assert!(matches!(done[..], [ToClient::Governed(it)] if it.request == RequestId(9) && it.seconds == 60));
     let frames = desk.frames(eve);
     assert_eq!((codes(&frames), bye(&frames)), (vec![ErrorCode::Barred], Some(CloseReason::LoginRefused)));
-    assert!(desk.hub.bars_address("::ffff:203.0.113.77".parse().unwrap()), "IPv4 inside of IPv6");
-    assert!(!desk.hub.bars_address("203.0.114.1".parse().unwrap()));
+    assert!(desk.hub.bars_address("::ffff:203.0.113.77".parse().unwrap(), desk.now), "IPv4 inside of IPv6");
+    assert!(!desk.hub.bars_address("203.0.114.1".parse().unwrap(), desk.now));
     let late = desk.connect("203.0.113.10");
     let frames = desk.frames(late);
     assert_eq!((codes(&frames), bye(&frames)), (vec![ErrorCode::Barred], Some(CloseReason::LoginRefused)));
@@ -228,7 +228,7 @@ fn barred_accounts_and_networks_stay_out_even_after_a_restart() {
     for _ in 0..6 {
         desk.pass(10_000);
     }
-    assert!(!desk.hub.bars_address("203.0.113.77".parse().unwrap()));
+    assert!(!desk.hub.bars_address("203.0.113.77".parse().unwrap(), desk.now));
 }
 
 #[test]
@@ -339,5 +339,30 @@ fn the_operator_of_the_server_is_above_all_and_told_as_nobody() {
     let [Event::Log(LogRequest::RoomCreated { id, by: None, house, .. })] = &events[..] else {
         panic!("{events:?}")
     };
-    assert!(*id == Some(made) && house.is_private && house.rank(&name("bob")) == Rank::Owner);
+    assert!(*id == made && house.is_private && house.rank(&name("bob")) == Rank::Owner);
+}
+
+#[test]
+fn an_administrator_who_is_away_is_banned_from_no_room() {
+    let mut desk = desk();
+    desk.log.set_admins([name("root")]);
+    let [alice, _] = garden(&mut desk);
+    for action in [Action::Ban, Action::BanAddress, Action::Kick, Action::Mute] {
+        order(&mut desk, alice, "garden", action, "root");
+        assert_eq!(codes(&desk.frames(alice)), [ErrorCode::Forbidden], "{action:?}");
+    }
+    // Known to the room since then, and still looked at.
+    order(&mut desk, alice, "garden", Action::Owner, "root");
+    order(&mut desk, alice, "garden", Action::Ban, "root");
+    desk.skip(alice);
+    let banned = |desk: &mut Desk| {
+        let user = Some(name("root"));
+        let (room, action, note) = (name("garden"), Action::Ban, note(""));
+        desk.hub.moderate_as_host(RoomOrder { room, action, user, network: None, seconds: 0, note })
+    };
+    let root = desk.login("root", 9);
+    assert_eq!(banned(&mut desk).map_err(|(code, _)| code), Err(ErrorCode::Forbidden));
+    desk.join(root, "garden", None);
+    joined(&desk.frames(root));
+    assert!(desk.hub.router().house(RoomId(2)).unwrap().bans.is_empty());
 }

@@ -303,7 +303,8 @@ fn what_is_stored_says_who_did_what_and_why() {
     desk.hub.handle_input(alice, &frame.to_bytes(), desk.now);
     let events: Vec<Event> = core::iter::from_fn(|| desk.hub.poll_event()).collect();
     let expected = Event::Log(LogRequest::Moderate {
-        id: OrderId(0),
+        // Behind those of two rooms.
+        id: OrderId(2),
         room: RoomId(2),
         by: Some(name("alice")),
         action: Action::Ban,
@@ -419,4 +420,21 @@ fn only_operators_can_be_made_none() {
     order(&mut desk, alice, "garden", Action::Op, "bob", 0, "");
     order(&mut desk, alice, "garden", Action::Deop, "bob", 0, "");
     assert_eq!(codes(&desk.frames(alice)), []);
+}
+
+#[test]
+fn an_operator_who_is_mute_stays_so_until_somebody_else_lifts_it() {
+    let mut desk = desk();
+    let [alice, bob, _] = garden(&mut desk);
+    order(&mut desk, alice, "garden", Action::Op, "bob", 0, "");
+    order(&mut desk, alice, "garden", Action::Mute, "bob", 0, "");
+    desk.skip(bob);
+    order(&mut desk, bob, "garden", Action::Unmute, "bob", 0, "");
+    desk.say(bob, 1, "garden", "hm");
+    desk.commit();
+    assert_eq!(codes(&desk.frames(bob)), [ErrorCode::Forbidden, ErrorCode::Muted]);
+    order(&mut desk, alice, "garden", Action::Unmute, "bob", 0, "");
+    desk.say(bob, 2, "garden", "thanks");
+    desk.commit();
+    assert!(codes(&desk.frames(bob)).is_empty());
 }

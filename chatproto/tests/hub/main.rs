@@ -34,4 +34,5 @@ mod rooms;
 mod says;
 mod slow_readers;
 mod states;
+mod trouble;
 mod ways;

@@ -1,6 +1,6 @@
 //! Removed accounts: whoever gets such a name is somebody else, and whom it talked to keeps what was said.
 
-use chatproto::hub::{ConnId, Event, Label, LogRequest};
+use chatproto::hub::{ConnId, Event, Holder, Label, LogRequest};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -191,7 +191,7 @@ fn first_words_of_a_removed_account_are_not_said_by_the_next() {
     let asked = desk.hub.poll_event();
     let Some(Event::Log(LogRequest::FindUser { id, .. })) = asked else { panic!("{asked:?}") };
     desk.hub.remove_user(&name("bob"), desk.now);
-    assert!(desk.hub.user_known(id, Some(true)), "it was asked");
+    assert!(desk.hub.user_known(id, Some(Holder::Person)), "it was asked");
     desk.commit();
     for user in ["bob", "carol"] {
         assert_eq!(log_in(&mut desk, user, 5).1, []);
@@ -239,4 +239,32 @@ fn an_order_on_its_way_when_the_account_goes_is_not_done_to_the_next() {
     assert_eq!(errors(&desk.frames(alice)).first().map(|it| it.0), Some(ErrorCode::NoSuchUser));
     let room = desk.hub.router().find(&Label::Group(garden)).unwrap();
     assert_eq!(desk.hub.router().house(room).unwrap().role(&bob), None);
+}
+
+#[test]
+fn a_ban_and_an_admission_on_their_way_when_the_account_goes_do_not_reach_the_next() {
+    let moderation = Capabilities::NONE.with(Capability::Moderation);
+    let mut desk = Desk::with(|config| config.capabilities = moderation);
+    let [alice, root] = [desk.login("alice", 1), desk.login("root", 9)];
+    let bob = desk.login("bob", 2);
+    for conn in [alice, bob] {
+        desk.join(conn, "garden", None);
+    }
+    desk.commit();
+    for conn in [alice, root] {
+        desk.skip(conn);
+    }
+    let (garden, gone, note) = (name("garden"), name("bob"), NoteRef::EMPTY);
+    let (request, target) = (RequestId(7), Target::Room(garden.borrow()));
+    desk.send(alice, &Moderate { request, target, action: Action::Private, user: None, seconds: 0, note });
+    let subject = Subject::User(gone.clone());
+    let subject = Some(subject.borrow());
+    desk.send(root, &Govern { request, action: Action::Ban, subject, seconds: 0, note });
+    desk.hub.remove_user(&gone, desk.now);
+    desk.commit();
+    assert_eq!(errors(&desk.frames(root)).first().map(|it| it.0), Some(ErrorCode::NoSuchUser));
+    assert_eq!(desk.hub.gate().bans().count(), 0);
+    let room = desk.hub.router().find(&Label::Group(garden)).unwrap();
+    let house = desk.hub.router().house(room).unwrap();
+    assert!(house.is_private && house.role(&gone).is_none());
 }

@@ -1,6 +1,7 @@
 //! Messages on their way: nothing is shown before it is durable, and everybody sees one order.
 
-use chatproto::hub::{Event, LogRequest, Stored};
+use chatproto::hub::{Event, Holder, LogRequest, Stored};
+use chatproto::testing::Trouble;
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -76,13 +77,13 @@ fn what_cannot_be_stored_is_refused_and_shown_to_nobody() {
     let (alice, bob) = (desk.member("alice", 1), desk.member("bob", 2));
     desk.skip(alice);
     desk.commit();
-    desk.log.set_failing(true);
+    desk.log.set_trouble(Some(Trouble::Full));
     desk.say(alice, 1, "lobby", "lost");
     desk.commit();
     let frames = desk.frames(alice);
     assert_eq!(errors(&frames)[0].0, ErrorCode::NotStored);
     assert_eq!(errors(&frames)[0].1, 1);
-    desk.log.set_failing(false);
+    desk.log.set_trouble(None);
     desk.say(alice, 1, "lobby", "found");
     desk.commit();
     assert_eq!(messages(&desk.frames(bob)), [(1, "found", false)]);
@@ -190,5 +191,5 @@ fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     assert!(!desk.hub.stored(chatproto::hub::AppendId(id.0 + 1), Stored::Failed));
     assert!(!desk.hub.stored(id, Stored::Committed { seq: 2, time: 0 }), "1 is the next number");
     assert!(!desk.hub.records(chatproto::hub::QueryId(99), None));
-    assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), Some(true)));
+    assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), Some(Holder::Person)));
 }

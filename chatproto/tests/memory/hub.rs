@@ -1,6 +1,6 @@
 //! Attacks on a hub.
 
-use chatproto::hub::{Config, ConnId};
+use chatproto::hub::{Config, ConnId, Ordered, RoomOrder};
 use chatproto::wire::*;
 
 use crate::desk::*;
@@ -154,4 +154,59 @@ fn a_member_who_is_faster_than_the_log() {
             }
         },
     );
+}
+
+/// An operator who bans and mutes everybody, each for as long a reason as there may be.
+#[test]
+fn a_room_with_all_its_notes_and_a_server_with_all_its_bans() {
+    const NOTES: usize = 3_000;
+    let mut desk = Desk::with(|config| {
+        config.max_house_notes = NOTES;
+        config.max_bans = NOTES;
+    });
+    desk.settle();
+    let config = desk.hub.config().clone();
+    let of_each = |number: usize| {
+        let long = name(&format!("{number}{}", "n".repeat(NameRef::MAX_LEN - number.to_string().len())));
+        let reason = note(&format!("{number}{}", "r".repeat(NoteRef::MAX_LEN - number.to_string().len())));
+        (long, reason)
+    };
+    // The log is not the desk's here: what it keeps is not the hub's.
+    let stored = |hub: &mut chatproto::hub::Hub, id| {
+        while hub.poll_event().is_some() {}
+        assert!(hub.ordered(id, Ordered::Stored));
+    };
+    let room = name("lobby");
+    costs_at_most("a room with all its notes", config.worst_case_room(), || {
+        for number in 0..NOTES {
+            let (user, note) = of_each(number);
+            let network = user_network(number).filter(|_| number % 3 == 0);
+            let action = match number % 3 {
+                0 => Action::BanNetwork,
+                1 => Action::Ban,
+                _ => Action::Mute,
+            };
+            let user = network.is_none().then_some(user);
+            let order = RoomOrder { room: room.clone(), action, user, network, seconds: 0, note };
+            let id = desk.hub.moderate_as_host(order).unwrap();
+            stored(&mut desk.hub, id);
+        }
+        let router = desk.hub.router();
+        let house = router.list().next().and_then(|(id, ..)| router.house(id)).unwrap();
+        assert_eq!(house.bans.len() + house.mutes.len() + house.networks.len(), NOTES);
+    });
+    costs_at_most("a server with all its bans", config.worst_case_gate(), || {
+        for number in 0..NOTES {
+            let (user, note) = of_each(number);
+            let network = user_network(number).filter(|_| number % 2 == 0);
+            let subject = Some(network.map_or(Subject::User(user), Subject::Network));
+            let id = desk.hub.govern_as_host(Action::Ban, subject, 0, note).unwrap();
+            stored(&mut desk.hub, id);
+        }
+        assert_eq!(desk.hub.gate().bans().count(), NOTES);
+    });
+}
+
+fn user_network(number: usize) -> Option<Network> {
+    Network::new([198, 18, (number >> 8) as u8, number as u8].into(), 32)
 }

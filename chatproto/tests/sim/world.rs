@@ -10,7 +10,7 @@ use chatproto::peer::{self, Peer};
 use chatproto::reach::Action;
 use chatproto::session::{Event, Introduction, RoomKey};
 use chatproto::testing::{
-    Actor, Conditions, CrashPoint, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, run,
+    Actor, Conditions, CrashPoint, Dialled, HubEnd, MemoryLog, Network, PeerEnd, Rng, StreamId, Trouble, run,
 };
 use chatproto::wire::*;
 
@@ -230,8 +230,12 @@ impl World {
             96..97 => self.forget(),
             97..98 => self.network.set_conditions(conditions(&mut self.rng)),
             _ => {
-                let failing = self.rng.chance(30);
-                self.server.log_mut().set_failing(failing);
+                let trouble = match self.rng.below(10) {
+                    0..2 => Some(Trouble::Full),
+                    2..4 => Some(Trouble::Locked),
+                    _ => None,
+                };
+                self.server.log_mut().set_trouble(trouble);
             }
         }
     }
@@ -484,7 +488,7 @@ impl World {
         if !self.server.is_up() {
             self.crash_or_restart();
         }
-        self.server.log_mut().set_failing(false);
+        self.server.log_mut().set_trouble(None);
         let streams: Vec<StreamId> = self.network.streams().collect();
         for stream in streams {
             self.network.set_slow(stream, false);

@@ -283,6 +283,8 @@ impl Server {
         control::remove(&self.data);
         drop(self.done);
         drop(self.desk);
+        // Only now: it may have to wait for the network's answer.
+        drop(self.lan);
         self.store.finish().map_err(|error| Failure::new("the message log", error))?;
         console::stopped();
         Ok(())
@@ -303,7 +305,7 @@ impl Server {
         let now = self.now();
         match event {
             // Before the handshake: who is barred costs no more than this.
-            NetEvent::Accepted { token, peer, .. } if self.hub.bars_address(peer.ip()) => {
+            NetEvent::Accepted { token, peer, .. } if self.hub.bars_address(peer.ip(), now) => {
                 self.net.abort(token);
             }
             NetEvent::Accepted { .. } | NetEvent::Woken => {}
@@ -375,7 +377,6 @@ impl Server {
         console::stopping(signal);
         self.net.close_listener(self.listener);
         self.hub.shut_down(self.now());
-        self.lan = None;
         self.stop_at = Some(Instant::now() + grace);
     }
 
@@ -447,7 +448,7 @@ impl Server {
         self.meter.written(&outcome);
         match self.seam.on_outcome(&mut self.hub, outcome) {
             Ok(None) => {}
-            Ok(Some((order, is_stored))) => self.orders.ordered(order, is_stored),
+            Ok(Some((order, outcome))) => self.orders.ordered(order, outcome),
             Err(failure) => self.fatal = Some(failure),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chatproto::hub::{Event, Hub, OrderId, RoomOrder};
+use chatproto::hub::{Event, Hub, OrderId, Ordered, RoomOrder};
 use chatproto::wire::{ErrorCode, Name, Network, Note, RoomId, Subject};
 use crossbeam_channel::Sender;
 
@@ -57,9 +57,9 @@ impl Orders {
     }
 
     /// The log has answered.
-    pub(super) fn ordered(&mut self, id: OrderId, is_stored: bool) {
+    pub(super) fn ordered(&mut self, id: OrderId, outcome: Ordered) {
         if let Some(answer) = self.waiting.remove(&id) {
-            let _ = answer.send(Answer { error: (!is_stored).then(|| NOT_STORED.to_owned()) });
+            let _ = answer.send(Answer { error: not_done(outcome).map(str::to_owned) });
         }
     }
 }
@@ -141,16 +141,24 @@ pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Re
         for outcome in batch {
             answers.extend(seam.on_outcome(&mut hub, outcome)?);
         }
-        match answers.into_iter().find(|(answered, _)| *answered == id) {
-            None => {}
-            Some((_, true)) => break,
-            Some((_, false)) => return Err(Failure::said(NOT_STORED)),
+        if let Some((_, outcome)) = answers.into_iter().find(|(answered, _)| *answered == id) {
+            if let Some(why) = not_done(outcome) {
+                return Err(Failure::said(why));
+            }
+            break;
         }
     }
     store.finish().map_err(Failure::said)
 }
 
-const NOT_STORED: &str = "this could not be stored, and is not done";
+/// Why an order is not done, if it is not.
+fn not_done(outcome: Ordered) -> Option<&'static str> {
+    match outcome {
+        Ordered::Stored => None,
+        Ordered::Busy => Some("the database is locked by another process, and this is not done; try again"),
+        Ordered::Failed => Some("this could not be stored, and is not done"),
+    }
+}
 
 /// Time for one commit: a disk may be slow.
 const TIMEOUT: Duration = Duration::from_secs(15);

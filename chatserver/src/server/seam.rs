@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chatproto::hub::{
-    AppendId, AuditLine, Gate, GateAction, House, Hub, Imposed, Label, Lockdown, LogRequest, OrderId,
-    QueryId, Record, Role, RoomRecord, Stored,
+    AppendId, AuditLine, Gate, GateAction, Holder, House, Hub, Imposed, Label, Lockdown, LogRequest, OrderId,
+    Ordered, QueryId, Record, Role, RoomRecord, Stored,
 };
 use chatproto::wire::{Action, Anchor, DeviceId, Name, Network, Note, RoomId, Subject, Text};
 
@@ -37,19 +37,10 @@ pub(super) struct Seam {
     /// Writes of this turn, and between turns those that the store had no room for. While there are any, no connection is
     /// read.
     waiting: VecDeque<Write>,
-    /// Rooms that the log has not confirmed. One that it refused, for instance with a full disk, is made again with
-    /// the next message to it.
-    rooms: BTreeMap<u64, MadeRoom>,
+    /// Rooms that the log has not answered for, by the ids of their writes.
+    rooms: BTreeMap<u64, OrderId>,
     /// Has the messages, where the log has none.
     ring: Option<Ring>,
-}
-
-#[derive(Debug)]
-struct MadeRoom {
-    write: Write,
-    was_refused: bool,
-    /// Waits for it in the hub.
-    order: Option<OrderId>,
 }
 
 impl Seam {
@@ -69,7 +60,6 @@ impl Seam {
     pub(super) fn hand_over(&mut self, store: &Store) -> Vec<Outcome> {
         let outcomes = self.ring.as_mut().map(Ring::take_outcomes).unwrap_or_default();
         for reservation in self.ring.as_mut().map(Ring::take_reservations).unwrap_or_default() {
-            self.make_room_again(reservation.room);
             self.waiting.push_back(number(reservation));
         }
         // What is left waits for the next answer; a store that has ended is noticed by the loop.
@@ -104,13 +94,12 @@ impl Seam {
                 let is_private = house.is_private;
                 let by = by.map(|by| by.as_str().into());
                 let write = Write::CreateRoom { id, room: room.0, kind, name, by, owner, is_private };
-                self.rooms.insert(id, MadeRoom { write: write.clone(), was_refused: false, order });
+                self.rooms.insert(id, order);
                 self.waiting.push_back(write);
             }
             LogRequest::Moderate { id, room, by, action, user, seconds, note, admits, networks } => {
-                self.make_room_again(room);
                 let Some(change) = change(action, &admits, &networks) else {
-                    hub.ordered(id, false);
+                    hub.ordered(id, Ordered::Failed);
                     return;
                 };
                 self.waiting.push_back(Write::Moderate {
@@ -128,7 +117,7 @@ impl Seam {
             }
             LogRequest::Govern { id, by, action, subject, seconds, note } => {
                 let Some(change) = gate_change(action) else {
-                    hub.ordered(id, false);
+                    hub.ordered(id, Ordered::Failed);
                     return;
                 };
                 self.waiting.push_back(Write::Govern {
@@ -142,8 +131,6 @@ impl Seam {
                 });
             }
             LogRequest::Retired { room, gone, keeper } => {
-                // A room that the log has refused is not made again.
-                self.rooms.retain(|id, made| *id != ROOM_WRITE | u64::from(room.0) || !made.was_refused);
                 self.waiting.push_back(Write::Retire {
                     id: RETIRE_WRITE,
                     room: room.0,
@@ -159,7 +146,6 @@ impl Seam {
                 }
             }
             LogRequest::Append { id, room, from, device, counter, text } => {
-                self.make_room_again(room);
                 let write = Write::Append {
                     id: id.0,
                     room: room.0,
@@ -245,14 +231,6 @@ impl Seam {
         None
     }
 
-    fn make_room_again(&mut self, room: RoomId) {
-        let refused = self.rooms.get_mut(&(ROOM_WRITE | u64::from(room.0))).filter(|made| made.was_refused);
-        let Some(made) = refused else { return };
-        made.was_refused = false;
-        let write = made.write.clone();
-        self.waiting.push_back(write);
-    }
-
     /// Tells the hub what became of a write. Hands back what became of an order: somebody else may wait for it too.
     ///
     /// # Errors
@@ -261,7 +239,7 @@ impl Seam {
         &mut self,
         hub: &mut Hub,
         outcome: Outcome,
-    ) -> Result<Option<(OrderId, bool)>, Failure> {
+    ) -> Result<Option<(OrderId, Ordered)>, Failure> {
         let (id, stored) = match outcome {
             Outcome::Committed { id, seq, time_ms } => (id, Stored::Committed { seq, time: time_ms }),
             Outcome::Duplicate { id, room, seq, time_ms } => {
@@ -275,8 +253,10 @@ impl Seam {
                 } else {
                     tracing::error!(%error, "the log refused a write");
                 }
-                if self.rooms.contains_key(&id) {
-                    return Ok(self.room_refused(hub, id));
+                let is_locked = error == WriteError::Database(DbError::Busy);
+                let not_done = if is_locked { Ordered::Busy } else { Ordered::Failed };
+                if let Some(order) = self.rooms.remove(&id) {
+                    return Ok(Some(ordered(hub, order, not_done)));
                 }
                 if let Some(room) = numbered(id) {
                     self.ring.iter_mut().for_each(|ring| ring.not_reserved(room, &error));
@@ -286,9 +266,8 @@ impl Seam {
                     return Ok(None);
                 }
                 if id & ORDER_WRITE != 0 {
-                    return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), false));
+                    return Ok(Some(ordered(hub, OrderId(id & !ORDER_WRITE), not_done)));
                 }
-                let is_locked = error == WriteError::Database(DbError::Busy);
                 (id, if is_locked { Stored::Busy } else { Stored::Failed })
             }
             Outcome::Numbered { room, last, .. } => {
@@ -296,11 +275,13 @@ impl Seam {
                 return Ok(None);
             }
             Outcome::RoomCreated { id, .. } => {
-                let order = self.rooms.remove(&id).and_then(|made| made.order);
-                return Ok(ordered(hub, order, true));
+                let order = self.rooms.remove(&id);
+                return Ok(order.map(|order| ordered(hub, order, Ordered::Stored)));
             }
             Outcome::Moderated { id: RETIRE_WRITE, .. } => return Ok(None),
-            Outcome::Moderated { id, .. } => return Ok(ordered(hub, Some(OrderId(id & !ORDER_WRITE)), true)),
+            Outcome::Moderated { id, .. } => {
+                return Ok(Some(ordered(hub, OrderId(id & !ORDER_WRITE), Ordered::Stored)));
+            }
             Outcome::TicketKept { .. } => return Ok(None),
         };
         if hub.stored(AppendId(id), stored) {
@@ -309,24 +290,11 @@ impl Seam {
             Err(Failure::new("the message log", format!("it numbered message {id} out of turn")))
         }
     }
-
-    /// A room that nobody is in need not be made any more; the hub may have dropped it.
-    fn room_refused(&mut self, hub: &mut Hub, id: u64) -> Option<(OrderId, bool)> {
-        let made = self.rooms.get_mut(&id)?;
-        made.was_refused = true;
-        let told = ordered(hub, made.order.take(), false);
-        let room = RoomId(u32::try_from(id & !ROOM_WRITE).unwrap_or(u32::MAX));
-        if hub.router().info(room).is_none() {
-            self.rooms.remove(&id);
-        }
-        told
-    }
 }
 
-fn ordered(hub: &mut Hub, order: Option<OrderId>, is_stored: bool) -> Option<(OrderId, bool)> {
-    let order = order?;
-    hub.ordered(order, is_stored);
-    Some((order, is_stored))
+fn ordered(hub: &mut Hub, order: OrderId, outcome: Ordered) -> (OrderId, Ordered) {
+    hub.ordered(order, outcome);
+    (order, outcome)
 }
 
 /// A subject as it is kept: accounts have their mark, so that none is taken for an address.
@@ -450,7 +418,12 @@ pub(super) fn on_records(hub: &mut Hub, id: QueryId, records: Option<&[Record]>)
 pub(super) fn on_reply(hub: &mut Hub, reply: Reply) {
     match reply {
         Reply::Account { id, account } => {
-            hub.user_known(QueryId(id), Some(account.is_some()));
+            let holder = match account {
+                None => Holder::Nobody,
+                Some(account) if account.admin => Holder::Admin,
+                Some(_) => Holder::Person,
+            };
+            hub.user_known(QueryId(id), Some(holder));
         }
         Reply::Audit { id, lines } => {
             let lines = lines.into_iter().filter_map(audit_line).collect::<Vec<_>>();

@@ -8,7 +8,9 @@ use std::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::{
-    StoreConfig, audit,
+    StoreConfig,
+    age::Stamps,
+    audit,
     audit::Line,
     checkpoint,
     data_dir::DataDir,
@@ -300,6 +302,7 @@ pub(super) struct Log {
     pub(super) conn: Connection,
     file: PathBuf,
     tails: HashMap<u32, Tail>,
+    pub(super) stamps: Stamps,
     pub(super) origins: Origins,
     pub(super) retention: Retention,
     max_tickets: usize,
@@ -311,10 +314,11 @@ impl Log {
         let file = dir.database();
         let conn = dir.connect()?;
         let tails = prepare(&conn, config).map_err(StoreError::database(&file))?;
-        let retention = Retention::new(config);
+        let stamps = Stamps::load(&conn).map_err(StoreError::database(&file))?;
+        let retention = Retention::load(&conn, config).map_err(StoreError::database(&file))?;
         let origins = Origins::default();
         let StoreConfig { max_tickets, keep_audit, .. } = *config;
-        Ok(Self { conn, file, tails, origins, retention, max_tickets, keep_audit })
+        Ok(Self { conn, file, tails, stamps, origins, retention, max_tickets, keep_audit })
     }
 
     pub(super) fn load_rooms(&self) -> Result<Vec<RoomRow>, StoreError> {
@@ -339,6 +343,7 @@ impl Log {
     /// alone; a transaction that cannot be committed fails as a whole and leaves everything as it was.
     pub(super) fn commit(&mut self, writes: &[Write], now_ms: u64) -> Vec<Outcome> {
         let mut before = BTreeMap::new();
+        let stamps = self.stamps;
         match self.try_commit(writes, now_ms, &mut before) {
             Ok(outcomes) => outcomes,
             Err(error) => {
@@ -348,6 +353,7 @@ impl Log {
                         None => self.tails.remove(&room),
                     };
                 }
+                self.stamps = stamps;
                 // Some may be of this transaction, and never came to be.
                 self.origins.clear();
                 writes.iter().map(|write| self.failed(write, &error)).collect()
@@ -378,6 +384,7 @@ impl Log {
         before: &mut BTreeMap<u32, Option<Tail>>,
     ) -> Result<Vec<Outcome>, DbError> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let stamp_ms = self.stamps.now(&tx, now_ms)?;
         let batch = Batch {
             insert: tx.prepare_cached(INSERT)?,
             tx: &tx,
@@ -387,6 +394,7 @@ impl Log {
             max_tickets: self.max_tickets,
             keep_audit: self.keep_audit,
             now_ms,
+            stamp_ms,
         };
         let outcomes = batch.apply_all(writes)?;
         tx.commit()?;
@@ -405,6 +413,8 @@ struct Batch<'a> {
     max_tickets: usize,
     keep_audit: u64,
     now_ms: u64,
+    /// From when on its messages grow old.
+    stamp_ms: u64,
 }
 
 impl Batch<'_> {
@@ -494,8 +504,9 @@ impl Batch<'_> {
         let (origin, is_forgotten) = (origin.id, origin.forgotten.contains(counter));
         let next = Tail { seq: last.seq.saturating_add(1), time_ms: last.time_ms.max(self.now_ms) };
         let (seq, time) = (rows::to_i64(next.seq), rows::to_i64(next.time_ms));
-        let is_new = !is_forgotten
-            && self.insert.execute((room, seq, time, origin, number, text)).map_err(DbError::from)? > 0;
+        let ahead = time - rows::to_i64(self.stamp_ms);
+        let row = (room, seq, time, ahead, origin, number, text);
+        let is_new = !is_forgotten && self.insert.execute(row).map_err(DbError::from)? > 0;
         if !is_new {
             let found = earlier(self.tx, self.origins, id, sender, device, counter)?;
             let damaged = || DbError::Damaged("a message is in one index and not in the other".into()).into();
@@ -632,8 +643,8 @@ fn prepare(conn: &Connection, config: &StoreConfig) -> Result<HashMap<u32, Tail>
     Ok(rows::load_rooms(conn)?.into_iter().map(tail).collect())
 }
 
-const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, origin, counter, text)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(origin, counter) DO NOTHING";
+const INSERT: &str = "INSERT INTO messages(room, seq, time_ms, ahead_ms, origin, counter, text)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(origin, counter) DO NOTHING";
 
 const EARLIER: &str = "SELECT room, seq, time_ms FROM messages WHERE origin = ?1 AND counter = ?2";
 

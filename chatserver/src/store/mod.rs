@@ -38,6 +38,7 @@
 //! every login and hears within moments which accounts are removed.
 
 mod accounts;
+mod age;
 mod append;
 mod audit;
 mod checkpoint;
@@ -124,8 +125,8 @@ pub struct StoreConfig {
     /// The greatest size of `chat.db` in bytes, rounded up to whole pages; beyond it writes fail with
     /// [`DbError::Full`]. Default `None`: the disk is the bound.
     pub max_file_bytes: Option<u64>,
-    /// How long messages are kept. Older ones are removed, the oldest first, within seconds where there are not many.
-    /// Default `None`: for good.
+    /// How long messages are kept. Older ones are removed, the oldest first, within seconds where there are not many; when the
+    /// clock is more than a day ahead of when the server last looked, an hour later. Default `None`: for good.
     pub keep_time: Option<Duration>,
     /// How many bytes of `chat.db` may be in use, accounts and all; beyond it the oldest messages are removed. One message for
     /// each 8 KiB of it stays in any case, the newest ones: should accounts and audit log alone come to more than this, they

@@ -1,4 +1,4 @@
-//! Retention: the oldest messages go when they are too old, or when the log is too large.
+//! Retention: the oldest messages go when they are too [old](super::age), or when the log is too large.
 //!
 //! What is in the file beside messages counts for that, but cannot cost them all: the newest stay whatever else grows.
 //!
@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     Durability, StoreConfig,
+    age::{self, Caution},
     append::Log,
     counters::Counters,
     error::DbError,
@@ -21,8 +22,9 @@ use super::{
 };
 
 /// What the log may let go of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Retention {
+    pub(super) clock: Caution,
     keep_ms: Option<u64>,
     keep_bytes: Option<u64>,
     durability: Durability,
@@ -31,10 +33,11 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    pub(super) fn new(config: &StoreConfig) -> Self {
+    pub(super) fn load(conn: &Connection, config: &StoreConfig) -> Result<Self, rusqlite::Error> {
+        let clock = Caution::load(conn)?;
         let keep_ms = config.keep_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let StoreConfig { keep_bytes, durability, .. } = *config;
-        Self { keep_ms, keep_bytes, durability, is_crowded_told: false }
+        Ok(Self { clock, keep_ms, keep_bytes, durability, is_crowded_told: false })
     }
 
     /// Whether anything is ever removed.
@@ -43,15 +46,19 @@ impl Retention {
     }
 
     /// How many of the oldest messages may go for the sake of space, and before which time they have to go.
-    fn wanted(&self, conn: &Connection, now_ms: u64) -> Result<Wanted, rusqlite::Error> {
+    fn wanted(&mut self, conn: &Connection, clock_ms: u64) -> Result<Wanted, rusqlite::Error> {
         let over = match self.keep_bytes {
             Some(keep) => used_bytes(conn)?.saturating_sub(keep),
             None => 0,
         };
         let for_space = over.div_ceil(ROW_BYTES).min(MAX_REMOVED);
-        let before_ms = self.keep_ms.map_or(0, |keep| now_ms.saturating_sub(keep));
+        let before_ms = match self.keep_ms {
+            Some(keep) => self.clock.now(conn, clock_ms)?.saturating_sub(keep),
+            None => 0,
+        };
+        let old_below = age::first_that_may_be_younger(conn, before_ms)?.unwrap_or_default();
         let kept = self.keep_bytes.map_or(0, |keep| keep / KEPT_BYTES);
-        Ok(Wanted { for_space, before_ms, kept })
+        Ok(Wanted { for_space, before_ms, old_below, kept })
     }
 
     /// Says once that space is missing which messages cannot give.
@@ -70,6 +77,8 @@ impl Retention {
 struct Wanted {
     for_space: u64,
     before_ms: u64,
+    /// Those in front of this one have to go, whatever their stamps say.
+    old_below: i64,
     /// So many of the newest do not go for the sake of space.
     kept: u64,
 }
@@ -84,16 +93,18 @@ pub(super) struct Removed {
 
 impl Log {
     /// Removes the oldest messages that need not be kept, at most [`MAX_REMOVED`].
-    pub(super) fn remove_old(&mut self, now_ms: u64) -> Result<Removed, DbError> {
-        let removed = self.try_remove_old(now_ms);
+    pub(super) fn remove_old(&mut self, clock_ms: u64) -> Result<Removed, DbError> {
+        let removed = self.try_remove_old(clock_ms);
         if removed.is_err() {
             self.origins.clear();
         }
         Ok(removed?)
     }
 
-    fn try_remove_old(&mut self, now_ms: u64) -> Result<Removed, rusqlite::Error> {
-        let wanted = self.retention.wanted(&self.conn, now_ms)?;
+    fn try_remove_old(&mut self, clock_ms: u64) -> Result<Removed, rusqlite::Error> {
+        // Also when nothing is said for a while: that the clock was put back dates what was said before.
+        self.stamps.now(&self.conn, clock_ms)?;
+        let wanted = self.retention.wanted(&self.conn, clock_ms)?;
         if wanted.for_space == 0 {
             self.retention.tell_crowded(false);
         }
@@ -119,18 +130,20 @@ fn remove(conn: &mut Connection, origins: &mut Origins, wanted: &Wanted) -> Resu
         let mut select = tx.prepare_cached(OLDEST)?;
         let mut found = select.query([rows::to_i64(MAX_REMOVED)])?;
         while let Some(row) = found.next()? {
-            let is_old = rows::unsigned(row, 3)? < wanted.before_ms;
+            let id = row.get::<_, i64>(0)?;
+            let is_old = id < wanted.old_below || rows::unsigned(row, 3)? < wanted.before_ms;
             let is_kept = rows::unsigned(row, 4)? < wanted.kept;
             if !is_old && (is_kept || removed >= wanted.for_space) {
                 break;
             }
-            last = Some(row.get::<_, i64>(0)?);
+            last = Some(id);
             counters.entry(row.get(1)?).or_default().push(rows::unsigned(row, 2)?);
             removed += 1;
         }
     }
     let Some(last) = last else { return Ok(0) };
     tx.prepare_cached("DELETE FROM messages WHERE id <= ?1")?.execute([last])?;
+    age::forget(&tx, last)?;
     let mut changed: Vec<(i64, Counters)> = Vec::with_capacity(counters.len());
     for (origin, counters) in counters {
         let mut forgotten = origins::forgotten(&tx, origin)?;
@@ -153,7 +166,7 @@ fn used_bytes(conn: &Connection) -> Result<u64, rusqlite::Error> {
 }
 
 /// The newest message stays whatever its age: the next one's id follows from it.
-const OLDEST: &str = "SELECT id, origin, counter, time_ms, newest - id
+const OLDEST: &str = "SELECT id, origin, counter, time_ms - ahead_ms, newest - id
     FROM messages, (SELECT max(id) AS newest FROM messages) WHERE id < newest ORDER BY id LIMIT ?1";
 
 /// Messages removed in one step, some 10 ms: the longest that retention holds up a message.

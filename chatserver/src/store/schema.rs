@@ -13,7 +13,9 @@ use super::{Durability, error::StoreError};
 /// One step for each schema version; `PRAGMA user_version` counts those that a file has seen.
 ///
 /// In `messages`, `id` is the order of insertion and the search index's cursor: retention keeps the newest row, so that
-/// ids are not given twice, and notes in `forgotten` which counters it removes, so that a repeated say stays one. The view
+/// ids are not given twice, and notes in `forgotten` which counters it removes, so that a repeated say stays one. How far a
+/// message's time is ahead of the clock at which it came is `ahead_ms`; `put_back` has the first message after each time that
+/// the clock was put back, and what it said then (see `age`). The view
 /// `log` is for people. A removed account frees nothing here: its messages keep their sender's name.
 /// `removed_accounts` is how a running server hears of those; the last of them are kept, so that ids are not given twice.
 const STEPS: [&str; 1] = ["
@@ -168,6 +170,7 @@ const STEPS: [&str; 1] = ["
         room INTEGER NOT NULL,
         seq INTEGER NOT NULL,
         time_ms INTEGER NOT NULL,
+        ahead_ms INTEGER NOT NULL DEFAULT 0,
         origin INTEGER NOT NULL,
         counter INTEGER NOT NULL,
         text TEXT NOT NULL,
@@ -180,6 +183,10 @@ const STEPS: [&str; 1] = ["
         last INTEGER NOT NULL,
         PRIMARY KEY(origin, first)
     ) WITHOUT ROWID;
+    CREATE TABLE put_back(
+        first INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL
+    );
     CREATE VIEW log AS SELECT
         rooms.name AS room, messages.seq, strftime('%Y-%m-%dT%H:%M:%fZ', time_ms / 1000.0, 'unixepoch') AS time,
         origins.sender, messages.text, hex(origins.device) AS device, messages.counter

@@ -81,7 +81,7 @@ fn what_is_too_old_goes_and_numbers_and_counters_stay_across_a_restart() {
     let next = Outcome::Committed { id: 4, seq: 4, time_ms: 1_400 };
     assert_eq!(say(&mut log, 1, "alice", 4, 1_400), next);
     // All of a room may go, but not the newest of the log.
-    assert_eq!(log.remove_old(u64::MAX).unwrap(), Removed { messages: 2, more: false });
+    assert_eq!(log.remove_old(9_999).unwrap(), Removed { messages: 2, more: false });
     assert_eq!((seqs(&log, 1), seqs(&log, 2)), (vec![4], vec![]));
     let next = Outcome::Committed { id: 5, seq: 4, time_ms: 1_500 };
     assert_eq!(say(&mut log, 2, "carol", 5, 1_500), next, "its numbers go on");
@@ -100,6 +100,76 @@ fn a_number_that_was_left_out_is_new_after_its_neighbours_went() {
     // It was refused as a backlog then, say, and comes again only now.
     assert!(matches!(say(&mut log, 1, "alice", 3, 5_000), Outcome::Committed { seq: 6, .. }));
     assert_eq!(say(&mut log, 1, "alice", 4, 5_000), Outcome::Forgotten { id: 4 });
+}
+
+const HOUR_MS: u64 = 3_600_000;
+const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
+
+/// Any day, and messages that are kept for ten.
+const NOW: u64 = 20_000 * 24 * HOUR_MS;
+const TEN_DAYS: u64 = 240 * HOUR_MS;
+
+/// Sweeps as a running server does, from one hour to the next.
+fn sweep(log: &mut Log, from_ms: u64, to_ms: u64) -> u64 {
+    let hours = 0..=(to_ms - from_ms) / HOUR_MS;
+    hours.map(|hour| log.remove_old(from_ms + hour * HOUR_MS).unwrap().messages).sum()
+}
+
+#[test]
+fn a_clock_that_was_a_year_ahead_takes_nothing_away_and_keeps_nothing_for_longer() {
+    for is_restarted in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(&dir, Some(TEN_DAYS), None);
+        let restart = |log: Log| {
+            if !is_restarted {
+                return log;
+            }
+            drop(log);
+            open(&dir, Some(TEN_DAYS), None)
+        };
+        create(&mut log, 1);
+        log.remove_old(NOW).unwrap();
+        say(&mut log, 1, "alice", 1, NOW);
+        // The clock jumps, and something is said by it.
+        log.remove_old(NOW + YEAR_MS).unwrap();
+        say(&mut log, 1, "alice", 2, NOW + YEAR_MS);
+        log = restart(log);
+        assert_eq!(log.remove_old(NOW + YEAR_MS).unwrap(), NOTHING);
+        assert_eq!(seqs(&log, 1), [1, 2]);
+        // It is put back, and the room's times stay where they are.
+        log = restart(log);
+        assert_eq!(log.remove_old(NOW + HOUR_MS).unwrap(), NOTHING);
+        let said = Outcome::Committed { id: 3, seq: 3, time_ms: NOW + YEAR_MS };
+        assert_eq!(say(&mut log, 1, "alice", 3, NOW + 2 * HOUR_MS), said);
+        log = restart(log);
+        let then = NOW + TEN_DAYS;
+        assert_eq!(sweep(&mut log, NOW + 2 * HOUR_MS, then), 0, "none is ten days old");
+        say(&mut log, 1, "alice", 4, then);
+        log = restart(log);
+        assert_eq!(sweep(&mut log, then, then + HOUR_MS), 1);
+        assert_eq!(sweep(&mut log, then + 2 * HOUR_MS, then + 3 * HOUR_MS), 2);
+        assert_eq!(seqs(&log, 1), [4]);
+        let noted: i64 = log.conn.query_row("SELECT count(*) FROM put_back", [], |row| row.get(0)).unwrap();
+        assert_eq!(noted, 0, "what was noted about them goes with them");
+    }
+}
+
+#[test]
+fn a_server_that_was_off_for_long_keeps_what_is_said_then_and_removes_the_rest_an_hour_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(&dir, Some(TEN_DAYS), None);
+    create(&mut log, 1);
+    log.remove_old(NOW).unwrap();
+    say(&mut log, 1, "alice", 1, NOW);
+    drop(log);
+    let mut log = open(&dir, Some(TEN_DAYS), None);
+    let now = NOW + YEAR_MS;
+    say(&mut log, 1, "alice", 2, now);
+    say(&mut log, 1, "alice", 3, now);
+    assert_eq!(log.remove_old(now).unwrap(), NOTHING);
+    log.retention.clock.has_run(Duration::from_millis(HOUR_MS));
+    assert_eq!(log.remove_old(now + HOUR_MS).unwrap().messages, 1);
+    assert_eq!(seqs(&log, 1), [2, 3]);
 }
 
 #[test]
