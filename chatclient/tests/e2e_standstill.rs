@@ -121,18 +121,3 @@ fn files_arrive_although_their_list_was_forgotten_meanwhile() {
     bob.quit();
     server.stop();
 }
-
-#[test]
-fn a_folder_with_nothing_in_it_is_fetched_as_such() {
-    let (scratch, server) = world();
-    std::fs::create_dir_all(scratch.path("bob-share").join("a-empty")).expect("a folder");
-    let bob = Client::ready(options("bob", &server, &scratch));
-    let mut alice = Client::ready(options("alice", &server, &scratch));
-    list(&mut alice, "bob");
-    alice.type_line("/get 1");
-    let sum = alice.expect("fetched", |_| true);
-    assert_eq!((sum["done"].as_u64(), sum["failed"].as_u64()), (Some(0), Some(0)), "{sum}");
-    alice.quit();
-    bob.quit();
-    server.stop();
-}

@@ -29,6 +29,8 @@ pub(super) struct Again {
 struct Search {
     peer: Name,
     folder: SafeRelPath,
+    /// The files that are looked for in it. Those that come to wait while its pages come are looked for in another look.
+    wanted: BTreeSet<u64>,
     /// The folders that come after this one.
     left: BTreeSet<SafeRelPath>,
 }
@@ -59,7 +61,10 @@ impl App {
             left.pop_first()
         });
         let Some(folder) = folder else { return };
-        self.ask_again(link, Search { peer, folder, left }, Generation(0), 1);
+        let waiting = self.transfers.downloads.values().filter(|download| download.waits_for(&peer));
+        let here = waiting.filter(|download| download.file.folder().as_ref() == Some(&folder));
+        let wanted = here.map(|download| download.fact.id).collect();
+        self.ask_again(link, Search { peer, folder, wanted, left }, Generation(0), 1);
     }
 
     /// The folders of files whose numbers have come to mean nothing meanwhile.
@@ -164,10 +169,9 @@ impl App {
 
     /// Whatever was not in the folder will not come, unless another device of the same person has shown it.
     fn not_found_again(&mut self, link: LinkId, search: &Search) {
-        let waiting = self.transfers.downloads.values().filter(|download| download.waits_for(&search.peer));
+        let wanted = search.wanted.iter().filter_map(|id| self.transfers.downloads.get(id));
         let device = self.links.device(link);
-        let waiting = waiting.filter(|download| download.device == device);
-        let gone = waiting.filter(|download| download.file.folder().as_ref() == Some(&search.folder));
+        let gone = wanted.filter(|download| download.waits_for(&search.peer) && download.device == device);
         for id in gone.map(|download| download.fact.id).collect::<Vec<_>>() {
             self.fail_download(id, ErrorCode::Changed.into(), None);
         }

@@ -7,7 +7,7 @@ use super::lists::Page;
 use crate::notice::{Code, Notice};
 use chatproto::peer::{self, Closed};
 use chatproto::session;
-use chatproto::wire::ErrorCode;
+use chatproto::wire::{CloseReason, ErrorCode};
 
 impl App {
     pub(super) fn on_session_event(&mut self, event: session::Event) {
@@ -167,7 +167,11 @@ impl App {
             self.fail_link(with.peer.clone(), with.errand.as_ref(), verdict(reason), text);
         }
         if !is_surplus {
-            let is_lost = matches!(reason, Closed::Eof { .. } | Closed::Timeout(_));
+            // Who has heard nothing for too long has lost the link, and not ended it: that may be heard, and no answer to it.
+            let is_lost = matches!(
+                reason,
+                Closed::Eof { .. } | Closed::Timeout(_) | Closed::Bye { reason: CloseReason::Idle, .. }
+            );
             self.end_direct_with(&with.peer, is_lost);
         }
     }
