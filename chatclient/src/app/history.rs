@@ -59,7 +59,7 @@ impl App {
     }
 
     /// There is no further answer: what came is shown, if that is something. `false` if the refusal is the answer.
-    pub(super) fn end_history(&mut self, question: &mut Question, code: ErrorCode) -> bool {
+    pub(super) fn end_history(&mut self, question: &mut Question, code: Option<ErrorCode>) -> bool {
         let Answer::History(history) = question.answer_mut() else { return false };
         let messages = std::mem::take(&mut history.messages);
         if messages.is_empty() {
@@ -67,7 +67,7 @@ impl App {
         }
         self.voice.show(&Notice::History { history: messages }, Some(&question.errand));
         // What is not kept any more was asked for by number, as it were, and is not missed.
-        code == ErrorCode::Gone
+        code == Some(ErrorCode::Gone)
     }
 }
 

@@ -176,9 +176,9 @@ fn a_slot_that_is_not_used_goes_to_who_waits() {
     head.expect("it begins");
     scene.mallory.stop_reading(link);
     let own = Scratch::new();
-    let (mallory, server) = (&mut scene.mallory, &scene.server);
-    let got = mallory.meanwhile(|| {
-        let mut bob = Client::ready(Options::new("bob", server, &own).args(["--accept", "all"]));
+    let options = Options::new("bob", &scene.server, &own);
+    let got = scene.mallory.meanwhile(|| {
+        let mut bob = Client::ready(options);
         bob.type_line("[FILE] alice");
         bob.expect("file_list", |_| true);
         bob.type_line("/get 1");

@@ -83,7 +83,9 @@ pub(super) fn start(
             line_number += 1;
             let mut entered = inputs(line, line_number);
             if asks {
-                entered.push(secret::new_password().map_or_else(|error| malformed(error, None), Input::NewPassword));
+                entered.push(
+                    secret::new_password().map_or_else(|error| malformed(error, None), Input::NewPassword),
+                );
             }
             for input in entered {
                 let (last, wait) = (is_last(&input), may_change_prompt(&input));
