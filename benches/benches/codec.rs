@@ -12,7 +12,10 @@
 
 use std::hint::black_box;
 
-use chatproto::wire::{Body, DeviceId, HEADER_LEN, Message, NameRef, RawFrame, RoomId, TextRef, ToClient};
+use chatproto::wire::{
+    DeviceId, FrameType, FrameWriter, HEADER_LEN, MAX_FRAME, Message, NameRef, RawFrame, RoomId, TextRef,
+    ToClient,
+};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
@@ -90,13 +93,19 @@ fn encode(group: &mut BenchmarkGroup<'_, WallTime>, text: &str) {
             black_box(&mut out);
         });
     });
-    group.bench_function(BenchmarkId::new("chatproto", text.len()), |b| {
-        b.iter(|| {
-            out.clear();
-            black_box(&message).encode_frame(&mut out);
-            black_box(&mut out);
+    for (name, step) in [("chatproto, a frame each", 0), ("chatproto, together", 1)] {
+        let mut writer = FrameWriter::with_capacity(2 * MAX_FRAME as usize);
+        let mut next = message;
+        group.bench_function(BenchmarkId::new(name, text.len()), |b| {
+            b.iter(|| {
+                next.seq += step;
+                writer.message(black_box(&next));
+                if writer.len() > MAX_FRAME as usize {
+                    black_box(writer.take());
+                }
+            });
         });
-    });
+    }
     group.bench_function(BenchmarkId::new("prost", text.len()), |b| {
         b.iter(|| {
             out.clear();
@@ -109,7 +118,7 @@ fn encode(group: &mut BenchmarkGroup<'_, WallTime>, text: &str) {
 fn decode(group: &mut BenchmarkGroup<'_, WallTime>, text: &str) {
     let message = message(text);
     let frame = message.to_bytes();
-    let raw = RawFrame { number: Message::TYPE.number(), body: &frame[HEADER_LEN..] };
+    let raw = RawFrame { number: FrameType::Messages.number(), body: &frame[HEADER_LEN..] };
     let proto = Proto::from(&message).encode_to_vec();
     let mut out = Vec::with_capacity(2 * frame.len());
     group.bench_function(BenchmarkId::new("memcpy", text.len()), |b| {
@@ -120,7 +129,10 @@ fn decode(group: &mut BenchmarkGroup<'_, WallTime>, text: &str) {
         });
     });
     group.bench_function(BenchmarkId::new("chatproto", text.len()), |b| {
-        b.iter(|| ToClient::decode(black_box(raw)));
+        b.iter(|| match ToClient::decode(black_box(raw)) {
+            Ok(Some(ToClient::Messages(messages))) => messages.iter().map(|message| message.seq).last(),
+            _ => None,
+        });
     });
     group.bench_function(BenchmarkId::new("prost", text.len()), |b| {
         b.iter(|| Proto::decode(black_box(&proto[..])));

@@ -13,13 +13,13 @@
 
 use std::hint::black_box;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use chatproto::Instant;
 use chatproto::hub::{Accept, Config, ConnId, Event, Hub, LogRequest, Stored};
 use chatproto::testing::Rng;
 use chatproto::wire::{
-    Blob, Body, Capabilities, ClientHello, DeviceId, Join, LoginStart, MAGIC, MAX_FRAME, Message, Name, Note,
-    NoteRef, RequestId, RoomId, Say, ServerId, Target, TextRef, VERSION,
+    Blob, Body, Capabilities, ClientHello, DeviceId, FrameWriter, Join, LoginStart, MAGIC, MAX_FRAME,
+    Message, Name, Note, NoteRef, RequestId, RoomId, Say, ServerId, Target, TextRef, VERSION,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -145,9 +145,9 @@ impl Floor {
             from: from.borrow(),
             text: TextRef::new(&text).expect("a legal text"),
         };
-        let mut batch = BytesMut::new();
-        (0..messages).for_each(|_| message.encode_frame(&mut batch));
-        Self { batch: batch.freeze(), buffers: vec![Vec::new(); members] }
+        let mut batch = FrameWriter::default();
+        (0..messages).for_each(|at| batch.message(&Message { seq: 1 + at, ..message }));
+        Self { batch: batch.take(), buffers: vec![Vec::new(); members] }
     }
 
     fn turn(&mut self) -> usize {

@@ -6,8 +6,8 @@ use chatproto::opaque::{ClientLogin, MECHANISM, OsRng, Password};
 use chatproto::ticket;
 use chatproto::wire::{
     Blob, Body, Capabilities, ClientHello, DeviceId, FrameType, Join, Leave, LoginResponse, LoginStart,
-    MAGIC, MAX_FRAME, MESSAGE_MISSED, Message, Name, NoteRef, Pong, RawFrame, RequestId, RoomId, Say, Target,
-    TextRef, ToClient, VERSION, Who,
+    MAGIC, MAX_FRAME, MESSAGE_MISSED, Messages, Name, NoteRef, Pong, RawFrame, RequestId, RoomId, Say,
+    Target, TextRef, ToClient, VERSION, Who,
 };
 
 use crate::Failure;
@@ -186,20 +186,17 @@ impl Member {
             let step = self.reader.step(bytes).map_err(|error| Failure::new("read a frame", error))?;
             bytes = bytes.get(step.used..).unwrap_or_default();
             let Some(raw) = step.frame else { return Ok(()) };
-            let heard = match &mut self.guest {
-                Guest::Floor { is_in } => floor_frame(is_in, raw)?,
-                Guest::Chat(guest) if raw.number == FrameType::Message.number() => {
-                    Some(guest.on_message(raw)?)
-                }
-                Guest::Chat(guest) => {
-                    guest.on_frame(raw, &mut self.out)?;
-                    None
-                }
-            };
-            if let Some(Heard { stamp, missed }) = heard {
+            let mut count = |Heard { stamp, missed }| {
                 self.heard += 1;
                 self.missed += u64::from(missed);
                 hear(stamp);
+            };
+            match &mut self.guest {
+                Guest::Floor { is_in } => floor_frame(is_in, raw)?.into_iter().for_each(count),
+                Guest::Chat(guest) if raw.number == FrameType::Messages.number() => {
+                    guest.on_messages(raw.body, &mut count)?;
+                }
+                Guest::Chat(guest) => guest.on_frame(raw, &mut self.out)?,
             }
         }
     }
@@ -221,37 +218,27 @@ fn floor_frame(is_in: &mut bool, raw: RawFrame<'_>) -> Result<Option<Heard>, Fai
 }
 
 impl ChatGuest {
-    /// Looks at the fields that matter where they are (PROTOCOL.md: `message`), instead of decoding a frame that was
+    /// Looks at the fields that matter where they are (PROTOCOL.md: `messages`), instead of decoding a frame that was
     /// validated by the server and that nobody will read.
-    fn on_message(&mut self, raw: RawFrame<'_>) -> Result<Heard, Failure> {
-        const WHAT: &str = "hear a message";
-        let fields = raw.body.split_first_chunk::<MESSAGE_TEXT_AT_LEAST>().map(|(fixed, _)| fixed);
-        let fixed = fields.ok_or_else(|| Failure::new(WHAT, "it is too short"))?;
-        let [_, _, _, _, seq @ ..] = fixed;
+    fn on_messages(&mut self, body: &[u8], mut hear: impl FnMut(Heard)) -> Result<(), Failure> {
+        const WHAT: &str = "hear messages";
+        let (head, runs) =
+            body.split_first_chunk::<HEAD_LEN>().ok_or_else(|| Failure::new(WHAT, "they are too short"))?;
+        let [_, _, _, _, seq @ ..] = head;
         let seq = seq.first_chunk().map_or(0, |seq| u64::from_be_bytes(*seq));
-        let missed = fixed.get(MESSAGE_FLAGS_AT).is_some_and(|flags| flags & MESSAGE_MISSED != 0);
+        let missed = head.get(FLAGS_AT).is_some_and(|flags| flags & MESSAGE_MISSED != 0);
         if seq != self.last + 1 {
             return Err(Failure::new(WHAT, format!("number {seq} came after {}", self.last)));
         }
         if self.last == 0 {
-            self.check_layout(raw, seq)?;
+            check_layout(body, runs)?;
         }
-        self.last = seq;
-        let name_len = raw.body.get(MESSAGE_NAME_AT).copied().map_or(0, usize::from);
-        let text = raw.body.get(MESSAGE_NAME_AT + 1 + name_len + 2..).unwrap_or_default();
-        let stamp = Stamp::read(text).ok_or_else(|| Failure::new(WHAT, "it was changed on its way"))?;
-        Ok(Heard { stamp, missed })
-    }
-
-    /// Holds the shortcut of [`on_message`](Self::on_message) against the real thing, once.
-    fn check_layout(&self, raw: RawFrame<'_>, seq: u64) -> Result<(), Failure> {
-        let message =
-            Message::decode_body(raw.body).map_err(|error| Failure::new("read a message", error))?;
-        if message.seq == seq && raw.body.ends_with(message.text.as_str().as_bytes()) {
-            Ok(())
-        } else {
-            Err(Failure::new("read a message", "this program no longer knows where its fields are"))
+        for text in (Texts { runs, said: &[] }) {
+            let stamp = Stamp::read(text).ok_or_else(|| Failure::new(WHAT, "one was changed on its way"))?;
+            self.last += 1;
+            hear(Heard { stamp, missed });
         }
+        Ok(())
     }
 
     fn on_frame(&mut self, raw: RawFrame<'_>, out: &mut BytesMut) -> Result<(), Failure> {
@@ -313,7 +300,7 @@ impl ChatGuest {
                 | ToClient::ServerKey(_)
                 | ToClient::DeviceList(_)
                 | ToClient::Posted(_)
-                | ToClient::Message(_)
+                | ToClient::Messages(_)
                 | ToClient::RoomList(_)
                 | ToClient::MessagePage(_)
                 | ToClient::DirectRoom(_)
@@ -375,11 +362,49 @@ impl ChatGuest {
     }
 }
 
-/// Where a message's flags are: after room, number and time.
-const MESSAGE_FLAGS_AT: usize = 4 + 8 + 8;
+/// Holds the shortcut of [`Texts`] against the real thing, once.
+fn check_layout(body: &[u8], runs: &[u8]) -> Result<(), Failure> {
+    let messages = Messages::decode_body(body).map_err(|error| Failure::new("read messages", error))?;
+    let texts = messages.iter().map(|message| message.text.as_str().as_bytes());
+    if texts.eq(Texts { runs, said: &[] }) {
+        Ok(())
+    } else {
+        Err(Failure::new("read messages", "this program no longer knows where their fields are"))
+    }
+}
 
-/// Where the length of the sender's name is: after flags, device and counter.
-const MESSAGE_NAME_AT: usize = MESSAGE_FLAGS_AT + 1 + 16 + 8;
+/// The texts of a frame of messages, found by the lengths before them.
+struct Texts<'a> {
+    runs: &'a [u8],
+    /// What is left of the run that has begun.
+    said: &'a [u8],
+}
 
-/// Bytes before the text with the shortest name.
-const MESSAGE_TEXT_AT_LEAST: usize = MESSAGE_NAME_AT + 2;
+impl<'a> Iterator for Texts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.said.is_empty() {
+            let name_len = usize::from(*self.runs.get(DEVICE_LEN)?);
+            let (len, rest) = self.runs.get(DEVICE_LEN + 1 + name_len..)?.split_first_chunk()?;
+            let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
+            (self.said, self.runs) = rest.split_at_checked(len)?;
+        }
+        let (len, rest) = self.said.get(TEXT_AT..)?.split_first_chunk()?;
+        let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+        self.said = rest;
+        Some(text)
+    }
+}
+
+/// Where the flags of a frame of messages are: after room, number and time.
+const FLAGS_AT: usize = 4 + 8 + 8;
+
+/// What stands before the runs: flags, and the length of the runs.
+const HEAD_LEN: usize = FLAGS_AT + 1 + 4;
+
+/// Bytes of a device, at the start of a run.
+const DEVICE_LEN: usize = 16;
+
+/// Where the length of a text is: after the time since the message before, and the counter.
+const TEXT_AT: usize = 4 + 8;

@@ -136,3 +136,40 @@ fn who_was_kept_out_for_a_while_needs_no_password_afterwards() {
     Client::ready(Options::new("alice", &server, &scratch).without_password()).quit();
     server.stop();
 }
+
+#[test]
+fn a_clock_that_was_wrong_by_years_ends_no_session_and_keeps_none() {
+    const LONG_AGO: u64 = 1;
+    let (scratch, server, _) = world();
+    let file = scratch.path("alice-state").join("ticket.json");
+    let read = || -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(&file).expect("a ticket")).expect("JSON")
+    };
+    let set = |expires_ms: u64| {
+        let mut ticket = read();
+        ticket["expires_ms"] = expires_ms.into();
+        std::fs::write(&file, ticket.to_string()).expect("it is ours");
+    };
+    // Kept while the clock stood in 1970, or looked at while it stands years ahead: only the server knows.
+    set(LONG_AGO);
+    let mut alice = Client::ready(Options::new("alice", &server, &scratch).without_password());
+    let addr = server.addr.clone();
+    server.kill();
+    alice.expect("server_lost", |_| true);
+    let server = Server::start_with(&scratch.path("server"), &addr, &[]);
+    alice.expect("server_back", |_| true);
+    alice.quit();
+    assert_eq!(read()["expires_ms"], LONG_AGO);
+    // Where the password is at hand, that is surer, and brings the next ticket.
+    Client::ready(Options::new("alice", &server, &scratch)).quit();
+    assert_ne!(read()["expires_ms"], LONG_AGO);
+
+    // Kept while the clock stood centuries ahead: here it never ends, and at the server it does.
+    set(u64::MAX);
+    server.change_password("alice", PASSWORD);
+    Client::ready(Options::new("alice", &server, &scratch)).quit();
+    server.expect_log("a ticket was refused");
+    assert_ne!(read()["expires_ms"], u64::MAX);
+    Client::ready(Options::new("alice", &server, &scratch).without_password()).quit();
+    server.stop();
+}

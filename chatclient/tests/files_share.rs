@@ -65,7 +65,7 @@ fn a_hash_gives_what_is_shared_and_nothing_else() {
     let (temp, share) = share(&[("notes.txt", &content), ("secret/plan.txt", b"known to nobody")]);
     assert!(matches!(share.open_root(&root), Err(ShareError::NotFound { .. })), "it was never read");
     let known = loop {
-        let mut outgoing = Outgoing::new(open(&share, "notes.txt").unwrap(), UNIT);
+        let mut outgoing = Outgoing::new(open(&share, "notes.txt").unwrap(), UnitLog2::DEFAULT);
         while outgoing.next_unit().unwrap().is_some() {}
         // What was changed just now may change again without a trace, and is not remembered yet.
         outgoing.remember(share.hashes());

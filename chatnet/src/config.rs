@@ -40,10 +40,12 @@ pub struct NetConfig {
     /// Default 192 of 256. Answers one silent caller that would keep everybody else out for as long as handshakes may take: past
     /// it, the address's next connection is closed unanswered.
     pub max_handshakes_per_address: usize,
-    /// Time for which a handshake is left alone when [`max_handshakes`](Self::max_handshakes) are under way.
+    /// Time for which a handshake is left alone when [`max_handshakes`](Self::max_handshakes) are under way; an eighth of it
+    /// for a caller whose hello is not here, since that comes right behind the connection.
     ///
-    /// Default 1 s: past it the oldest one gives way to the next caller. Answers many addresses that connect and stay silent:
-    /// who wants to log in waits for a second, and not for [`handshake_timeout`](Self::handshake_timeout).
+    /// Default 1 s: past it, of those that have come least far, one of the address with most gives way to the next caller, the
+    /// one that has waited for longest first. Answers many addresses that connect and then drip or stay silent: who wants to log
+    /// in waits for a moment, and not for [`handshake_timeout`](Self::handshake_timeout), and who gets on stays.
     pub handshake_grace: Duration,
     /// Connections that are accepted from one address (of IPv6, from one /64) at once, before
     /// [`accept_refill_per_address`](Self::accept_refill_per_address) counts. Past it they are closed unanswered.

@@ -25,7 +25,7 @@ const MAX_CONNS: usize = 6;
 fn config() -> Config {
     let note = |text| NoteRef::new(text).expect("a legal note").to_owned();
     let name = Name::new("lobby").expect("a legal name");
-    let mut config = Config::new(ServerId([9; 16]), note("fuzz"), note("any"), name);
+    let mut config = Config::new(ServerId([9; 16]), note("fuzz"), note("any none"), name);
     config.capabilities = Capabilities::NONE.with(Capability::Search).with(Capability::Moderation);
     config.limits.max_queue = 8 * 1024;
     config.limits.max_queue_hard = 64 * 1024;

@@ -89,14 +89,18 @@ impl Client {
                 ToClient::Left(left) => {
                     assert!(self.cursors.remove(&left.room).is_some(), "out of a room that one is in");
                 }
-                ToClient::Message(message) => {
-                    let cursor = self.cursors.get_mut(&message.room).expect("a message of a room one is in");
-                    assert_eq!(message.seq, *cursor + 1, "no gap, and nothing twice");
-                    *cursor = message.seq;
-                    let record = &model.records[&(message.room, message.seq)];
-                    let was = (record.from.as_str(), record.device, record.counter, record.text.as_str());
-                    let is = (message.from.as_str(), message.device, message.counter, message.text.as_str());
-                    assert_eq!(is, was);
+                ToClient::Messages(messages) => {
+                    for message in messages.iter() {
+                        let cursor =
+                            self.cursors.get_mut(&message.room).expect("a message of a room one is in");
+                        assert_eq!(message.seq, *cursor + 1, "no gap, and nothing twice");
+                        *cursor = message.seq;
+                        let record = &model.records[&(message.room, message.seq)];
+                        let was = (record.from.as_str(), record.device, record.counter, record.text.as_str());
+                        let is =
+                            (message.from.as_str(), message.device, message.counter, message.text.as_str());
+                        assert_eq!(is, was);
+                    }
                 }
                 ToClient::Gap(gap) => {
                     let cursor = self.cursors.get_mut(&gap.room).expect("a gap in a room that one is in");

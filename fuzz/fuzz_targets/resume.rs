@@ -187,7 +187,7 @@ impl World {
                     from: NameRef::new("bob").expect("a legal name"),
                     text: TextRef::new("hi").expect("a legal text"),
                 };
-                self.hear(&frame);
+                self.session.handle_input(&frame.to_bytes(), self.now);
             }
             10 => {
                 let (from, len) = (near(u)?, u.int_in_range(0..=3)?);

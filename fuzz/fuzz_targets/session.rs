@@ -10,10 +10,10 @@ use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::session::{Announcement, Config, Decree, Event, Order, Restored, RoomKey, Session, State};
 use chatproto::wire::{
-    Anchor, Blob, Body, Capabilities, CaughtUp, DeviceId, DialRole, Error, ErrorCode, FrameType, Gap,
-    Inquiry, Joined, Left, LinkKey, LinkTicket, List, LoginOk, MAX_FRAME, Members, Message, Name, NameRef,
-    NoteRef, OfferId, PeerIntroduce, Posted, Presence, RawFrame, RequestId, RoomId, RoomKind, RoomList,
-    ServerHello, ServerId, SideToken, Text, TextRef, ToClient, ToServer,
+    Anchor, Blob, Body, Capabilities, CaughtUp, DeviceId, DialRole, Error, ErrorCode, FrameType, FrameWriter,
+    Gap, Inquiry, Joined, Left, LinkKey, LinkTicket, List, LoginOk, MAX_FRAME, Members, Message, Name,
+    NameRef, NoteRef, OfferId, PeerIntroduce, Posted, Presence, RawFrame, RequestId, RoomId, RoomKind,
+    RoomList, ServerHello, ServerId, SideToken, Text, TextRef, ToClient, ToServer,
 };
 use chatproto_fuzz::{Asked, Due, Heard, Sent, Value};
 use libfuzzer_sys::fuzz_target;
@@ -125,17 +125,24 @@ impl World {
         let seq = (next + u.int_in_range(0..=3)?).saturating_sub(1).max(1);
         let name = NameRef::draw(u, &bump)?;
         let bytes = match u.int_in_range(0..=13)? {
-            0..=2 => Message {
-                room,
-                seq: if u.ratio(3, 4)? { next } else { seq },
-                time: 5,
-                flags: u.int_in_range(0..=1)?,
-                device: DeviceId([u.int_in_range(0..=2)?; 16]),
-                counter: seq,
-                from: name,
-                text: TextRef::new("hi").expect("a legal text"),
+            0..=2 => {
+                let first = Message {
+                    room,
+                    seq: if u.ratio(3, 4)? { next } else { seq },
+                    time: 5,
+                    flags: u.int_in_range(0..=1)?,
+                    device: DeviceId([u.int_in_range(0..=2)?; 16]),
+                    counter: seq,
+                    from: name,
+                    text: TextRef::new("hi").expect("a legal text"),
+                };
+                // One, two or three of them.
+                let mut out = FrameWriter::default();
+                for more in 0..=seq % 3 {
+                    out.message(&Message { seq: first.seq.saturating_add(more), ..first });
+                }
+                out.take()
             }
-            .to_bytes(),
             3 => Gap { room, from: seq, to: seq + u.int_in_range(0..=3)? }.to_bytes(),
             4 => CaughtUp { room, seq: if u.ratio(3, 4)? { next - 1 } else { seq } }.to_bytes(),
             5 => Left { room, code: u.arbitrary::<bool>()?.then_some(ErrorCode::Kicked) }.to_bytes(),

@@ -197,23 +197,29 @@ impl Heard {
         match frame {
             ToClient::Ping(_) | ToClient::Pong(_) => events(Vec::new()),
             ToClient::ServerKey(key) => events(vec![Event::ServerKey { fingerprint: key.fingerprint }]),
-            ToClient::Message(it) => {
+            ToClient::Messages(messages) => {
                 let own = self.device;
-                let (room, is_joining, place) = self.place(it.room)?;
-                let cursor = place.cursor.unwrap_or_default();
-                if place.is_leaving || it.seq <= cursor {
-                    return events(Vec::new());
+                let mut told = Vec::new();
+                for it in messages.iter() {
+                    let (room, is_joining, place) = self.place(it.room)?;
+                    let cursor = place.cursor.unwrap_or_default();
+                    if place.is_leaving || it.seq <= cursor {
+                        continue;
+                    }
+                    if it.seq - cursor > 1 {
+                        // Then it is the first of the frame, and the others are beyond the cursor too.
+                        assert!(told.is_empty(), "numbers of a frame follow one another");
+                        return place.skip(is_joining);
+                    }
+                    *place = Place { cursor: Some(it.seq), restarts: 0, ..*place };
+                    let missed = it.flags & MESSAGE_MISSED != 0;
+                    place.missed += u64::from(missed && it.device != own);
+                    let (from, text) = (it.from.to_owned(), it.text.to_owned());
+                    let Message { seq, time, device, counter, .. } = it;
+                    let message = ChatMessage { room, seq, time, from, device, counter, text };
+                    told.push(Event::Message { message, missed });
                 }
-                if it.seq - cursor > 1 {
-                    return place.skip(is_joining);
-                }
-                *place = Place { cursor: Some(it.seq), restarts: 0, ..*place };
-                let missed = it.flags & MESSAGE_MISSED != 0;
-                place.missed += u64::from(missed && it.device != own);
-                let (from, text) = (it.from.to_owned(), it.text.to_owned());
-                let Message { seq, time, device, counter, .. } = *it;
-                let message = ChatMessage { room, seq, time, from, device, counter, text };
-                events(vec![Event::Message { message, missed }])
+                events(told)
             }
             ToClient::Gap(it) if it.to < it.from => Err(Due::Breach),
             ToClient::Gap(it) => {

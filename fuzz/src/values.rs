@@ -347,6 +347,34 @@ bodies! {
     FileValues<'a> { transfer, first, values }
 }
 
+/// Most messages that are drawn to follow the first of a frame.
+const MAX_FOLLOWING: usize = 5;
+
+/// One message and those that follow it, as far as they fit into its frame.
+impl<'a> Value<'a> for Messages<'a> {
+    fn draw(u: &mut Unstructured<'_>, bump: &'a Bump) -> Result<Self> {
+        let mut message = Message::draw(u, bump)?;
+        let mut out = FrameWriter::default();
+        out.message(&message);
+        for _ in 0..u.int_in_range(0..=MAX_FOLLOWING)? {
+            let Some(seq) = message.seq.checked_add(1) else { break };
+            let time = message.time.saturating_add(u32::draw(u, bump)?.into());
+            let Message { room, flags, .. } = message;
+            let spoken = if u.arbitrary()? {
+                Message { counter: u64::draw(u, bump)?, text: TextRef::draw(u, bump)?, ..message }
+            } else {
+                Message::draw(u, bump)?
+            };
+            message = Message { room, seq, time, flags, ..spoken };
+            out.message(&message);
+        }
+        let bytes = bump.alloc_slice_copy(&out.take());
+        let (length, rest) = bytes.split_first_chunk().expect("a header");
+        let length = usize::try_from(u32::from_be_bytes(*length)).expect("a short frame");
+        Ok(Messages::decode_body(&rest[1..length]).expect("what was written can be read"))
+    }
+}
+
 /// Makes the drawing of any frame of one direction.
 macro_rules! directions {
     ($($direction:ident { $($variant:ident)* })*) => {$(
@@ -368,7 +396,7 @@ directions! {
         Moderate Govern Inquire Announce PeerRequest PeerAnswer PeerWithdraw PeerOutcome PeerTry Probe Relay PeerFailed Reach
     }
     ToClient {
-        Ping Pong Bye Error ServerHello LoginChallenge LoginOk AccountReply ServerKey DeviceList Posted Message Joined Left Presence RoomList Members
+        Ping Pong Bye Error ServerHello LoginChallenge LoginOk AccountReply ServerKey DeviceList Posted Messages Joined Left Presence RoomList Members
         MessagePage DirectRoom CaughtUp Gap Moderated Invited Governed Report PeerOffer PeerIntroduce PeerClosed PeerOutcome PeerTry RelayOpened PeerMeet PeerFailed Reached
     }
     ToPeer {

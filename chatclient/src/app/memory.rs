@@ -117,13 +117,11 @@ impl Memory {
         self.dir.keep_ticket(ticket)
     }
 
-    /// The ticket that logs this user in at the server with this certificate, as far as is known here.
-    pub(super) fn ticket(&self, user: &Name, server: Fingerprint) -> Option<&[u8]> {
+    /// The ticket that this user has from the server with this certificate.
+    pub(super) fn ticket(&self, user: &Name, server: Fingerprint) -> Option<KeptTicket<'_>> {
         let ticket = self.ticket.as_ref()?;
-        let fits = ticket.user == user.as_str()
-            && ticket.fingerprint == *server.as_bytes()
-            && ticket.expires_ms > unix_ms();
-        fits.then_some(&ticket.secret[..])
+        let fits = ticket.user == user.as_str() && ticket.fingerprint == *server.as_bytes();
+        fits.then_some(KeptTicket { secret: &ticket.secret[..], is_fresh: ticket.expires_ms > unix_ms() })
     }
 
     /// Keeps what the server gave.
@@ -278,6 +276,15 @@ impl Memory {
     }
 }
 
+/// What may log in without the password.
+#[derive(Clone, Copy)]
+pub(super) struct KeptTicket<'a> {
+    pub(super) secret: &'a [u8],
+    /// It is still good, as far as this machine's clock goes: that may have jumped by years since it was kept, or before, and
+    /// only the server knows. Where there is nothing surer, one that is not fresh is worth a try.
+    pub(super) is_fresh: bool,
+}
+
 /// Why something was not said.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotSaid {
@@ -424,17 +431,23 @@ mod tests {
         memory.keep_ticket(&alice, server, [7; 32], Duration::from_secs(60)).unwrap();
         drop(memory);
         let mut memory = Memory::open(temp.path()).unwrap();
-        assert_eq!(memory.ticket(&alice, server), Some(&[7; 32][..]));
-        assert_eq!(memory.ticket(&alice, other), None);
-        assert_eq!(memory.ticket(&bob, server), None);
+        let shown = |memory: &Memory, user, server| {
+            memory.ticket(user, server).map(|ticket| (ticket.secret.to_vec(), ticket.is_fresh))
+        };
+        assert_eq!(shown(&memory, &alice, server), Some((vec![7; 32], true)));
+        assert_eq!(shown(&memory, &alice, other), None);
+        assert_eq!(shown(&memory, &bob, server), None);
+        // Kept, for the clock that says so may be wrong.
         memory.keep_ticket(&alice, server, [8; 32], Duration::ZERO).unwrap();
-        assert_eq!(memory.ticket(&alice, server), None, "it has expired");
+        assert_eq!(shown(&memory, &alice, server), Some((vec![8; 32], false)));
+        memory.keep_ticket(&alice, server, [8; 32], Duration::MAX).unwrap();
+        assert_eq!(shown(&memory, &alice, server), Some((vec![8; 32], true)));
         memory.keep_ticket(&alice, server, [9; 32], Duration::from_secs(60)).unwrap();
         memory.forget_ticket().unwrap();
-        assert_eq!(memory.ticket(&alice, server), None);
+        assert_eq!(shown(&memory, &alice, server), None);
         drop(memory);
         std::fs::write(temp.path().join("ticket.json"), "{}").unwrap();
-        assert_eq!(Memory::open(temp.path()).unwrap().ticket(&alice, server), None, "damaged is lost");
+        assert_eq!(shown(&Memory::open(temp.path()).unwrap(), &alice, server), None, "damaged is lost");
     }
 
     #[test]

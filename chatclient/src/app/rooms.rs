@@ -123,8 +123,14 @@ impl App {
         let errand = self.leaves.remove(key);
         let RoomKey::Room(room) = key else { return };
         self.topics.remove(room);
-        if let Some(code) = code {
-            self.voice.info(format!("{}: {}", room.as_str(), facts::sentence(code)));
+        match code {
+            // The room was not there yet, and could not be kept.
+            Some(code @ (ErrorCode::NotStored | ErrorCode::Busy)) => {
+                let why = facts::sentence(code);
+                self.voice.fail(None, code, format!("out of {}: {why}", room.as_str()));
+            }
+            Some(code) => self.voice.info(format!("{}: {}", room.as_str(), facts::sentence(code))),
+            None => {}
         }
         let user = self.settings.user.clone();
         self.voice.show(&Notice::Left { room: room.clone(), user }, errand.as_ref());

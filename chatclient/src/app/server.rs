@@ -271,10 +271,12 @@ impl App {
         let offers = |mechanism| mechanisms.iter().any(|offered| offered.as_str() == mechanism);
         if offers(ticket::MECHANISM)
             && let Some(shown) = self.server.shown
-            && let Some(secret) = self.memory.ticket(&self.settings.user, self.ticket_key(shown))
+            && let Some(kept) = self.memory.ticket(&self.settings.user, self.ticket_key(shown))
+            && (kept.is_fresh || self.settings.password.is_none())
         {
             // This certificate gave the ticket, so it is owed no other proof.
-            self.server.by_ticket = self.server.session.login_one_way(ticket::MECHANISM, secret).is_ok();
+            let begun = self.server.session.login_one_way(ticket::MECHANISM, kept.secret);
+            self.server.by_ticket = begun.is_ok();
             return;
         }
         if !offers(MECHANISM) {

@@ -121,13 +121,15 @@ fn quiet_between_lines() -> io::Result<Termios> {
 
 /// Asks until the answer is clear.
 pub(super) fn confirm(question: &str) -> io::Result<bool> {
-    let mut out = io::stdout().lock();
     for _ in 0..MAX_QUESTIONS {
+        // Not locked while it waits: whoever ends the question has something to write, too.
+        let mut out = io::stdout().lock();
         for line in question.lines() {
             writeln!(out, "{}", chatproto::wire::escaped(line))?;
         }
         write!(out, "yes or no: ")?;
         out.flush()?;
+        drop(out);
         let mut answer = String::new();
         if io::stdin().read_line(&mut answer)? == 0 {
             return Ok(false);

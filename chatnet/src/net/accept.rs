@@ -11,7 +11,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Alarm, Crew, FIRST_LISTENER, MAX_LISTENERS, Net, shared};
+use super::{Alarm, Conn, Crew, FIRST_LISTENER, MAX_LISTENERS, Net, shared};
 use crate::{
     AcceptPause, CloseReason, ConnToken, ListenerId, NetEvent, Security, config::MIN_SEND_BUFFER,
     tls::Session,
@@ -114,18 +114,22 @@ impl Net {
     /// When somebody has to give way to a connection that may be waiting.
     pub(super) fn next_place(&self) -> Option<Instant> {
         let is_awaited = self.is_called() && self.is_handshaking_full();
-        let (_, since) = self.admission.oldest().filter(|_| is_awaited)?;
-        Some(since + self.config.handshake_grace)
+        self.admission.next_overdue().filter(|_| is_awaited)
     }
 
     fn is_handshaking_full(&self) -> bool {
         matches!(self.full(), Some(AcceptPause::TooManyHandshakes))
     }
 
-    /// The handshake that has been under way for longest, if that was long enough to give way.
+    /// The handshake that has to give way, if any has had its time.
     fn overdue(&self) -> Option<ConnToken> {
-        let (token, since) = self.admission.oldest()?;
-        (since.elapsed() >= self.config.handshake_grace).then_some(token)
+        self.admission.gives_way(Instant::now(), |token| self.is_unheard(*token))
+    }
+
+    /// Whether a caller may have said something that nobody has looked at yet. I/O threads do not tell.
+    fn is_unheard(&self, token: ConnToken) -> bool {
+        let conn = self.conns.get(token.slot as usize).filter(|conn| conn.generation == token.generation);
+        conn.is_some_and(Conn::is_unheard)
     }
 
     /// Makes room for a handshake that begins.

@@ -136,6 +136,11 @@ impl Conn {
         }
     }
 
+    /// Whether the other side may have begun its handshake, and it was not its turn yet.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.readable && self.tls.as_ref().is_some_and(|tls| tls.is_untouched())
+    }
+
     /// Whether the program is to be told that it can read.
     pub(super) fn wants_read(&self) -> bool {
         self.readable && !self.paused && !self.eof_told

@@ -55,6 +55,8 @@ pub struct Net {
     last_generation: u32,
     handshakes: usize,
     handshake_steps: usize,
+    /// Callers whose hello was whole in this turn or before, and who do something now.
+    answered: Vec<ConnToken>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +94,7 @@ impl Net {
             last_generation: 0,
             handshakes: 0,
             handshake_steps: 0,
+            answered: Vec::new(),
         })
     }
 
@@ -120,6 +123,7 @@ impl Net {
     pub fn turn(&mut self, deadline: Option<Instant>, events: &mut Vec<NetEvent>) -> io::Result<()> {
         self.turn += 1;
         self.handshake_steps = 0;
+        self.answered.clear();
         self.crew.iter_mut().for_each(Crew::hand_over);
         self.wait(deadline)?;
         self.woken_at = Instant::now();
@@ -127,6 +131,7 @@ impl Net {
         self.expire(Instant::now());
         if let Some(crew) = &mut self.crew {
             crew.collect(self.turn, &mut self.events)?;
+            self.answered.extend_from_slice(&crew.answered);
         }
         self.accept_ready();
         self.run_ready();
@@ -180,6 +185,9 @@ impl Net {
 
     /// Whatever ends a handshake, the program is told one of these.
     fn note_handshakes(&mut self) {
+        for token in &self.answered {
+            self.admission.advances(token, self.woken_at);
+        }
         for event in &self.events {
             if let NetEvent::Connected { token, .. } | NetEvent::Closed { token, .. } = event {
                 self.admission.ends(token);

@@ -54,8 +54,10 @@ impl Net {
             Ok(false) => Ok(None),
             Err(reason) => Err(reason),
         };
+        let is_answered = conn.tls.as_ref().is_some_and(|tls| tls.is_answered());
         self.handshake_steps += usize::from(costly);
         match outcome {
+            Ok(None) if is_answered => self.answered.push(token),
             Ok(None) => {}
             Ok(Some(tls)) => {
                 self.handshakes -= 1;

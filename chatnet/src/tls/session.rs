@@ -17,6 +17,8 @@ pub(crate) struct Session {
     connection: Connection,
     /// Nothing was received yet: the first byte tells whether the other side speaks TLS at all.
     untouched: bool,
+    /// The other side's hello was whole, and has its answer.
+    answered: bool,
     /// The other side need not speak TLS.
     or_plain: bool,
     peer_closed: bool,
@@ -49,7 +51,13 @@ impl Session {
         }
         .map_err(|error| CloseReason::Tls(error.to_string()))?;
         connection.set_buffer_limit(Some(send_limit));
-        Ok(Some(Box::new(Self { connection, untouched: true, or_plain, peer_closed: false })))
+        Ok(Some(Box::new(Self {
+            connection,
+            untouched: true,
+            answered: false,
+            or_plain,
+            peer_closed: false,
+        })))
     }
 
     /// Whether the first byte decides if this is TLS.
@@ -59,6 +67,16 @@ impl Session {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// Whether nothing was received yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.untouched
+    }
+
+    /// Whether the other side's hello was whole and has its answer.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered
     }
 
     /// Takes one read's worth of the handshake from the socket.
@@ -78,6 +96,7 @@ impl Session {
         self.untouched = false;
         // Also when it is no TLS: what comes out is an alert that tells the other side.
         let outcome = self.process();
+        self.answered |= self.connection.wants_write();
         if foreign { Err(CloseReason::NotTls) } else { outcome.map(|()| Received::Some) }
     }
 

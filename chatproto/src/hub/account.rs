@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{ConnId, Event, Hub, State};
+use super::{ConnId, Event, Hub, State, strangers};
 use crate::ticket;
 use crate::wire::{
     AccountReply, Blob, Capability, CloseReason, DeviceEntry, DeviceList, Devices, ErrorCode, FrameType,
@@ -43,6 +43,7 @@ impl Hub {
             return false;
         }
         client.state = State::Admitted;
+        self.strangers.owes(id, strangers::Step::Challenged, self.now);
         self.send(id, &AccountReply { request: RequestId(0), data: blob });
         true
     }
@@ -56,6 +57,7 @@ impl Hub {
             return false;
         }
         client.state = State::Choosing;
+        self.strangers.owes(id, strangers::Step::Greeted, self.now);
         self.send(id, &AccountReply { request: RequestId(0), data: Blob::default() });
         true
     }
@@ -166,6 +168,7 @@ impl Hub {
             return self.close(id, CloseReason::LoginRefused, note);
         }
         client.state = State::Applying;
+        self.strangers.is_answered(id);
         self.events.push_back(Event::RegisterStarted {
             conn: id,
             user: start.user.to_owned(),
@@ -177,6 +180,7 @@ impl Hub {
     pub(super) fn on_register_finish(&mut self, id: ConnId, finish: &RegisterFinish<'_>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.state = State::Enrolling;
+        self.strangers.is_answered(id);
         let data = Bytes::copy_from_slice(finish.data.as_bytes());
         self.events.push_back(Event::RegisterFinished { conn: id, data });
     }

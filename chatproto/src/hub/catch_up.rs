@@ -6,13 +6,13 @@
 //! ([`Config::catch_up_bytes`](super::Config::catch_up_bytes)), and so are the pages that the log is asked for at once
 //! ([`Config::catch_up_reads`](super::Config::catch_up_reads)); past that they stand in line.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::pages::{Askers, Page, up_to_meeting_point};
 use super::query::{Query, fitting};
 use super::router::{CatchUp, encode_missed, message};
 use super::{ConnId, Hub, LogRequest, Record, Standing};
-use crate::wire::{Body as _, CaughtUp, CloseReason, Gap, RoomId};
+use crate::wire::{CaughtUp, CloseReason, FrameWriter, Gap, RoomId};
 
 impl Hub {
     /// Lets a member that is behind in `room` go on at the end of this turn.
@@ -200,7 +200,7 @@ impl Hub {
         if is_shared && records.last().is_some_and(|record| record.seq < last) {
             records = up_to_meeting_point(records);
         }
-        let mut frames = BytesMut::with_capacity(missed_len(records));
+        let mut frames = FrameWriter::with_capacity(missed_len(records));
         let mut next = after.saturating_add(1);
         for run in records.chunk_by(|one, other| one.seq.saturating_add(1) == other.seq) {
             // What the log no longer has cannot be sent: the client is told which numbers are gone.
@@ -218,7 +218,7 @@ impl Hub {
             after,
             next: records.last().map_or(last, |record| record.seq),
             messages: u64::try_from(records.len()).unwrap_or(0),
-            frames: frames.freeze(),
+            frames: frames.take(),
             read: self.now,
         }
     }
@@ -241,14 +241,14 @@ impl Hub {
     }
 }
 
-/// What these records take as frames, without gaps.
+/// The most that these records take as frames, without gaps.
 fn missed_len(records: &[Record]) -> usize {
     records.iter().map(|record| message(record, 0).frame_len()).sum()
 }
 
 /// Tells that the numbers from `next` up to `first`, without it, are gone; if there are any.
-fn encode_gap(room: RoomId, next: u64, first: u64, out: &mut BytesMut) {
+fn encode_gap(room: RoomId, next: u64, first: u64, out: &mut FrameWriter) {
     if first > next {
-        Gap { room, from: next, to: first.saturating_sub(1) }.encode_frame(out);
+        out.frame(&Gap { room, from: next, to: first.saturating_sub(1) });
     }
 }

@@ -30,8 +30,10 @@ pub struct Config {
     /// Those of them that may come from one address (of IPv6, from one /64). Default 192; past it as above. Answers one
     /// attacker who would take the room of everybody who wants to log in.
     pub max_strangers_per_address: usize,
-    /// Time for which a stranger may be silent when all places are taken. Default 1 s: past it the one that has said nothing for
-    /// longest gives way to the next caller. Answers many addresses that take all places and say nothing.
+    /// Time for which a stranger may be silent when all places are taken; four times as long after its hello, and sixteen times
+    /// with a challenge to answer. Default 1 s: past it, of those who have come least far, one of the address with most places
+    /// gives way to the next caller, the one that has waited for longest first. Answers many addresses that take all places and
+    /// do not get on: who does is not kept out.
     pub stranger_grace: Duration,
     /// Devices that one account may have connected. Default 16. Answers an account used to exhaust connections.
     pub max_devices: usize,

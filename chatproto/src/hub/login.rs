@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Accept, ConnId, Event, Hub, State};
+use super::{Accept, ConnId, Event, Hub, State, Step};
 use crate::conn::Stage;
 use crate::wire::{
     Blob, ClientHello, CloseReason, ErrorCode, FrameType, LoginChallenge, LoginOk, LoginResponse, LoginStart,
@@ -21,6 +21,7 @@ impl Hub {
             return false;
         }
         client.state = State::Challenged;
+        self.strangers.owes(id, Step::Challenged, self.now);
         self.send(id, &LoginChallenge { data });
         true
     }
@@ -55,7 +56,7 @@ impl Hub {
         client.conn.deadlines.enter(Stage::Open, now);
         let addr = client.addr;
         self.schedule(id);
-        self.strangers.leave(id, addr.ip());
+        self.strangers.leave(id);
         self.people.entry(accept.user.clone()).or_default().insert(id);
         let default_room = self.config.default_room.clone();
         self.send(
@@ -126,11 +127,11 @@ impl Hub {
         let now = self.now;
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.state = State::Choosing;
-        self.strangers.has_spoken(id);
         client.max_frame = hello.max_frame.min(crate::wire::MAX_FRAME);
         client.capabilities = self.config.capabilities.common(hello.capabilities);
         let capabilities = client.capabilities;
         client.conn.deadlines.enter(Stage::Login, now);
+        self.strangers.owes(id, Step::Greeted, now);
         self.schedule(id);
         let (agent, mechanisms) = (self.config.agent.clone(), self.config.mechanisms.clone());
         let frame = ServerHello {
@@ -156,6 +157,7 @@ impl Hub {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.state = State::Starting;
         client.device = start.device;
+        self.strangers.is_answered(id);
         self.events.push_back(Event::LoginStarted {
             conn: id,
             user: start.user.to_owned(),
@@ -168,6 +170,7 @@ impl Hub {
     pub(super) fn on_login_response(&mut self, id: ConnId, response: &LoginResponse<'_>) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.state = State::Proving;
+        self.strangers.is_answered(id);
         let data = Bytes::copy_from_slice(response.data.as_bytes());
         self.events.push_back(Event::LoginResponse { conn: id, data });
     }

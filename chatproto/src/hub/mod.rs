@@ -91,7 +91,7 @@ use orders::Orders;
 use pages::Pages;
 use query::Query;
 use says::Says;
-use strangers::Strangers;
+use strangers::{Step, Strangers};
 use ways::Meetings;
 
 use crate::Instant;
@@ -190,7 +190,7 @@ impl Hub {
     }
 
     /// Takes a new connection from `addr`, as observed. When too many strangers wait, in all or from its address, it is told to
-    /// come back later; in all, one that has been silent for [`Config::stranger_grace`] goes before that.
+    /// come back later; in all, one that has not got on for [`Config::stranger_grace`] goes before that.
     pub fn accept(&mut self, addr: SocketAddr, now: Instant) -> ConnId {
         self.now = now;
         let id = ConnId(self.next_conn);
@@ -198,11 +198,10 @@ impl Hub {
         let client = Client::new(addr, &self.config.limits, now);
         self.deadlines.insert((client.due, id));
         self.clients.insert(id, Box::new(client));
-        if let Some(silent) = self.strangers.gives_way(addr.ip(), &self.config, now) {
-            self.close_for(silent, CloseReason::Busy, BUSY_RETRY_MS, "others want to log in");
+        if let Some(idle) = self.strangers.gives_way(addr.ip(), &self.config, now) {
+            self.close_for(idle, CloseReason::Busy, BUSY_RETRY_MS, "others want to log in");
         }
-        self.strangers.waits_for(id, now);
-        if let Err(note) = self.strangers.enter(addr.ip(), &self.config) {
+        if let Err(note) = self.strangers.enter(id, addr.ip(), &self.config, now) {
             self.close_for(id, CloseReason::Busy, BUSY_RETRY_MS, note);
         }
         self.turn_away_if_barred(id, addr.ip());
@@ -637,7 +636,7 @@ impl Hub {
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {
-            self.strangers.leave(id, addr.ip());
+            self.strangers.leave(id);
             if is_relaying {
                 self.forget_relay_end(id);
             }

@@ -16,6 +16,8 @@ pub(super) struct Orders {
     pending: BTreeMap<OrderId, Pending>,
     /// Those of them that are about somebody whose account is gone: whoever has the name next is somebody else.
     moot: BTreeSet<OrderId>,
+    /// Those that are about a room which a busy log would not have: it is busy for them as well.
+    put_off: BTreeSet<OrderId>,
     /// The default room, while the log does not have it.
     unmade: Option<RoomId>,
     next: u64,
@@ -80,7 +82,8 @@ impl Hub {
     pub fn ordered(&mut self, id: OrderId, outcome: Ordered) -> bool {
         let Some(pending) = self.orders.pending.remove(&id) else { return false };
         let is_moot = self.orders.moot.remove(&id);
-        let refused = not_done(outcome);
+        let is_put_off = self.orders.put_off.remove(&id) && outcome == Ordered::Failed;
+        let refused = not_done(if is_put_off { Ordered::Busy } else { outcome });
         match pending {
             Pending::Room(order) => {
                 self.end_asking(order.asker.as_ref());
@@ -155,6 +158,12 @@ impl Hub {
         }
         self.router.remove(room);
         self.pages.forget(room);
+        if code == ErrorCode::Busy {
+            self.says.put_off(room);
+            let is_there = |(_, pending): &(&OrderId, &Pending)| matches!(pending, Pending::Room(order) if order.room == room);
+            let there = self.orders.pending.iter().filter(is_there).map(|(id, _)| *id);
+            self.orders.put_off.extend(there);
+        }
     }
 
     pub(super) fn end_asking(&mut self, asker: Option<&Asker>) {

@@ -203,7 +203,7 @@ impl Hub {
     }
 }
 
-/// The records around index `centre` whose frames have at most `max_bytes`; one at least, if there is any.
+/// The records around index `centre` that have at most `max_bytes` with a frame for each; one at least, if there is any.
 pub(super) fn fitting(records: &[Record], centre: usize, max_bytes: usize) -> &[Record] {
     let len = |at: usize| records.get(at).map(|record| message(record, 0).frame_len());
     let (mut low, mut high) = (centre.min(records.len()), centre.min(records.len()));

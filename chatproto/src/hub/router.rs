@@ -11,7 +11,7 @@ use core::ops::Bound;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::config::{Label, RoomRecord};
 use super::event::ConnId;
@@ -19,7 +19,9 @@ use super::house::{House, Left};
 use super::log::Record;
 use crate::Instant;
 use crate::conn::{FrameReader, Step};
-use crate::wire::{Body, Change, DeviceId, MESSAGE_MISSED, Message, Name, Note, Presence, RoomId};
+use crate::wire::{
+    Body, Change, DeviceId, FrameWriter, MESSAGE_MISSED, Message, Messages, Name, Note, Presence, RoomId,
+};
 
 /// Where a member stands in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +133,7 @@ struct Room {
     members: BTreeMap<ConnId, Standing>,
     /// Devices of each person in the room.
     people: BTreeMap<Name, u16>,
-    batch: BytesMut,
+    batch: FrameWriter,
     is_dirty: bool,
     recent: VecDeque<Recent>,
     recent_len: usize,
@@ -222,7 +224,7 @@ impl Router {
     /// Puts news into the batch of a room: everybody who is live gets them, in order with its messages.
     pub fn tell<'a>(&mut self, room: RoomId, news: &impl Body<'a>) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };
-        news.encode_frame(&mut entry.batch);
+        entry.batch.frame(news);
         self.mark(room);
     }
 
@@ -362,7 +364,7 @@ impl Router {
             return false;
         }
         room.last = record.seq;
-        message(record, 0).encode_frame(&mut room.batch);
+        room.batch.message(&message(record, 0));
         self.mark(record.room);
         true
     }
@@ -382,7 +384,7 @@ impl Router {
         };
         let room = self.rooms.get_mut(&id)?;
         room.is_dirty = false;
-        let frames = room.batch.split().freeze();
+        let frames = room.batch.take();
         let before = core::mem::replace(&mut room.flushed, room.last);
         let live =
             |(conn, standing): (&ConnId, &Standing)| matches!(standing, Standing::Live).then_some(*conn);
@@ -427,7 +429,7 @@ impl Router {
 
     fn tell_presence(&mut self, room: RoomId, user: &Name, device: DeviceId, change: Change) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };
-        Presence { room, change, device, user: user.borrow() }.encode_frame(&mut entry.batch);
+        entry.batch.frame(&Presence { room, change, device, user: user.borrow() });
         self.mark(room);
     }
 
@@ -479,7 +481,7 @@ impl Room {
             flushed: record.last,
             members: BTreeMap::new(),
             people: BTreeMap::new(),
-            batch: BytesMut::new(),
+            batch: FrameWriter::default(),
             is_dirty: false,
             recent: VecDeque::new(),
             recent_len: 0,
@@ -503,30 +505,31 @@ impl Room {
         }
         let first = self.recent.iter().rposition(|recent| recent.before <= cursor)?;
         let len = self.recent.iter().skip(first).map(|recent| recent.frames.len()).sum();
-        let mut missed = BytesMut::with_capacity(len);
+        let mut missed = FrameWriter::with_capacity(len);
         for recent in self.recent.iter().skip(first) {
             mark_missed(&recent.frames, cursor, &mut missed);
         }
-        Some(missed.freeze())
+        Some(missed.take())
     }
 }
 
 /// Copies the messages above `cursor` out of a batch, marked as missed. Who came and went then is no news any more.
-fn mark_missed(frames: &[u8], cursor: u64, out: &mut BytesMut) {
+fn mark_missed(frames: &[u8], cursor: u64, out: &mut FrameWriter) {
     let mut reader = FrameReader::new(u32::MAX);
     let mut rest = frames;
     while let Ok(Step { used, frame: Some(frame) }) = reader.step(rest) {
         rest = rest.get(used..).unwrap_or_default();
-        if frame.number == Message::TYPE.number()
-            && let Ok(message) = Message::decode_body(frame.body)
-            && message.seq > cursor
+        if frame.number == Messages::TYPE.number()
+            && let Ok(messages) = Messages::decode_body(frame.body)
         {
-            Message { flags: MESSAGE_MISSED, ..message }.encode_frame(out);
+            for message in messages.iter().filter(|message| message.seq > cursor) {
+                out.message(&Message { flags: MESSAGE_MISSED, ..message });
+            }
         }
     }
 }
 
-/// The frame of a record.
+/// A record as it is sent.
 pub(super) fn message(record: &Record, flags: u8) -> Message<'_> {
     Message {
         room: record.room,
@@ -541,8 +544,8 @@ pub(super) fn message(record: &Record, flags: u8) -> Message<'_> {
 }
 
 /// Encodes records as the messages of a catch-up.
-pub(super) fn encode_missed(records: &[Record], out: &mut impl BufMut) {
+pub(super) fn encode_missed(records: &[Record], out: &mut FrameWriter) {
     for record in records {
-        message(record, MESSAGE_MISSED).encode_frame(out);
+        out.message(&message(record, MESSAGE_MISSED));
     }
 }

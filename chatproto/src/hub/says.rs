@@ -45,6 +45,20 @@ struct Append {
     device: DeviceId,
     counter: u64,
     text: Text,
+    /// The log was too busy to make the room: for what is said there, too.
+    is_put_off: bool,
+}
+
+impl Says {
+    /// The room is gone, for now.
+    pub(super) fn put_off(&mut self, room: RoomId) {
+        for (_, asked) in &mut self.asked {
+            match asked {
+                Asked::Append(append) => append.is_put_off |= append.room == room,
+                Asked::Recall(_) => {}
+            }
+        }
+    }
 }
 
 /// A say that is refused unless it was stored before.
@@ -190,7 +204,8 @@ impl Hub {
 
     fn append(&mut self, conn: ConnId, room: RoomId, from: Name, device: DeviceId, counter: u64, text: Text) {
         self.make_again(room);
-        let append = Append { conn, room, from: from.clone(), device, counter, text: text.clone() };
+        let (sender, said) = (from.clone(), text.clone());
+        let append = Append { conn, room, from: sender, device, counter, text: said, is_put_off: false };
         let id = self.ask_log(conn, text.as_str().len(), Asked::Append(append));
         self.request(LogRequest::Append { id, room, from, device, counter, text });
     }
@@ -232,8 +247,9 @@ impl Hub {
     }
 
     fn appended(&mut self, append: Append, outcome: Stored) -> bool {
-        let Append { conn, room, from, device, counter, text } = append;
+        let Append { conn, room, from, device, counter, text, is_put_off } = append;
         self.count_append(conn, text.as_str().len(), false);
+        let outcome = if is_put_off && outcome == Stored::Failed { Stored::Busy } else { outcome };
         match outcome {
             // The room was removed while the message was on its way.
             Stored::Committed { .. } if self.router.info(room).is_none() => {

@@ -242,7 +242,7 @@ impl Hub {
         {
             self.refuse_side(older, ErrorCode::BadTicket, "another connection came with the same token");
         }
-        self.strangers.has_spoken(id);
+        self.strangers.is_answered(id);
         if let Some(client) = self.clients.get_mut(&id) {
             client.state = State::Relaying;
         }
@@ -265,7 +265,7 @@ impl Hub {
         for id in [first, second] {
             if let Some(client) = self.clients.remove(&id) {
                 self.deadlines.remove(&(client.due, id));
-                self.strangers.leave(id, client.addr.ip());
+                self.strangers.leave(id);
             }
         }
         let [from, to] = meeting.ends.map(|end| end.user);

@@ -43,7 +43,7 @@ impl Session {
             ToClient::ServerKey(key) => out.emit(Event::ServerKey { fingerprint: key.fingerprint }),
 
             ToClient::Posted(posted) => says.posted(posted, rooms.key(posted.room), out),
-            ToClient::Message(message) => rooms.message(message, out)?,
+            ToClient::Messages(messages) => rooms.messages(messages, out)?,
             ToClient::Joined(joined) => self.joined_room(joined)?,
             ToClient::Left(left) => rooms.left(left, out)?,
             ToClient::DirectRoom(direct) => {

@@ -91,7 +91,7 @@ impl Session {
 
     fn handle_raw(&mut self, raw: RawFrame<'_>, now: Instant) -> Result<(), Violation> {
         // Messages have no budget: catching up is fast on purpose, and `wants_read` is their brake.
-        let counts = raw.number != FrameType::Message.number();
+        let counts = raw.number != FrameType::Messages.number();
         if counts && !self.out.conn.budget.spend(now) {
             return Err(Violation::Flood);
         }

@@ -8,7 +8,7 @@ use crate::wire::{NameRef, NoteRef};
 /// How many times the bytes of a frame its event may need: lists of the shortest entries.
 const SPREAD: usize = 16;
 
-/// The shortest frame that makes an event, in bytes.
+/// The shortest part of a frame that makes an event, in bytes.
 const SHORTEST: usize = 8;
 
 /// What a tree or a queue needs for one entry beside the entry, at most.
@@ -24,8 +24,10 @@ impl Config {
     pub fn worst_case_bytes(&self, read: usize) -> usize {
         let conn =
             Limits::worst_case_bytes(self.limits.max_frame, self.limits.max_queue_hard.saturating_add(read));
-        let input = self.max_event_bytes.saturating_add(read);
-        let events = self.max_events.saturating_add(read / SHORTEST);
+        // The last read may complete a frame that has long been coming.
+        let last = read.saturating_add(usize::try_from(self.limits.max_frame).unwrap_or(usize::MAX));
+        let input = self.max_event_bytes.saturating_add(last);
+        let events = self.max_events.saturating_add(last / SHORTEST);
         // A queue grows by doubling, and is there twice while it is copied.
         let events =
             events.saturating_mul(3 * size_of::<Event>()).saturating_add(input.saturating_mul(SPREAD));

@@ -113,7 +113,7 @@ impl State {
             ToClient::ServerKey(_)
             | ToClient::DeviceList(_)
             | ToClient::Posted(_)
-            | ToClient::Message(_)
+            | ToClient::Messages(_)
             | ToClient::Joined(_)
             | ToClient::Left(_)
             | ToClient::Presence(_)

@@ -122,6 +122,12 @@ impl MemoryLog {
         self.admins = admins.into_iter().collect();
     }
 
+    /// Why nothing can be stored now.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+
     /// From now on nothing can be stored, or it can again.
     pub fn set_trouble(&mut self, trouble: Option<Trouble>) {
         self.trouble = trouble;

@@ -62,6 +62,15 @@ pub struct Network {
     accepted: VecDeque<(SocketAddr, StreamId, SocketAddr)>,
     next_stream: u64,
     next_port: u16,
+    recording: Option<Recording>,
+}
+
+/// What the ends of connections have read, from the time at which it was asked for.
+#[derive(Debug)]
+struct Recording {
+    /// Bytes that are kept for each end.
+    limit: usize,
+    read: BTreeMap<StreamId, Vec<Bytes>>,
 }
 
 #[derive(Debug)]
@@ -102,7 +111,19 @@ impl Network {
             accepted: VecDeque::new(),
             next_stream: 1,
             next_port: FIRST_PORT,
+            recording: None,
         }
+    }
+
+    /// Keeps what is read from here on, the first `limit` bytes of each end of a connection and no more.
+    pub fn record(&mut self, limit: usize) {
+        self.recording = Some(Recording { limit, read: BTreeMap::new() });
+    }
+
+    /// What was recorded, in the order in which the connections were made: for each end the pieces as they were read. Ends
+    /// the recording.
+    pub fn take_recorded(&mut self) -> Vec<Vec<Bytes>> {
+        self.recording.take().map(|recording| recording.read.into_values().collect()).unwrap_or_default()
     }
 
     /// Changes how the network behaves from here on.
@@ -169,6 +190,9 @@ impl Network {
         if allowed > 0 {
             let len = 1 + self.rng.index(allowed.min(self.conditions.max_piece));
             end.take(len, into);
+            if let Some(recording) = &mut self.recording {
+                recording.note(stream, into);
+            }
         }
         if end.cut_after == Some(0) {
             self.cut(stream);
@@ -300,6 +324,17 @@ impl Network {
         let spread = self.conditions.max_delay.saturating_sub(self.conditions.min_delay);
         let spread = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         self.conditions.min_delay + Duration::from_millis(self.rng.below(spread.saturating_add(1)))
+    }
+}
+
+impl Recording {
+    fn note(&mut self, stream: StreamId, bytes: &[u8]) {
+        let pieces = self.read.entry(stream).or_default();
+        let left = self.limit.saturating_sub(pieces.iter().map(Bytes::len).sum());
+        let kept = bytes.get(..left).unwrap_or(bytes);
+        if !kept.is_empty() {
+            pieces.push(Bytes::copy_from_slice(kept));
+        }
     }
 }
 

@@ -43,6 +43,18 @@ pub enum WireError {
         /// Name of the field.
         field: &'static str,
     },
+    /// Neighbours of a list that must be one item.
+    #[error("`{field}` has two neighbours that must be one")]
+    Divided {
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// What a field counts goes past the largest number.
+    #[error("`{field}` goes past the largest number")]
+    Overflow {
+        /// Name of the field.
+        field: &'static str,
+    },
     /// Not UTF-8.
     #[error("`{field}` is not UTF-8")]
     NotUtf8 {

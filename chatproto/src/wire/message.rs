@@ -6,7 +6,7 @@ use super::{
     RoomKind, SubjectRef, Target, TextRef,
 };
 
-/// Bit of [`Message::flags`]: sent while catching up, not live.
+/// Bit of [`Message::flags`](super::Message::flags): sent while catching up, not live.
 pub const MESSAGE_MISSED: u8 = 0x01;
 
 /// Most lines of the audit log that one inquiry brings.
@@ -38,28 +38,6 @@ body! {
         seq: u64,
         /// When it was stored, in milliseconds since 1970-01-01 UTC.
         time: u64,
-    }
-}
-
-body! {
-    /// A message of a room.
-    frame Message Message<'a> {
-        /// The room.
-        room: RoomId,
-        /// Its number in the room: 1, 2, 3 ... without a gap.
-        seq: u64,
-        /// When it was stored, in milliseconds since 1970-01-01 UTC.
-        time: u64,
-        /// [`MESSAGE_MISSED`] or 0; other bits are ignored.
-        flags: u8,
-        /// The device that said it.
-        device: DeviceId,
-        /// The device's own number for it.
-        counter: u64,
-        /// Who said it.
-        from: NameRef<'a>,
-        /// What was said.
-        text: TextRef<'a>,
     }
 }
 

@@ -32,7 +32,7 @@ table! {
 
         0x20 Say "say" "A message to a room or a person, with the sender's own number."
         0x21 Posted "posted" "The message is durable: its room and number."
-        0x22 Message "message" "A message of a room, live or caught up."
+        0x22 Messages "messages" "Messages of a room that follow one another, live or caught up."
         0x23 Join "join" "Enters a room, with the last number seen there."
         0x24 Joined "joined" "The room was entered: its number, name and last message."
         0x25 Leave "leave" "Leaves a room."

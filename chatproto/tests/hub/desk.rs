@@ -241,11 +241,17 @@ pub fn note(text: &str) -> Note {
 
 /// Number, text and whether it was marked as missed, of every message among the frames.
 pub fn messages(frames: &[ToClient<'static>]) -> Vec<(u64, &'static str, bool)> {
-    let message = |frame: &ToClient<'static>| match frame {
-        ToClient::Message(it) => Some((it.seq, it.text.as_str(), it.flags & MESSAGE_MISSED != 0)),
+    let show = |it: Message<'static>| (it.seq, it.text.as_str(), it.flags & MESSAGE_MISSED != 0);
+    together(frames).into_iter().flatten().map(show).collect()
+}
+
+/// The messages among the frames, frame by frame.
+pub fn together(frames: &[ToClient<'static>]) -> Vec<Vec<Message<'static>>> {
+    let messages = |frame: &ToClient<'static>| match frame {
+        ToClient::Messages(messages) => Some(messages.iter().collect()),
         _ => None,
     };
-    frames.iter().filter_map(message).collect()
+    frames.iter().filter_map(messages).collect()
 }
 
 pub fn seqs(frames: &[ToClient<'static>]) -> Vec<u64> {

@@ -240,6 +240,102 @@ fn the_one_who_has_been_silent_for_longest_gives_way() {
 }
 
 #[test]
+fn who_has_come_less_far_gives_way_first_and_nobody_who_waits_for_the_program() {
+    let mut desk = Desk::with(|config| config.max_strangers = 4);
+    let conns = [1, 2, 3, 4].map(|host| desk.connect(&format!("192.0.2.{host}")));
+    let [greeted, challenged, starting, silent] = conns;
+    [greeted, challenged, starting].into_iter().for_each(|conn| desk.hello(conn));
+    for (conn, device) in [(challenged, 1), (starting, 2)] {
+        desk.start_login(conn, "alice", device);
+    }
+    assert!(desk.hub.login_challenge(challenged, &[1]));
+    conns.into_iter().for_each(|conn| desk.skip(conn));
+    // Each of them after its time, which is longer for those who have come further.
+    let mut newcomers = Vec::new();
+    for (wait, gone) in [(1_000, silent), (3_000, greeted), (12_000, challenged)] {
+        desk.pass(wait - 1);
+        let early = desk.connect("192.0.2.99");
+        assert_eq!(bye(&desk.frames(early)), Some(CloseReason::Busy), "before {gone:?} has had its time");
+        desk.pass(1);
+        let conn = desk.connect("192.0.2.9");
+        assert_eq!(desk.frames(conn), []);
+        assert_eq!(bye(&desk.frames(gone)), Some(CloseReason::Busy));
+        // Somebody else is logged in at once, so that nobody new gives way.
+        desk.hello(conn);
+        desk.start_login(conn, "bob", u8::try_from(newcomers.len()).unwrap());
+        newcomers.push(conn);
+    }
+    desk.pass(10_000);
+    let late = desk.connect("192.0.2.99");
+    assert_eq!(bye(&desk.frames(late)), Some(CloseReason::Busy), "all others wait for the program");
+    assert!(desk.hub.login_accept(starting, &accept("alice")));
+}
+
+#[test]
+fn of_those_who_had_their_time_one_of_the_address_with_most_gives_way() {
+    let mut desk = Desk::with(|config| config.max_strangers = 4);
+    let first = desk.connect("192.0.2.1");
+    desk.pass(1);
+    let crowd = [(); 3].map(|()| desk.connect("192.0.2.2"));
+    desk.pass(1_000);
+    for gone in [crowd[0], crowd[1], first] {
+        let conn = desk.connect("192.0.2.3");
+        assert_eq!(desk.frames(conn), []);
+        assert_eq!(bye(&desk.frames(gone)), Some(CloseReason::Busy));
+    }
+}
+
+/// A thousand addresses that connect again and again and say a byte a second, more of them than there are places; and people
+/// whose every word takes a second and a half.
+#[test]
+fn who_gets_on_logs_in_however_many_drip() {
+    const BEAT: u64 = 10;
+    let mut desk = Desk::new();
+    let hello = client_hello().to_bytes();
+    // Two for each beat are as many as the grace lets go.
+    let mut crowd = std::collections::VecDeque::new();
+    let (mut callers, mut logins) = (0_u32, 0);
+    let mut visitor = None;
+    for beat in 0..24_000 / BEAT {
+        for _ in 0..2 {
+            let at = callers % 1_000;
+            crowd.push_back((desk.connect(&format!("10.0.{}.{}", at / 250, at % 250)), desk.now));
+            callers += 1;
+        }
+        for (number, (conn, since)) in crowd.iter().enumerate() {
+            let age = desk.now.since(*since).as_millis() as usize;
+            if age.is_multiple_of(1_000) && number.is_multiple_of(2) {
+                desk.hub.handle_input(*conn, &hello[(age / 1_000) % hello.len()..][..1], desk.now);
+            }
+        }
+        crowd.retain(|(conn, _)| bye(&desk.frames(*conn)).is_none());
+        match visitor {
+            None => {
+                let conn = desk.connect("192.0.2.1");
+                assert_eq!(desk.frames(conn), [], "there is a place");
+                visitor = Some((conn, beat));
+            }
+            Some((conn, since)) => match (beat - since) * BEAT {
+                900 => desk.hello(conn),
+                2_400 => desk.start_login(conn, "alice", 1),
+                2_500 => assert!(desk.hub.login_challenge(conn, &[1])),
+                4_000 => {
+                    desk.send(conn, &LoginResponse { data: Blob::new(&[2]).unwrap() });
+                    assert!(desk.hub.login_accept(conn, &accept("alice")), "the place is kept");
+                    logins += 1;
+                    desk.hub.handle_eof(conn, desk.now);
+                    visitor = None;
+                }
+                _ => {}
+            },
+        }
+        desk.pass(BEAT);
+    }
+    assert!(callers > 1_000 && desk.hub.strangers() >= 200, "{} places", desk.hub.strangers());
+    assert_eq!(logins, 5);
+}
+
+#[test]
 fn same_device_of_the_same_account_replaces_its_older_connection() {
     let mut desk = Desk::new();
     let old = desk.member("alice", 1);

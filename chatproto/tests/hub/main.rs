@@ -22,6 +22,7 @@ mod budgets;
 mod catch_up;
 mod crowds_behind;
 mod directs;
+mod frames;
 mod introductions;
 mod login;
 mod operate;

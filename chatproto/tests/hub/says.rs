@@ -17,11 +17,12 @@ fn nothing_is_acknowledged_or_delivered_before_it_is_stored() {
     assert_eq!(desk.frames(bob), []);
     desk.commit();
     let frames = desk.frames(alice);
-    let [ToClient::Posted(posted), ToClient::Message(own)] = frames.as_slice() else { panic!("{frames:?}") };
+    let [ToClient::Posted(posted), ToClient::Messages(own)] = frames.as_slice() else { panic!("{frames:?}") };
+    let own = own.iter().next().unwrap();
     assert_eq!((posted.counter, posted.seq), (1, 1));
     assert_eq!((posted.room, posted.time), (own.room, own.time));
     let frames = desk.frames(bob);
-    let [ToClient::Message(message)] = frames.as_slice() else { panic!("{frames:?}") };
+    let [message] = together(&frames).concat()[..] else { panic!("{frames:?}") };
     assert_eq!((message.seq, message.counter, message.flags), (1, 1, 0));
     assert_eq!((message.from.as_str(), message.text.as_str()), ("alice", "hello"));
     assert_eq!(message.device, DeviceId([1; 16]));

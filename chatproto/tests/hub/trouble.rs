@@ -142,3 +142,27 @@ fn orders_and_rooms_meet_a_locked_log_as_messages_do() {
         assert_eq!(desk.hub.router().info(room).unwrap().1, &text);
     }
 }
+
+#[test]
+fn what_waits_behind_a_room_that_a_busy_log_would_not_have_meets_the_same() {
+    let mut desk = desk();
+    let [alice, bob] = [desk.login("alice", 1), desk.login("bob", 2)];
+    desk.log.set_trouble(Some(Trouble::Locked));
+    desk.join(alice, "tea", None);
+    desk.skip(alice);
+    desk.say(alice, 1, "tea", "hello?");
+    let (tea, words) = (name("tea"), note("green"));
+    let (request, target) = (RequestId(8), Target::Room(tea.borrow()));
+    let (action, note) = (Action::Topic, words.borrow());
+    desk.send(alice, &Moderate { request, target, action, user: None, seconds: 0, note });
+    // The log is free again when it comes to them, and has no such room.
+    desk.pass(COMMIT);
+    desk.log.set_trouble(None);
+    desk.commit();
+    let frames = desk.frames(alice);
+    assert_eq!((left(&frames), codes(&frames)), (vec![Some(ErrorCode::Busy)], vec![ErrorCode::Busy; 2]));
+    // In a conversation the client sends it again, and it comes.
+    desk.say_to(alice, 2, "bob", "psst");
+    desk.commit();
+    assert_eq!(messages(&desk.frames(bob)), [(1, "psst", false)]);
+}

@@ -49,6 +49,35 @@ fn messages_without_end() {
     attack("short messages", &script);
 }
 
+/// The shortest messages, as many of them as the longest frames hold.
+#[test]
+fn frames_of_the_shortest_messages() {
+    const SAID: [u8; 15] = *b"\0\0\0\0\0\0\0\0\0\0\0\0\0\x01x";
+    let count = (MAX_FRAME as usize - 100) / SAID.len();
+    let said = SAID.repeat(count);
+    let run = [&BOB.0[..], b"\x01b", &(said.len() as u32).to_be_bytes(), &said].concat();
+    let script: Vec<u8> = (0..20)
+        .flat_map(|frame| {
+            let seq = 1 + frame * count as u64;
+            let head: [&[u8]; 4] =
+                [&LOBBY.0.to_be_bytes(), &seq.to_be_bytes(), &[0; 9], &(run.len() as u32).to_be_bytes()];
+            let body = [&head.concat()[..], &run].concat();
+            assert!(Messages::decode_body(&body).is_ok_and(|messages| messages.iter().count() == count));
+            let length = (body.len() as u32 + 1).to_be_bytes();
+            [&length[..], &[FrameType::Messages.number()], &body].concat()
+        })
+        .collect();
+    attack("the shortest messages, together", &script);
+    // A byte at a time, until the last of a whole frame brings all of its messages.
+    let bound = config().worst_case_bytes(1);
+    costs_at_most("the shortest messages, dripping", bound, || {
+        let mut rig = Rig::in_lobby();
+        for byte in &script[..MAX_FRAME as usize] {
+            rig.session.handle_input(&[*byte], rig.now);
+        }
+    });
+}
+
 #[test]
 fn lists_of_the_shortest_entries() {
     let entry = RoomEntry {

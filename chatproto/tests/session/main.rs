@@ -10,6 +10,7 @@
 
 mod account;
 mod away;
+mod frames;
 mod house;
 mod login;
 mod peers;

@@ -202,7 +202,7 @@ fn what_was_missed_comes_once_and_back_is_told_when_every_room_has_caught_up() {
     rig.joined(joins[0].0, LOBBY, "lobby", 4, 1);
     rig.message(1, "before", true);
     rig.message(2, "two", true);
-    rig.receive(&message(LOBBY, 3, ALICE, "alice", "my own", true));
+    rig.hear(&message(LOBBY, 3, ALICE, "alice", "my own", true));
     rig.message(4, "four", true);
     rig.receive(&CaughtUp { room: LOBBY, seq: 4 });
     let events = rig.events();
@@ -218,7 +218,7 @@ fn what_was_missed_comes_once_and_back_is_told_when_every_room_has_caught_up() {
         last: 1,
         cursor: 0,
     });
-    rig.receive(&message(chatproto::wire::RoomId(2), 1, BOB, "bob", "psst", true));
+    rig.hear(&message(chatproto::wire::RoomId(2), 1, BOB, "bob", "psst", true));
     rig.receive(&CaughtUp { room: chatproto::wire::RoomId(2), seq: 1 });
     let events = rig.events();
     assert_eq!(events.last(), Some(&Event::Back { missed: 3 }));

@@ -70,6 +70,10 @@ impl Rig {
         self.session.handle_input(&frame.to_bytes(), self.now);
     }
 
+    pub(crate) fn hear(&mut self, message: &Message<'_>) {
+        self.session.handle_input(&message.to_bytes(), self.now);
+    }
+
     pub(crate) fn joined(&mut self, request: RequestId, room: RoomId, name: &str, last: u64, cursor: u64) {
         let name = NameRef::new(name).unwrap();
         let kind = RoomKind::Group;
@@ -78,7 +82,7 @@ impl Rig {
 
     /// Bob says something in the lobby.
     pub(crate) fn message(&mut self, seq: u64, text: &str, missed: bool) {
-        self.receive(&message(LOBBY, seq, BOB, "bob", text, missed));
+        self.hear(&message(LOBBY, seq, BOB, "bob", text, missed));
     }
 
     pub(crate) fn advance(&mut self, duration: Duration) {

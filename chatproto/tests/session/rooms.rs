@@ -44,7 +44,7 @@ fn a_first_join_begins_at_the_end_of_the_room() {
     let Event::Joined { room: entered, id, last, request: answered, .. } = rig.event() else { panic!() };
     assert_eq!((entered, id, last, answered), (room("den"), DEN, 30, Some(request)));
     rig.message(1, "in the lobby", false);
-    rig.receive(&crate::rig::message(DEN, 31, crate::rig::BOB, "bob", "in the den", false));
+    rig.hear(&crate::rig::message(DEN, 31, crate::rig::BOB, "bob", "in the den", false));
     assert_eq!(rig.texts(), ["in the lobby", "in the den"]);
     assert_eq!(rig.session.joined().cloned().collect::<Vec<_>>(), [lobby(), room("den")]);
 }
@@ -99,7 +99,7 @@ fn a_server_that_skips_for_good_is_left() {
     rig.message(9, "m", false);
     rig.session.handle_eof(rig.now);
     let Event::Lost { reason: LostReason::Violation(violation), .. } = rig.event() else { panic!() };
-    assert!(matches!(violation, Violation::Content { frame: FrameType::Message, .. }));
+    assert!(matches!(violation, Violation::Content { frame: FrameType::Messages, .. }));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_room_is_left_when_the_server_says_so() {
     assert_eq!(rig.event(), Event::Left { room: lobby(), code: None });
     rig.message(2, "after the leave", false);
     rig.session.handle_eof(rig.now);
-    let frame = FrameType::Message;
+    let frame = FrameType::Messages;
     let reason = LostReason::Violation(Violation::NotIn { frame, room: LOBBY });
     assert!(matches!(rig.event(), Event::Lost { reason: found, .. } if found == reason));
     rig.reconnect();
@@ -278,7 +278,7 @@ fn a_conversation_that_begins_is_entered_by_the_server() {
     rig.session.say(user("bob"), &text("first words")).unwrap();
     rig.receive(&direct(RequestId(0), "bob", 0, 0));
     assert!(matches!(rig.event(), Event::Joined { room: key, request: None, .. } if key == user("bob")));
-    rig.receive(&crate::rig::message(DEN, 1, crate::rig::ALICE, "alice", "first words", false));
+    rig.hear(&crate::rig::message(DEN, 1, crate::rig::ALICE, "alice", "first words", false));
     assert_eq!(rig.texts(), ["first words"]);
     rig.session.handle_eof(rig.now);
     rig.reconnect();
@@ -399,9 +399,9 @@ fn a_conversation_that_is_over_keeps_its_place_and_a_new_one_begins_at_its_start
     rig.receive(&Joined { room: next, ..direct(joins[0].0, "bob", 3, 0) });
     rig.events();
     // It ends as well, while it is being read.
-    rig.receive(&crate::rig::message(next, 1, crate::rig::BOB, "bob", "one", true));
+    rig.hear(&crate::rig::message(next, 1, crate::rig::BOB, "bob", "one", true));
     rig.receive(&DirectRoom { room: next, with: bob, last: 3, over: true });
-    rig.receive(&crate::rig::message(next, 2, crate::rig::BOB, "bob", "two", true));
+    rig.hear(&crate::rig::message(next, 2, crate::rig::BOB, "bob", "two", true));
     let events = rig.events();
     assert_eq!(events[1], Event::Retired { was: user("bob"), room: former(next) });
     let Event::Message { message, .. } = &events[2] else { panic!("{events:?}") };

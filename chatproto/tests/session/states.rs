@@ -3,11 +3,11 @@
 use bytes::BytesMut;
 use chatproto::session::{Event, LostReason, State, Violation};
 use chatproto::wire::{
-    AccountReply, Action, Blob, Bye, CaughtUp, Change, CloseReason, DeviceList, DirectRoom, Error, ErrorCode,
-    FrameType, Gap, Governed, Invited, Joined, Left, List, LoginChallenge, Members, MessagePage, Moderated,
-    NameRef, NoteRef, OfferId, PeerClosed, PeerFailed, PeerIntroduce, PeerMeet, PeerOffer, PeerOutcome,
-    PeerTry, Ping, Pong, Posted, Presence, Purpose, Reached, RelayOpened, Report, RequestId, RoomKind,
-    RoomList, ServerKey, ToClient, ToServer, Way,
+    AccountReply, Action, Blob, Body as _, Bye, CaughtUp, Change, CloseReason, DeviceList, DirectRoom, Error,
+    ErrorCode, FrameType, Gap, Governed, HEADER_LEN, Invited, Joined, Left, List, LoginChallenge, Members,
+    MessagePage, Messages, Moderated, NameRef, NoteRef, OfferId, PeerClosed, PeerFailed, PeerIntroduce,
+    PeerMeet, PeerOffer, PeerOutcome, PeerTry, Ping, Pong, Posted, Presence, Purpose, Reached, RelayOpened,
+    Report, RequestId, RoomKind, RoomList, ServerKey, ToClient, ToServer, Way,
 };
 
 use crate::rig::{BOB, LINK_KEY, LOBBY, Rig, hello, login_ok, message};
@@ -17,6 +17,7 @@ fn samples() -> Vec<ToClient<'static>> {
     let (name, note) = (NameRef::new("bob").unwrap(), NoteRef::EMPTY);
     let request = RequestId(0);
     let room = LOBBY;
+    let said = &message(room, 1, BOB, "bob", "hi", false).to_bytes().to_vec().leak()[HEADER_LEN..];
     let samples = vec![
         ToClient::Ping(Ping { nonce: 1 }),
         ToClient::Pong(Pong { nonce: 1 }),
@@ -29,7 +30,7 @@ fn samples() -> Vec<ToClient<'static>> {
         ToClient::ServerKey(ServerKey { fingerprint: [1; 32] }),
         ToClient::DeviceList(DeviceList { request, devices: List::new(&[]) }),
         ToClient::Posted(Posted { counter: 1, room, seq: 1, time: 1 }),
-        ToClient::Message(message(room, 1, BOB, "bob", "hi", false)),
+        ToClient::Messages(Messages::decode_body(said).unwrap()),
         ToClient::Joined(Joined {
             request,
             room: chatproto::wire::RoomId(2),

@@ -92,7 +92,7 @@ impl House {
             };
             let action = ACTIONS.iter().find(falls).unwrap().0;
             let (by, room) = (self.rng.index(PEOPLE.len()), self.any_room());
-            let user = name(self.rng.choose(&PEOPLE[1..]).unwrap());
+            let user = name(self.rng.choose(&PEOPLE).unwrap());
             let allowed = self.order_now().may_moderate(&room, self.user(by), action, Some(&user));
             if self.is_ready(by) && allowed.is_ok() == is_legal {
                 let seconds = match action {

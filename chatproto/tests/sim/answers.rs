@@ -71,7 +71,16 @@ impl House {
                 assert!(is_right, "{who:?} did not enter {room:?}: {code:?}");
                 self.counts.add(&format!("join refused: {code:?}"));
             }
+            // A conversation that could not be stored is gone.
+            Event::Left { code: Some(ErrorCode::NotStored | ErrorCode::Busy), .. } => {
+                assert!(self.troubled.is_some(), "{event:?}");
+                self.counts.add("could not be made");
+            }
             Event::Left { room, code: Some(code) } => self.thrown_out(at, room, *code),
+            Event::SayRefused { code: ErrorCode::NotStored, .. } => {
+                assert!(self.troubled.is_some(), "{event:?}");
+                self.counts.add("say refused: NotStored");
+            }
             Event::SayRefused { target: RoomKey::Room(room), code, .. } => {
                 let start = Mark { changes: 0, at: self.now };
                 let is_right = self.holds_since(start, |order, now| {
@@ -217,22 +226,24 @@ impl House {
         let Some(code) = refusal.code() else { return };
         let user = self.members[at].client.user.clone();
         let who = Who { user: &user, ip: self.members[at].client.ip };
-        let is_right = self.holds_since(from, |order, now| {
-            let told = match &ask {
-                Ask::Moderate { room, wanted } => {
-                    order.may_moderate(room, who.user, wanted.action, wanted.user.as_ref())
-                }
-                Ask::Govern(decree) => order.may_govern(who, decree.action, decree.subject.as_ref(), now),
-                Ask::Audit(room) => order.rooms[room].may_inquire(who.user),
-                // Who is not there may not read it; and retention may have left nothing to read.
-                Ask::History(_) if matches!(code, ErrorCode::NotMember | ErrorCode::Gone) => Err(code),
-                Ask::Who(room) | Ask::WhoInPeace(room, _) | Ask::History(room) => {
-                    order.rooms[room].is_shown(who.user).then_some(()).ok_or(ErrorCode::NoSuchRoom)
-                }
-                Ask::Rooms => Ok(()),
-            };
-            told == Err(code)
-        });
+        let is_of_log = matches!(code, ErrorCode::Busy | ErrorCode::NotStored) && self.was_troubled(from);
+        let is_right = is_of_log
+            || self.holds_since(from, |order, now| {
+                let told = match &ask {
+                    Ask::Moderate { room, wanted } => {
+                        order.may_moderate(room, who.user, wanted.action, wanted.user.as_ref())
+                    }
+                    Ask::Govern(decree) => order.may_govern(who, decree.action, decree.subject.as_ref(), now),
+                    Ask::Audit(room) => order.rooms[room].may_inquire(who.user),
+                    // Who is not there may not read it; and retention may have left nothing to read.
+                    Ask::History(_) if matches!(code, ErrorCode::NotMember | ErrorCode::Gone) => Err(code),
+                    Ask::Who(room) | Ask::WhoInPeace(room, _) | Ask::History(room) => {
+                        order.rooms[room].is_shown(who.user).then_some(()).ok_or(ErrorCode::NoSuchRoom)
+                    }
+                    Ask::Rooms => Ok(()),
+                };
+                told == Err(code)
+            });
         assert!(is_right, "{who:?} was refused {ask:?}: {code:?}");
         if let Ask::Moderate { wanted: Wanted { note, .. }, .. } | Ask::Govern(Decree { note, .. }) = &ask {
             assert!(!self.notes.contains_key(note.as_str()), "{ask:?} was refused, and is in the log");

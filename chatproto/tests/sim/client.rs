@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use chatproto::Instant;
-use chatproto::hub::{Label, Record};
+use chatproto::hub::{Label, Record, Router};
 use chatproto::session::{self, Announcement, ChatMessage, Event, Restored, RoomKey, Session};
 use chatproto::testing::{MemoryLog, SessionEnd};
 use chatproto::wire::{Capabilities, Capability, DeviceId, ErrorCode, LinkKey, Name, Text};
 
+use crate::gather::Gather;
+use crate::presence::Pictures;
+use crate::queue::Queue;
 use crate::share::Share;
 use crate::world::{SERVER, Totals, name};
 
@@ -26,6 +29,11 @@ pub struct Client {
     pub share: Share,
     /// What came of files and was verified, by whose they are and their names: it survives cuts and crashes.
     pub parts: BTreeMap<(usize, String), Part>,
+    /// What it sends, over all its links.
+    pub queue: Queue,
+    /// What it fetches from several.
+    pub gather: Gather,
+    pictures: Pictures,
     seed: u64,
     /// The next number of each room that it is in; what it gets must be exactly that.
     views: BTreeMap<RoomKey, u64>,
@@ -63,6 +71,9 @@ impl Client {
             key,
             share,
             parts: BTreeMap::new(),
+            queue: Queue::default(),
+            gather: Gather::default(),
+            pictures: Pictures::default(),
             seed,
             views: BTreeMap::new(),
             long: BTreeSet::new(),
@@ -77,6 +88,37 @@ impl Client {
         self.seed += 1;
         let session = Session::new(config(&self.user, self.device, self.key), kept, self.seed, now);
         self.end = SessionEnd::new(session, self.ip, SERVER);
+        self.pictures = Pictures::default();
+    }
+
+    /// Takes what it is told of who is where, and asks about a room that it has just met.
+    pub fn look(&mut self, event: &Event, totals: &mut Totals) {
+        let before = self.pictures.snapshots;
+        let met = self.pictures.hear(event);
+        totals.snapshots += self.pictures.snapshots - before;
+        met.into_iter().for_each(|room| self.ask_who(room));
+    }
+
+    /// Asks about rooms of which it does not know who is there.
+    pub fn look_around(&mut self) {
+        self.pictures.unknown().into_iter().for_each(|room| self.ask_who(room));
+    }
+
+    fn ask_who(&mut self, room: RoomKey) {
+        // Refused while it is not logged in, or asks too much: then later.
+        if let Ok(request) = self.end.session_mut().who(&room) {
+            self.pictures.asks(request, room);
+        }
+    }
+
+    /// Nothing is on its way any more: whoever is told of is there, in every room.
+    pub fn check_pictures(&self, router: &Router, totals: &mut Totals) {
+        let who = format!("{:?} {}", self.user, self.device);
+        for room in self.end.session().joined() {
+            let id = router.find(&self.label(room)).expect("a room that it is in");
+            self.pictures.assert_is(room, router.people(id).map(|(name, _)| name), &who);
+            totals.pictures += 1;
+        }
     }
 
     pub fn say(&mut self, target: RoomKey, words: &str) {
@@ -192,6 +234,7 @@ impl Client {
             self.views.get(room) == Some(&(last + 1))
         };
         session.state() == session::State::Ready
+            && self.pictures.is_whole()
             && session.pending().next().is_none()
             && session.joined().all(has_all)
     }

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 /// How often things must happen, in as many lives as are lived when nothing else is asked for.
-const LEAST: [(&str, u64); 36] = [
+const LEAST: [(&str, u64); 39] = [
     ("audit", 2),
     ("entered after a ban", 5),
     ("history", 5),
     ("join refused: Banned", 3),
     ("join refused: NoSuchRoom", 100),
+    ("refused: Busy", 2),
     ("refused: Forbidden", 20),
     ("refused: NoSuchRoom", 50),
+    ("refused: NotStored", 2),
     ("room: Ban", 10),
     ("room: BanAddress", 4),
-    ("room: Deop", 2),
+    ("room: Deop", 1),
     ("room: Invite", 30),
     ("room: Kick", 12),
     ("room: Mute", 15),
@@ -30,6 +32,7 @@ const LEAST: [(&str, u64); 36] = [
     ("say refused: LockedDown", 2),
     ("say refused: Muted", 5),
     ("say refused: NotMember", 50),
+    ("say refused: NotStored", 2),
     ("say refused: SlowMode", 4),
     ("server: Ban", 8),
     ("server: Hush", 1),

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::hub::{Config, ConnId, Hub};
 use chatproto::session::{RoomKey, State};
-use chatproto::testing::{Actor, CrashPoint, HubEnd, MemoryLog, Network as Wires, Rng, StreamId, run};
+use chatproto::testing::{
+    Actor, CrashPoint, HubEnd, MemoryLog, Network as Wires, Rng, StreamId, Trouble, run,
+};
 use chatproto::wire::*;
 
 use crate::answers::Ask;
@@ -70,6 +73,8 @@ pub struct House {
     pub spoken: BTreeMap<(Name, Name), Instant>,
     /// Before the last time that the world moved.
     pub before: Mark,
+    /// When the log last would not store anything.
+    pub troubled: Option<Instant>,
     /// How often the model looks: seldom while everybody waits, for that is most of the time.
     pub glance: Duration,
     pub orders: u64,
@@ -110,6 +115,7 @@ impl House {
             seen: 0,
             spoken: BTreeMap::new(),
             before: mark,
+            troubled: None,
             glance: SELDOM,
             orders: 0,
             counts: Counts::default(),
@@ -118,6 +124,18 @@ impl House {
     }
 
     pub fn live(mut self) -> (Counts, Totals) {
+        self.live_on();
+        (self.counts, self.totals)
+    }
+
+    /// As a world's.
+    pub fn recorded(mut self, limit: usize) -> Vec<Vec<Bytes>> {
+        self.network.record(limit);
+        self.live_on();
+        self.network.take_recorded()
+    }
+
+    fn live_on(&mut self) {
         self.furnish();
         self.glance = OFTEN;
         for _ in 0..STEPS {
@@ -125,9 +143,11 @@ impl House {
             let longest = if self.rng.chance(12) { 5_000 } else { 250 };
             let pause = self.rng.below(longest);
             self.pass(Duration::from_millis(pause));
+            if self.rng.chance(30) {
+                self.server.log_mut().set_trouble(None);
+            }
         }
         self.come_to_rest();
-        (self.counts, self.totals)
     }
 
     /// A life that follows a script, in which the server crashes once, at this point of the `count`th change.
@@ -197,7 +217,11 @@ impl House {
             55..83 => self.moderate(),
             83..88 => self.govern(),
             88..90 => self.host(),
-            90..99 => self.inquire(at),
+            90..98 => self.inquire(at),
+            98 => {
+                let trouble = *self.rng.choose(&[Trouble::Full, Trouble::Locked]).unwrap();
+                self.server.log_mut().set_trouble(Some(trouble));
+            }
             _ => self.network.set_conditions(conditions(&mut self.rng)),
         }
     }
@@ -257,6 +281,11 @@ impl House {
         self.conns.clear();
     }
 
+    /// Whether the log would not store anything at some moment since then.
+    pub fn was_troubled(&self, since: Mark) -> bool {
+        self.troubled.is_some_and(|at| at >= since.at)
+    }
+
     pub fn pass(&mut self, duration: Duration) {
         let until = self.now + duration;
         while self.now < until {
@@ -266,6 +295,9 @@ impl House {
             let mut actors: Vec<&mut dyn Actor> = vec![&mut self.server];
             actors.extend(self.members.iter_mut().map(|member| &mut member.client.end as &mut dyn Actor));
             run(&mut self.network, &mut actors, &mut self.now, next).unwrap();
+            if self.server.log().trouble().is_some() {
+                self.troubled = Some(self.now);
+            }
             self.read_journal();
             if was_up && !self.server.is_up() {
                 self.totals.trapped += 1;
@@ -293,6 +325,7 @@ impl House {
 
     fn come_to_rest(&mut self) {
         self.glance = SELDOM;
+        self.server.log_mut().set_trouble(None);
         let streams: Vec<StreamId> = self.network.streams().collect();
         for stream in streams {
             self.network.set_slow(stream, false);

@@ -9,10 +9,13 @@ use chatproto::testing::{PeerEnd, Rng};
 use chatproto::wire::*;
 
 use crate::client::{Client, Part};
+use crate::queue::Waiting;
 use crate::share::{self, Share};
 use crate::world::Totals;
 
 pub struct LinkEnd {
+    /// No other end has it.
+    pub number: u64,
     pub end: PeerEnd,
     /// Whose end it is.
     pub owner: usize,
@@ -33,6 +36,8 @@ pub struct LinkEnd {
     received: u64,
     downloads: BTreeMap<TransferId, Download>,
     uploads: BTreeMap<TransferId, Bytes>,
+    /// Where it waits in the other end's line, as it was last told.
+    places: BTreeMap<TransferId, u32>,
 }
 
 /// What an end of a link is shown of the world.
@@ -56,14 +61,23 @@ struct Download {
     /// Units that were acknowledged; of a file that is asked for by its hash, in some parts only.
     stored: usize,
     part: Option<peer::Part>,
+    /// One of the parts that come from several.
+    is_gathered: bool,
     /// How it was asked for, unless that was by its hash.
     source: Option<Source>,
     values: Vec<Hash>,
 }
 
 impl LinkEnd {
-    pub fn new(end: PeerEnd, owner: usize, ticket: Option<LinkTicket>, remote_key: LinkKey) -> Self {
+    pub fn new(
+        number: u64,
+        end: PeerEnd,
+        owner: usize,
+        ticket: Option<LinkTicket>,
+        remote_key: LinkKey,
+    ) -> Self {
         Self {
+            number,
             end,
             owner,
             other: None,
@@ -78,7 +92,28 @@ impl LinkEnd {
             received: 0,
             downloads: BTreeMap::new(),
             uploads: BTreeMap::new(),
+            places: BTreeMap::new(),
         }
+    }
+
+    /// Begins to send what has waited for its turn. `false` if nobody wants it any more.
+    pub fn start(&mut self, waiting: Waiting) -> bool {
+        let Waiting { job: (_, transfer), bytes, part, unit_log2 } = waiting;
+        let peer = self.end.peer_mut();
+        if peer.send_file(transfer, share::info(&bytes)).is_err() {
+            return false;
+        }
+        if part.is_some_and(|part| part.values) {
+            let values = share::values(&bytes, unit_log2);
+            peer.provide_values(transfer, &values).expect("they were asked for");
+        }
+        self.uploads.insert(transfer, bytes);
+        true
+    }
+
+    /// Where it believes to be in the other end's line.
+    pub fn place(&self, transfer: TransferId) -> Option<u32> {
+        self.places.get(&transfer).copied()
     }
 
     pub fn say(&mut self, words: &str) {
@@ -94,12 +129,15 @@ impl LinkEnd {
         let _ = self.end.peer_mut().list(&SafeRelPath::root(), Generation(0), 1);
     }
 
-    pub fn cancel_one(&mut self, rng: &mut Rng) {
+    pub fn cancel_one(&mut self, owner: &mut Client, rng: &mut Rng) {
         let open: Vec<TransferId> = self.downloads.keys().chain(self.uploads.keys()).copied().collect();
         if let Some(transfer) = rng.choose(&open) {
             let _ = self.end.peer_mut().cancel(*transfer, ErrorCode::Cancelled);
             self.downloads.remove(transfer);
             self.uploads.remove(transfer);
+            self.places.remove(transfer);
+            owner.queue.end((self.number, *transfer));
+            owner.gather.failed((self.number, *transfer));
         }
     }
 
@@ -135,6 +173,9 @@ impl LinkEnd {
                 }
                 self.other = Some(usize::from(device.0[0]) - 1);
                 totals.links += 1;
+                if rng.chance(50) {
+                    let _ = peer.list(&SafeRelPath::root(), Generation(0), 1);
+                }
             }
             Event::Said { counter, text } => {
                 self.heard += 1;
@@ -158,7 +199,12 @@ impl LinkEnd {
             }
             Event::ListPage { generation, entries, .. } => {
                 for entry in entries {
-                    if rng.chance(50) {
+                    if entry.name.as_str() == share::COMMON {
+                        let root = entry.root.expect("it is known");
+                        if let Some((transfer, download)) = gather(peer, self.number, owner, root, rng) {
+                            self.downloads.insert(transfer, download);
+                        }
+                    } else if rng.chance(50) {
                         let unit_log2 = 10 + rng.below(4) as u8;
                         let download = match entry.root.filter(|_| rng.chance(60)) {
                             Some(root) => fetch_part(peer, root, entry.size, unit_log2, rng),
@@ -193,12 +239,8 @@ impl LinkEnd {
                 }
                 if rng.chance(10) {
                     let _ = peer.refuse_file(transfer, ErrorCode::Changed);
-                } else if peer.send_file(transfer, share::info(&bytes)).is_ok() {
-                    if part.is_some_and(|part| part.values) {
-                        let values = share::values(&bytes, unit_log2);
-                        peer.provide_values(transfer, &values).expect("they were asked for");
-                    }
-                    self.uploads.insert(transfer, bytes);
+                } else {
+                    owner.queue.ask((self.number, transfer), bytes, part, unit_log2);
                 }
             }
             Event::FileValues { transfer, first, mut values } => {
@@ -215,6 +257,7 @@ impl LinkEnd {
                 }
             }
             Event::FileStarted { transfer, path, .. } => {
+                self.places.remove(&transfer);
                 if let Some(download) = self.downloads.get(&transfer).filter(|it| it.part.is_none()) {
                     assert_eq!(path.as_str(), download.name);
                 }
@@ -269,13 +312,28 @@ impl LinkEnd {
                     if peer.finish_file(transfer, Ok(())).is_ok()
                         && let Some(download) = self.downloads.remove(&transfer)
                     {
-                        owner.parts.remove(&(self.other.unwrap(), download.name));
+                        let other = self.other.unwrap();
+                        if download.is_gathered {
+                            let job = (self.number, transfer);
+                            if let Some(sources) = owner.gather.arrived(job, other, &download.bytes, root) {
+                                totals.gathered += 1;
+                                totals.several += u64::from(sources > 1);
+                            } else if rng.chance(50)
+                                && let Some((transfer, next)) = gather(peer, self.number, owner, root, rng)
+                            {
+                                self.downloads.insert(transfer, next);
+                            }
+                        } else {
+                            owner.parts.remove(&(other, download.name));
+                        }
                     }
                 }
             }
             Event::FileFailed { transfer, code, .. } => {
                 assert_ne!(code, ErrorCode::VerifyFailed);
                 let download = self.downloads.remove(&transfer).expect("it ended before");
+                self.places.remove(&transfer);
+                owner.gather.failed((self.number, transfer));
                 if download.part.is_none() && download.stored > 0 {
                     let (name, part) = download.into_part();
                     owner.parts.insert((self.other.unwrap(), name), part);
@@ -284,18 +342,29 @@ impl LinkEnd {
             }
             Event::FileSent { transfer } | Event::SendStopped { transfer, .. } => {
                 self.uploads.remove(&transfer);
+                owner.queue.end((self.number, transfer));
             }
             Event::Closed { reason } => {
                 use chatproto::peer::Closed;
                 assert!(!matches!(reason, Closed::Violation(_)), "{reason:?}");
                 assert!(self.downloads.is_empty(), "what was open has failed before");
                 self.is_closed = true;
+                owner.queue.end_link(self.number);
+                owner.gather.end_link(self.number);
                 if let Some((offer, way)) = self.dialled.filter(|_| !self.is_open) {
                     owner.end.session_mut().way_failed(offer, way, ErrorCode::LinkBroken, now);
                 }
             }
-            Event::FileQueued { .. }
-            | Event::FilePaused { .. }
+            Event::FileQueued { transfer, position } => {
+                // What was cancelled meanwhile waits nowhere.
+                if self.downloads.contains_key(&transfer) {
+                    let before = self.places.insert(transfer, position);
+                    assert!(position > 0 && before.is_none_or(|before| position < before), "{before:?}");
+                    totals.queued += 1;
+                    totals.moved_up += u64::from(before.is_some());
+                }
+            }
+            Event::FilePaused { .. }
             | Event::FileResumed { .. }
             | Event::RateWanted { .. }
             | Event::ListRefused { .. } => {}
@@ -343,11 +412,27 @@ fn fetch_part(
     Some((transfer, Download::new(unit_log2, (first << unit_log2) as usize, Vec::new(), Some(part))))
 }
 
+/// Asks for a part of the file that comes from several.
+fn gather(
+    peer: &mut Peer,
+    number: u64,
+    owner: &mut Client,
+    root: Hash,
+    rng: &mut Rng,
+) -> Option<(TransferId, Download)> {
+    let part = owner.gather.next(rng)?;
+    let transfer = peer.fetch_units(root, part).ok()?;
+    owner.gather.begin((number, transfer), part);
+    let from = (part.first << part.unit_log2) as usize;
+    let download = Download::new(part.unit_log2, from, Vec::new(), Some(part));
+    Some((transfer, Download { name: share::COMMON.to_owned(), is_gathered: true, ..download }))
+}
+
 impl Download {
     fn new(unit_log2: u8, offset: usize, bytes: Vec<u8>, part: Option<peer::Part>) -> Self {
         let stored = bytes.len();
         let (name, source, values) = (String::new(), None, Vec::new());
-        Self { name, unit_log2, offset, bytes, stored, part, source, values }
+        Self { name, unit_log2, offset, bytes, stored, part, is_gathered: false, source, values }
     }
 
     /// What is kept of it. A last unit that is not whole comes again.

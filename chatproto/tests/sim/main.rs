@@ -6,6 +6,9 @@
 //! - Messages (`client`): what is acknowledged is in the log once, under the number that was told; whoever is in a room gets its
 //!   numbers one after the other, live or caught up, whatever breaks; what is gone is told as a gap, and only that; nothing
 //!   comes after leaving; every say ends once; whoever was written to while they were away has it in the end. No queue is longer than its bound (`world`).
+//! - Who is there (`presence`): what a device was told of the people in its rooms, whole or by news, is in the end who is there,
+//!   whatever it missed meanwhile.
+//! - Consent (`consent`): nobody is introduced, and nobody's address told, without a yes of whoever was asked.
 //! - Order (`house`, `rules`, `watch`, `answers`): whoever is banned, muted, kicked, barred or kept out by slow mode or lockdown says
 //!   nothing from the moment at which the hub knows that to be stored, and is in no room that they may not be in; the hub's
 //!   notes are the model's after every turn; every answer - done, refused, who, rooms, audit - was right at some moment
@@ -13,9 +16,11 @@
 //!   said after it; what has a time ends with it.
 //! - Links (`world`, `link`): every introduction ends in a link or a verdict; words come once, in order.
 //! - Files (`link`, `share`): what arrives is what was sent, also in parts and gone on with after a cut or a crash; every
-//!   transfer ends once.
+//!   transfer ends once. Whoever waits for a file (`queue`) is told a place that only falls, and waits only while others are
+//!   sent. A file that comes in parts from several (`gather`) is the file.
 //!
-//! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them.
+//! A seed is a life of the world. `CHATPROTO_SEED=7` lives one of them again, `CHATPROTO_SEEDS=5000` lives more of them, and
+//! `CHATPROTO_WRITE_SEEDS=DIR` writes what crossed the wire in some of them as seeds for the fuzzers (`record`).
 #![allow(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -31,9 +36,14 @@
 mod acts;
 mod answers;
 mod client;
+mod consent;
 mod counts;
+mod gather;
 mod house;
 mod link;
+mod presence;
+mod queue;
+mod record;
 mod rules;
 mod share;
 mod watch;

@@ -11,7 +11,18 @@ const SIZES: [usize; 10] = [0, 1, 1023, 1024, 1025, 3 * 1024, 5000, 9 * 1024 + 1
 #[derive(Clone, Debug)]
 pub struct Share(Vec<(String, Bytes)>);
 
+/// The file that everybody has in a world of links, and its length.
+pub const COMMON: &str = "common.bin";
+pub const COMMON_LEN: usize = 5_500;
+
 impl Share {
+    /// With the file that everybody has.
+    pub fn with(common: &Bytes, rng: &mut Rng) -> Self {
+        let mut share = Self::new(rng);
+        share.0.push((COMMON.to_owned(), common.clone()));
+        share
+    }
+
     pub fn new(rng: &mut Rng) -> Self {
         let file = |at| {
             let mut bytes = vec![0; *rng.choose(&SIZES).unwrap()];

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chatproto::Instant;
 use chatproto::hub::{Config, Hub, Label};
 use chatproto::peer::{self, Peer};
@@ -15,8 +16,9 @@ use chatproto::testing::{
 use chatproto::wire::*;
 
 use crate::client::Client;
+use crate::consent::Consents;
 use crate::link::{Around, LinkEnd};
-use crate::share::Share;
+use crate::share::{COMMON_LEN, Share};
 
 pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4000);
 
@@ -57,6 +59,15 @@ pub struct Totals {
     pub parts: u64,
     pub away: u64,
     pub not_reached: u64,
+    /// Places in lines that were told, and those that were better than before.
+    pub queued: u64,
+    pub moved_up: u64,
+    /// Files that came in parts; of those, from several.
+    pub gathered: u64,
+    pub several: u64,
+    /// Who is there, told whole without being asked; and looked at in the end.
+    pub snapshots: u64,
+    pub pictures: u64,
 }
 
 impl Totals {
@@ -78,6 +89,12 @@ impl Totals {
         self.parts += other.parts;
         self.away += other.away;
         self.not_reached += other.not_reached;
+        self.queued += other.queued;
+        self.moved_up += other.moved_up;
+        self.gathered += other.gathered;
+        self.several += other.several;
+        self.snapshots += other.snapshots;
+        self.pictures += other.pictures;
     }
 
     pub fn assert_rich(&self) {
@@ -97,8 +114,14 @@ impl Totals {
             self.files_failed,
             self.away,
             self.not_reached,
+            self.queued,
+            self.moved_up,
+            self.gathered,
+            self.snapshots,
+            self.pictures,
         ];
-        assert!(all.iter().all(|count| *count >= 5), "too little happened: {self:?}");
+        let is_rich = all.iter().all(|count| *count >= 5) && self.several >= 2;
+        assert!(is_rich, "too little happened: {self:?}");
     }
 }
 
@@ -110,7 +133,10 @@ pub struct World {
     clients: Vec<Client>,
     shares: Vec<Share>,
     links: Vec<LinkEnd>,
+    /// How many links there have been.
+    linked: u64,
     dials: Vec<Dial>,
+    consents: Consents,
     /// Introductions that must end in a link or a verdict.
     seeking: BTreeMap<(usize, OfferId), Introduction>,
     totals: Totals,
@@ -141,7 +167,10 @@ impl World {
         let log = MemoryLog::new(Duration::from_millis(rng.below(50)));
         let server = HubEnd::new(Hub::new(config(), [], rng.fork()), log, SERVER, &mut network);
         let now = Instant::from_millis(1);
-        let shares: Vec<Share> = PEOPLE.iter().map(|_| Share::new(&mut rng)).collect();
+        let mut common = vec![0; COMMON_LEN];
+        rng.fill(&mut common);
+        let common = common.into();
+        let shares: Vec<Share> = PEOPLE.iter().map(|_| Share::with(&common, &mut rng)).collect();
         let client = |(at, user): (usize, &&str)| {
             let client = Client::new(at as u8 + 1, user, shares[at].clone(), rng.next_u64(), now);
             network.listen(client.listener);
@@ -156,7 +185,9 @@ impl World {
             clients,
             shares,
             links: Vec::new(),
+            linked: 0,
             dials: Vec::new(),
+            consents: Consents::default(),
             seeking: BTreeMap::new(),
             totals: Totals::default(),
             is_ending: false,
@@ -164,13 +195,24 @@ impl World {
     }
 
     pub fn live(mut self) -> Totals {
+        self.live_on();
+        self.totals
+    }
+
+    /// Lives, and returns what each end of each connection has read, piece by piece and at most so many bytes.
+    pub fn recorded(mut self, limit: usize) -> Vec<Vec<Bytes>> {
+        self.network.record(limit);
+        self.live_on();
+        self.network.take_recorded()
+    }
+
+    fn live_on(&mut self) {
         for _ in 0..STEPS {
             self.act();
             let pause = self.rng.below(200);
             self.pass(Duration::from_millis(pause));
         }
         self.come_to_rest();
-        self.totals
     }
 
     /// A quiet life in which the server crashes once, at this point of the `count`th message, and comes back.
@@ -305,8 +347,13 @@ impl World {
         let link = &mut self.links[*at];
         match self.rng.below(10) {
             0..4 => link.say(&format!("over the link, at {:?}", self.now)),
-            4..8 => link.list(),
-            8 => link.cancel_one(&mut self.rng),
+            4..8 => {
+                let owner = link.owner;
+                // From all who are linked at once, so that several send the same file.
+                let is_asked = |link: &&mut LinkEnd| link.owner == owner && link.is_open && !link.is_closed;
+                self.links.iter_mut().filter(is_asked).for_each(LinkEnd::list);
+            }
+            8 => link.cancel_one(&mut self.clients[link.owner], &mut self.rng),
             _ => link.end.peer_mut().close(CloseReason::Done, self.now),
         }
     }
@@ -345,6 +392,7 @@ impl World {
             for event in self.clients[at].end.take_events() {
                 any = true;
                 self.clients[at].check(&event, self.server.log(), &mut self.totals);
+                self.clients[at].look(&event, &mut self.totals);
                 self.on_session_event(at, event);
             }
             while let Some((stream, from)) = self.network.poll_accepted(self.clients[at].listener, self.now) {
@@ -352,21 +400,63 @@ impl World {
                 let dialler = self.clients.iter().find(|client| client.ip == from.ip()).unwrap();
                 let peer = Peer::listen(peer_config(&self.clients[at]), self.now);
                 let end = PeerEnd::new(peer, stream);
-                self.links.push(LinkEnd::new(end, at, None, dialler.key));
+                self.linked += 1;
+                self.links.push(LinkEnd::new(self.linked, end, at, None, dialler.key));
             }
         }
-        any | self.answer_dials() | self.answer_links()
+        any | self.answer_dials() | self.answer_links() | self.serve_queues()
+    }
+
+    /// Whoever has a turn gets it, and the others hear of their places.
+    fn serve_queues(&mut self) -> bool {
+        let mut any = false;
+        for client in &mut self.clients {
+            while let Some(waiting) = client.queue.next() {
+                any = true;
+                let job = waiting.job;
+                let link = self.links.iter_mut().find(|link| link.number == job.0 && !link.is_closed);
+                if !link.is_some_and(|link| link.start(waiting)) {
+                    client.queue.end(job);
+                }
+            }
+            for ((number, transfer), place) in client.queue.moved() {
+                any = true;
+                if let Some(link) = self.links.iter_mut().find(|link| link.number == number) {
+                    // It may have been taken back in the same moment.
+                    let _ = link.end.peer_mut().queue_file(transfer, place);
+                }
+            }
+            client.queue.check();
+        }
+        any
+    }
+
+    /// Nobody believes to be further in front than they are.
+    fn check_places(&self) {
+        for client in &self.clients {
+            for ((number, transfer), place) in client.queue.places() {
+                let Some(link) = self.links.iter().find(|link| link.number == number) else { continue };
+                let is_other = |other: &&LinkEnd| other.number != number && other.ticket == link.ticket;
+                let other = self.links.iter().find(is_other).filter(|_| link.ticket.is_some());
+                if let Some(believed) = other.and_then(|other| other.place(transfer)) {
+                    assert!(believed >= place, "{believed} in line, and really {place}");
+                }
+            }
+        }
     }
 
     fn on_session_event(&mut self, at: usize, event: Event) {
         let session = self.clients[at].end.session_mut();
         match event {
-            Event::PeerOffer { offer, .. } => {
+            Event::PeerOffer { offer, from, .. } => {
                 let yes = self.rng.chance(80);
                 // It may have been closed in the same moment.
-                let _ = session.answer_peer(offer, yes);
+                if session.answer_peer(offer, yes).is_ok() && yes {
+                    self.consents.yes(offer, at, from);
+                }
             }
             Event::Introduced(introduction) => {
+                self.consents.check(at, &introduction, &self.clients);
                 self.seeking.insert((at, introduction.offer), introduction);
             }
             Event::Reach { offer, action } => self.reach(at, offer, action),
@@ -428,7 +518,8 @@ impl World {
                     let introduction = peer::Introduction { offer, ticket, purpose, peer, device };
                     let config = peer_config(&self.clients[dial.owner]);
                     let end = PeerEnd::new(Peer::dial(config, introduction, self.now), dial.stream);
-                    let mut link = LinkEnd::new(end, dial.owner, Some(ticket), link_key);
+                    self.linked += 1;
+                    let mut link = LinkEnd::new(self.linked, end, dial.owner, Some(ticket), link_key);
                     link.dialled = Some((offer, dial.way));
                     self.links.push(link);
                 }
@@ -480,6 +571,7 @@ impl World {
             let most = MAX_QUEUE + PAGE + 2 * 1024;
             assert!(waiting <= most, "{waiting} bytes wait for {conn}, at most {most} may");
         }
+        self.check_places();
     }
 
     /// Chance has had its time: everything is repaired, everybody comes back, and all promises are due.
@@ -500,6 +592,7 @@ impl World {
         }
         let until = self.now + REST;
         while self.now < until && !self.is_at_rest() {
+            self.clients.iter_mut().for_each(Client::look_around);
             self.pass(Duration::from_millis(500));
             if !self.server.is_up() {
                 // What was still to come has come to the message at which it was to crash.
@@ -513,6 +606,7 @@ impl World {
         self.pass(Duration::from_secs(2));
         for client in &self.clients {
             client.check_end(self.server.log());
+            client.check_pictures(self.server.hub().router(), &mut self.totals);
         }
         self.check_log();
     }

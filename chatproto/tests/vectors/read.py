@@ -16,6 +16,7 @@ from pathlib import Path
 
 MAX_FRAME = 65_536
 IGNORABLE = 0x80
+LARGEST = 2**64 - 1
 
 # Section 7: number, name, to whom, fields in the order of the wire.
 FRAMES = """
@@ -41,7 +42,7 @@ FRAMES = """
 1f device_list     client  request:u32 devices:device_entry*64
 20 say             server  counter:u64 target:target text:text
 21 posted          client  counter:u64 room:u32 seq:u64 time:u64
-22 message         client  room:u32 seq:u64 time:u64 flags:u8 device:bytes16 counter:u64 from:name text:text
+22 messages        client  room:u32 seq:u64 time:u64 flags:u8 runs:run*
 23 join            server  request:u32 target:target cursor:u64?
 24 joined          client  request:u32 room:u32 kind:room_kind name:name topic:note last:u64 cursor:u64
 25 leave           server  room:u32
@@ -106,6 +107,8 @@ PARTS = {
     "member": "user:name devices:u16 rank:rank",
     "report_line": "number:u64 time:u64 room:note by:note action:action subject:note seconds:u32 note:note",
     "device_entry": "device:bytes16 first:u64 last:u64 address:addr ticket:bool online:bool",
+    "run": "device:bytes16 from:name said:said*",
+    "said": "later:u32 counter:u64 text:text",
     "page_message": "room:u32 seq:u64 time:u64 device:bytes16 counter:u64 from:name text:text",
     "entry": "number:u32 kind:entry_kind size:u64 mtime:u64 root:bytes32? inline:blob? name:file_name",
 }
@@ -358,6 +361,18 @@ class Reader:
         return f"[{ipaddress.IPv6Address(self.take(16))}]:{self.number(2)}"
 
 
+def check_messages(values):
+    """What holds for the messages of a frame together (section 7.3)."""
+    runs = values["runs"]
+    require(runs and all(run["said"] for run in runs), "a run without a message")
+    speakers = [(run["device"], run["from"]) for run in runs]
+    require(all(one != other for one, other in zip(speakers, speakers[1:])), "two runs that must be one")
+    steps = [said["later"] for run in runs for said in run["said"]]
+    require(steps[0] == 0, "time before the first message")
+    require(values["seq"] + len(steps) - 1 <= LARGEST, "numbers past the largest")
+    require(values["time"] + sum(steps) <= LARGEST, "times past the largest")
+
+
 def decode(data, to):
     """Decodes one whole frame that went to a `server`, a `client` or a `peer`."""
     length = int.from_bytes(data[:4], "big")
@@ -373,6 +388,8 @@ def decode(data, to):
     reader = Reader(data[5:])
     values = reader.fields(fields)
     require(not reader.data, "bytes after the last field")
+    if name == "messages":
+        check_messages(values)
     return name, values
 
 

@@ -37,6 +37,26 @@ fn list(case: &'static str, path: &[u8]) -> Invalid {
     frame(case, "peer", FrameType::List, &[&[0; 13], &len, path])
 }
 
+/// `messages` in room 1 from number `seq` and time `time` on.
+fn messages(case: &'static str, seq: u64, time: u64, runs: &[&[u8]]) -> Invalid {
+    let runs = runs.concat();
+    let len = u32::try_from(runs.len()).expect("short runs").to_be_bytes();
+    let body: [&[u8]; 6] = [&[0, 0, 0, 1], &seq.to_be_bytes(), &time.to_be_bytes(), &[0], &len, &runs];
+    frame(case, "client", FrameType::Messages, &body)
+}
+
+/// What bob says on a device of zeros.
+fn run(said: &[&[u8]]) -> Vec<u8> {
+    let said = said.concat();
+    let len = u32::try_from(said.len()).expect("a short run").to_be_bytes();
+    [&[0; 16][..], b"\x03bob", &len, &said].concat()
+}
+
+fn said(later: u32, text: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(text.len()).expect("a short text").to_be_bytes();
+    [&later.to_be_bytes()[..], &[0; 8], &len, text].concat()
+}
+
 fn cases() -> Vec<Invalid> {
     let too_large = (MAX_FRAME + 1).to_be_bytes();
     let lobby: &[u8] = b"\x02\x05lobby";
@@ -115,7 +135,18 @@ fn cases() -> Vec<Invalid> {
         ),
         frame("unknown source", "peer", FrameType::FileRequest, &[&[0, 0, 0, 1, 3], &[0; 18]]),
     ];
+    let hello = said(0, b"hello");
     cases.extend([
+        messages("no messages", 1, 5, &[]),
+        messages("a run in which nothing is said", 1, 5, &[&run(&[])]),
+        messages("nothing said in the second run", 1, 5, &[&run(&[&hello]), &run(&[])]),
+        messages("time before the first message", 1, 5, &[&run(&[&said(1, b"hello")])]),
+        messages("two runs of one device", 1, 5, &[&run(&[&hello]), &run(&[&hello])]),
+        messages("numbers past the last", u64::MAX, 5, &[&run(&[&hello, &hello])]),
+        messages("times past the last", 1, u64::MAX, &[&run(&[&hello, &said(1, b"x")])]),
+        messages("a run ends inside a message", 1, 5, &[&run(&[&hello, &hello[..7]])]),
+        messages("runs end inside a run", 1, 5, &[&run(&[&hello]), &run(&[&hello])[..18]]),
+        messages("an empty text among others", 1, 5, &[&run(&[&hello, &said(0, b"")])]),
         list("path above", b".."),
         list("path through above", b"a/../b"),
         list("this folder", b"a/."),

@@ -1,21 +1,20 @@
 //! The message family.
 
 use chatproto::wire::{
-    Action, Anchor, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, Gap, Govern, Governed,
-    History, Inquire, Inquiry, Invited, Join, Joined, Leave, Left, List, MAX_PAGE_MESSAGES, MESSAGE_MISSED,
-    Member, Members, Message, MessagePage, Moderate, Moderated, Network, NoteRef, PageMessage, Posted,
-    Presence, Rank, Report, ReportLine, RequestId, RoomEntry, RoomId, RoomKind, RoomList, Rooms, Say, Search,
-    SubjectRef, Target, TextRef, Who,
+    Action, Anchor, Body as _, CaughtUp, Change, Create, DeviceId, DirectRoom, ErrorCode, FrameWriter, Gap,
+    Govern, Governed, HEADER_LEN, History, Inquire, Inquiry, Invited, Join, Joined, Leave, Left, List,
+    MAX_PAGE_MESSAGES, MESSAGE_MISSED, MIN_FRAME, Member, Members, Message, MessagePage, Messages, Moderate,
+    Moderated, Network, NoteRef, PageMessage, Posted, Presence, Rank, Report, ReportLine, RequestId,
+    RoomEntry, RoomId, RoomKind, RoomList, Rooms, Say, Search, SubjectRef, Target, TextRef, Who,
 };
 
-use crate::show::show;
+use crate::show::{Fields, Show as _, show};
 use crate::values::{ALICE, BOB, TIME, items, name, note, repeated, text};
 use crate::{Vector, vector};
 
 show! {
     Say<'_> { counter, target, text }
     Posted { counter, room, seq, time }
-    Message<'_> { room, seq, time, flags, device, counter, from, text }
     PageMessage<'_> { room, seq, time, device, counter, from, text }
     Join<'_> { request, target, cursor }
     Joined<'_> { request, room, kind, name, topic, last, cursor }
@@ -49,20 +48,10 @@ const LOBBY: RoomId = RoomId(1);
 const REQUEST: RequestId = RequestId(9);
 
 pub(crate) fn vectors() -> Vec<Vector> {
-    [says(), rooms(), people(), house(), server(), pages()].into_iter().flatten().collect()
+    [says(), messages(), rooms(), people(), house(), server(), pages()].into_iter().flatten().collect()
 }
 
 fn says() -> Vec<Vector> {
-    let message = Message {
-        room: LOBBY,
-        seq: 42,
-        time: TIME,
-        flags: 0,
-        device: ALICE,
-        counter: 7,
-        from: name("alice"),
-        text: text("hello"),
-    };
     vec![
         vector(
             "to a room by name",
@@ -97,11 +86,118 @@ fn says() -> Vec<Vector> {
             "largest",
             Posted { counter: u64::MAX, room: RoomId(u32::MAX), seq: u64::MAX, time: u64::MAX },
         ),
-        vector("live", message),
-        vector("missed", Message { flags: MESSAGE_MISSED, device: BOB, from: name("bob"), ..message }),
-        vector("flags of the future", Message { flags: 0xff, ..message }),
-        vector("64 bytes of text", Message { text: text(repeated("abcdefgh", 8)), ..message }),
     ]
+}
+
+fn messages() -> Vec<Vector> {
+    let first = Message {
+        room: LOBBY,
+        seq: 42,
+        time: TIME,
+        flags: 0,
+        device: ALICE,
+        counter: 7,
+        from: name("alice"),
+        text: text("hello"),
+    };
+    let next = |before: &Message<'static>, later: u64| Message {
+        seq: before.seq + 1,
+        time: before.time + later,
+        counter: before.counter + 1,
+        ..*before
+    };
+    let second = Message { text: text("and again"), ..next(&first, 0) };
+    let third = Message { text: text("zweite ✓"), ..next(&second, 1_500) };
+    let bobs =
+        Message { device: BOB, counter: u64::MAX, from: name("bob"), text: text("hi"), ..next(&third, 1) };
+    let on_another = Message {
+        seq: bobs.seq + 1,
+        time: bobs.time + 2,
+        counter: 1,
+        from: name("alice"),
+        text: text("from my other device"),
+        ..bobs
+    };
+    let missed = |message: Message<'static>| Message { flags: MESSAGE_MISSED, ..message };
+    let largest = Message {
+        room: RoomId(u32::MAX),
+        seq: u64::MAX,
+        time: u64::MAX,
+        flags: 0xff,
+        counter: u64::MAX,
+        device: DeviceId([0xff; 16]),
+        ..first
+    };
+    vec![
+        vector("one", together(&[first])),
+        vector("one missed", together(&[missed(bobs)])),
+        vector("64 bytes of text", together(&[Message { text: text(repeated("abcdefgh", 8)), ..first }])),
+        vector("three in a row", together(&[first, second, third])),
+        vector("two people, and a device more", together(&[first, second, third, bobs, on_another])),
+        vector("the same, missed", together(&[first, second, third, bobs, on_another].map(missed))),
+        vector("the longest time between two", together(&[first, next(&first, u32::MAX.into())])),
+        vector(
+            "the last number, the last time, flags of the future",
+            together(&[Message { seq: u64::MAX - 1, ..largest }, largest]),
+        ),
+        vector("as long as a frame that all members share", together(&longest(first))),
+    ]
+}
+
+/// As many messages as go together, the last one cut so that not another byte does.
+fn longest(first: Message<'static>) -> Vec<Message<'static>> {
+    let long = repeated("0123456789abcdef", TextRef::MAX_LEN / 16);
+    let mut messages: Vec<_> = (0..4)
+        .map(|at| Message { seq: first.seq + at, counter: first.counter + at, text: text(long), ..first })
+        .collect();
+    let longest = 4 + usize::try_from(MIN_FRAME).unwrap();
+    let mut lengths = (1..=long.len()).rev();
+    while encoded(&messages).len() != longest {
+        messages[3].text = text(&long[..lengths.next().expect("one of the lengths fits")]);
+    }
+    messages
+}
+
+fn encoded(messages: &[Message<'_>]) -> Vec<u8> {
+    let mut out = FrameWriter::default();
+    messages.iter().for_each(|message| out.message(message));
+    out.take().to_vec()
+}
+
+/// Messages of which a writer makes one frame.
+fn together(messages: &[Message<'_>]) -> Messages<'static> {
+    let bytes = encoded(messages).leak();
+    let read = Messages::decode_body(&bytes[HEADER_LEN..]).unwrap();
+    assert_eq!(read.iter().collect::<Vec<_>>(), messages);
+    read
+}
+
+/// The fields as the wire has them: what a run has in common stands before it.
+impl Fields for Messages<'_> {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let all: Vec<_> = self.iter().collect();
+        let Message { room, seq, time, flags, .. } = all[0];
+        let mut before = time;
+        let mut said = |message: &Message<'_>| {
+            let later = message.time - core::mem::replace(&mut before, message.time);
+            let (counter, text) = (message.counter, message.text.show());
+            format!("{{\"later\": {later}, \"counter\": {counter}, \"text\": {text}}}")
+        };
+        let runs = all.chunk_by(|one, other| (one.device, one.from) == (other.device, other.from));
+        let runs = runs.map(|run| {
+            let (device, from) = (run[0].device.show(), run[0].from.show());
+            let said: Vec<_> = run.iter().map(&mut said).collect();
+            format!("{{\"device\": {device}, \"from\": {from}, \"said\": [{}]}}", said.join(", "))
+        });
+        let runs = format!("[{}]", runs.collect::<Vec<_>>().join(", "));
+        vec![
+            ("room", room.show()),
+            ("seq", seq.show()),
+            ("time", time.show()),
+            ("flags", flags.show()),
+            ("runs", runs),
+        ]
+    }
 }
 
 fn house() -> Vec<Vector> {

@@ -46,6 +46,8 @@ pub(super) struct Adopted {
 
 /// From an I/O thread to the loop. Tokens are the loop's.
 pub(super) enum Report {
+    /// The other side's part of the TLS handshake has begun, and has its answer.
+    Answered(ConnToken),
     Connected(ConnToken, Option<Box<TlsInfo>>),
     /// The next bytes that were received.
     Received(ConnToken, Vec<u8>),

@@ -41,6 +41,8 @@ pub(super) struct Crew {
     last_generation: u32,
     /// TLS handshakes under way.
     handshakes: usize,
+    /// Callers whose handshakes have got on, as of this turn's reports.
+    pub(super) answered: Vec<ConnToken>,
     /// Sockets of all threads, with those that linger after the program has heard of the end.
     sockets: usize,
     /// What the last read gave to the program.
@@ -64,6 +66,7 @@ impl Crew {
             ready: VecDeque::new(),
             last_generation: 0,
             handshakes: 0,
+            answered: Vec::new(),
             sockets: 0,
             lent: Vec::new(),
             reports: Vec::new(),
@@ -111,6 +114,7 @@ impl Crew {
     /// When a thread has ended, which leaves connections that nobody serves.
     pub(super) fn collect(&mut self, turn: u64, events: &mut Vec<NetEvent>) -> io::Result<()> {
         self.turn = turn;
+        self.answered.clear();
         for index in 0..self.threads.len() {
             let Some(thread) = self.threads.get(index) else { break };
             if thread.has_ended() {
@@ -186,6 +190,7 @@ impl Crew {
     /// Makes of one report what the program is to know of it.
     fn note(&mut self, thread: usize, report: Report, events: &mut Vec<NetEvent>) {
         match report {
+            Report::Answered(token) => self.answered.push(token),
             Report::Connected(token, tls) => {
                 let Some(remote) = remote_of(&mut self.remotes, token) else { return };
                 // A plain connection that was accepted stands from the start.

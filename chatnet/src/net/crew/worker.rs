@@ -90,6 +90,9 @@ impl Worker {
             if self.net.turn(deadline, &mut events).is_err() {
                 return;
             }
+            // First those who got on: an end that comes in the same turn is the last that is told.
+            let answered = self.net.answered.iter().filter_map(|local| self.links.get(local));
+            self.reports.extend(answered.map(|link| Report::Answered(link.token)));
             for event in events.drain(..) {
                 self.on_event(event);
             }

@@ -7,19 +7,31 @@ use super::Rooms;
 use super::room::Room;
 use crate::session::outbox::Outbox;
 use crate::session::{ChatMessage, Event, RoomKey, Violation};
-use crate::wire::{CaughtUp, FrameType, Gap, Join, MESSAGE_MISSED, Message, RoomId, Target};
+use crate::wire::{CaughtUp, FrameType, Gap, Join, MESSAGE_MISSED, Message, Messages, Name, RoomId, Target};
 
 /// How often in a row a room is entered again for missing messages without getting one. Answers a server that skips
 /// numbers for good, which would otherwise make both sides loop.
 const MAX_RESTARTS: u8 = 3;
 
 impl Rooms {
-    pub(in crate::session) fn message(
+    pub(in crate::session) fn messages(
         &mut self,
-        frame: &Message<'_>,
+        frame: &Messages<'_>,
         out: &mut Outbox,
     ) -> Result<(), Violation> {
-        let (key, room) = self.entered_room(frame.room, FrameType::Message)?;
+        // What one person says in a row shares the name.
+        let mut last: Option<Name> = None;
+        for message in frame.iter() {
+            let from = last.filter(|last| last.borrow() == message.from);
+            let from = from.unwrap_or_else(|| message.from.to_owned());
+            self.message(&message, from.clone(), out)?;
+            last = Some(from);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, frame: &Message<'_>, from: Name, out: &mut Outbox) -> Result<(), Violation> {
+        let (key, room) = self.entered_room(frame.room, FrameType::Messages)?;
         if room.is_going() {
             return Ok(());
         }
@@ -33,7 +45,7 @@ impl Rooms {
             room: key.clone(),
             seq: frame.seq,
             time: frame.time,
-            from: frame.from.to_owned(),
+            from,
             device: frame.device,
             counter: frame.counter,
             text: frame.text.to_owned(),
@@ -90,14 +102,14 @@ impl Rooms {
 
     /// A number came that does not follow the cursor: seen before, or something is missing and is asked for once.
     fn skipped(&mut self, id: RoomId, seq: u64, out: &mut Outbox) -> Result<(), Violation> {
-        let (key, room) = self.entered_room(id, FrameType::Message)?;
+        let (key, room) = self.entered_room(id, FrameType::Messages)?;
         let key = key.clone();
         if room.cursor.is_some_and(|cursor| seq <= cursor) || room.join.is_some() {
             return Ok(());
         }
         if room.restarts >= MAX_RESTARTS {
             let what = "numbers of the room are skipped again and again";
-            return Err(Violation::Content { frame: FrameType::Message, what });
+            return Err(Violation::Content { frame: FrameType::Messages, what });
         }
         room.restarts += 1;
         let request = out.next_request();
