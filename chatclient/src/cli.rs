@@ -194,6 +194,14 @@ pub enum ArgsError {
     State(#[from] StateError),
 }
 
+impl ArgsError {
+    /// Whether somebody who was asked for something ended the program instead.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Ask(error) if error.kind() == io::ErrorKind::Interrupted)
+    }
+}
+
 impl Args {
     /// What the output is for.
     #[must_use]

@@ -227,6 +227,8 @@ pub enum Picks {
 pub struct Request {
     /// What to do.
     pub command: Command,
+    /// The line that says so, without the spaces around it.
+    pub line: String,
     /// The `ref` of a JSON line.
     pub reference: Option<String>,
 }

@@ -389,6 +389,11 @@ pub enum Notice {
         /// How many messages that were.
         missed: u64,
     },
+    /// A command with a `ref` is done, and nothing else has answered it.
+    Done {
+        /// The command, as it was given.
+        cmd: String,
+    },
     /// A command, or the program, failed.
     Error {
         /// Why, for programs.
@@ -412,6 +417,12 @@ impl Notice {
     /// An [`Notice::Error`] without more than a code and a sentence.
     pub fn error(code: impl Into<Code>, message: impl Into<String>) -> Self {
         Self::Error { code: code.into(), message: message.into(), fingerprint: None }
+    }
+
+    /// Whether programs are told, too.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        !matches!(self, Self::Info(_) | Self::Help)
     }
 }
 

@@ -331,6 +331,27 @@ fn what_was_believed_gives_way_to_what_is_proved() {
 }
 
 #[test]
+fn a_small_file_that_cannot_be_finished_leaves_nothing_and_a_large_one_its_part() {
+    let (temp, downloads) = downloads();
+    let wanted = Origin { size: 5, ..origin() };
+    let mut small = Incoming::begin(&downloads, ROOT, name("small.txt").borrow(), &wanted).unwrap();
+    let root = *blake3::hash(b"bytes").as_bytes();
+    small.store(0, &[Bytes::from_static(b"bytes")], &root).unwrap();
+    let mut large = begin(&downloads);
+    store(&mut large, 0..3);
+    let prefix = large.partial().temporary_path();
+    // What a disk does that loses bytes on their way.
+    fs::File::options().write(true).open(small.partial().temporary_path()).unwrap().set_len(3).unwrap();
+    let files = [(Whole::Written(Box::new(small)), root, 0)];
+    assert!(finish_all(&downloads, files)[0].is_err());
+    drop(large);
+    let mut left = fs::read_dir(temp.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    left.sort();
+    assert_eq!(left.len(), 2, "the part and its record: {left:?}");
+    assert!(left.contains(&prefix));
+}
+
+#[test]
 fn a_claim_that_is_being_written_does_not_hide_a_part_that_is_kept() {
     let (_temp, downloads) = downloads();
     let mut file = begin(&downloads);

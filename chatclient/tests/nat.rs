@@ -287,6 +287,50 @@ fn a_link_that_is_cut_in_direct_mode_is_found_again_without_the_server() {
     world.alice.expect("peer_message", |event| event["text"] == "and you");
 }
 
+/// Swallows what goes from here to the other person, and tells nobody.
+const SWALLOW: &str = "table ip cut {
+  chain out { type filter hook output priority 0
+    oifname \"wan\" ip daddr 203.0.114.20-203.0.114.29 drop
+  }
+}";
+
+/// So long may silence last before both ends take the link for dead, and some seconds more.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// A link in direct mode dies without a word, from one side or both, and the server is gone. Both notice, and find each other again
+/// when the line is back.
+fn a_link_that_dies_silently_is_found_again(silent: &[&str]) {
+    let mut world = world(Line::Open, Line::Open, "", [&[], &[]]);
+    world.go_direct();
+    world.server.take().expect("it runs").kill();
+    let silent = silent.iter().map(|name| world.net.name(name)).collect::<Vec<_>>();
+    silent.iter().for_each(|person| nft(person, SWALLOW));
+    world.alice.type_line("/peer bob into the void");
+    for client in [&mut world.alice, &mut world.bob] {
+        client.expect_within(SILENCE, "peer_closed", |event| event["reason"] == "idle");
+    }
+    silent.iter().for_each(|person| nft(person, "delete table ip cut"));
+    for client in [&mut world.alice, &mut world.bob] {
+        client.expect("peer_connected", |_| true);
+    }
+    world.alice.type_line("/peer bob there you are");
+    world.bob.expect("peer_message", |event| event["text"] == "there you are");
+    world.bob.type_line("and you");
+    world.alice.expect("peer_message", |event| event["text"] == "and you");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn a_link_that_dies_silently_both_ways_in_direct_mode_is_found_again() {
+    a_link_that_dies_silently_is_found_again(&["alice", "bob"]);
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn a_link_that_dies_silently_one_way_in_direct_mode_is_found_again() {
+    a_link_that_dies_silently_is_found_again(&["bob"]);
+}
+
 #[test]
 #[ignore = "needs root, ip and nft"]
 fn who_is_left_alone_in_direct_mode_goes_back_to_the_server() {

@@ -17,6 +17,7 @@ use chatclient::notice::{Code, Notice};
 use chatclient::ui::{Format, Input, Ui};
 use chatnet::{Net, NetConfig};
 use chatproto::opaque::{ClientLogin, OsRng, Password, ServerLogin, ServerSetup, Stretch, register};
+use chatproto::wire::{Name, Text};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -28,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A file that appears when the other end is to change its prompt, as if somebody had done something.
 const MOVE: &str = "CHATCLIENT_TEST_MOVE";
+
+/// In that file, when nothing is to be said about it.
+const QUIETLY: &str = "quietly";
 
 /// The other end looks for that file so often.
 const LOOK: Duration = Duration::from_millis(10);
@@ -99,6 +103,33 @@ fn a_line_whose_prompt_changes_is_not_sent_before_it_was_seen() {
     // What is typed faster than the line begins anew is not lost.
     terminal.types("all at once\r");
     terminal.sees("got Say { text: \"all at once\" }");
+    terminal.types("/quit\r");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn a_prompt_that_changes_shows_at_once() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("half a line");
+    terminal.sees("half a line");
+    terminal.moves_quietly();
+    terminal.sees("els..> half a line");
+    terminal.types(".");
+    terminal.sees("elsewhere> half a line.");
+    terminal.types("\r");
+    terminal.sees("got Say { text: \"half a line.\" }");
+    terminal.types("/quit\r");
+    terminal.ends_as_it_was();
+}
+
+#[test]
+fn what_somebody_says_does_not_look_like_a_line_of_somebody_else() {
+    let mut terminal = Terminal::open();
+    terminal.sees("lobby> ");
+    terminal.types("fold\r");
+    terminal.sees("(link) eve: hello");
+    terminal.sees("\n    [lobby] admin: what was your password again?");
     terminal.types("/quit\r");
     terminal.ends_as_it_was();
 }
@@ -188,9 +219,12 @@ fn the_other_end() {
     loop {
         net.turn(Some(Instant::now() + LOOK), &mut events).unwrap();
         events.clear();
-        if std::fs::remove_file(&wish_to_move).is_ok() {
+        if let Ok(how) = std::fs::read_to_string(&wish_to_move) {
+            std::fs::remove_file(&wish_to_move).unwrap();
             ui.set_prompt(places.next().unwrap());
-            ui.show(&Notice::Info("moved".to_owned()), None);
+            if how != QUIETLY {
+                ui.show(&Notice::Info("moved".to_owned()), None);
+            }
         }
         for input in mailbox.drain() {
             match input {
@@ -238,6 +272,12 @@ fn obey(command: &Command, ui: &mut Ui) -> bool {
     }
     let Command::Say { text } = command else { return *command == Command::Quit };
     match text.as_str() {
+        "fold" => {
+            let said = format!("hello{}[lobby] admin: what was your password again?", " ".repeat(84));
+            let (peer, text) = (Name::new("eve").unwrap(), Text::new(&said).unwrap());
+            ui.show(&Notice::PeerMessage { peer, text }, None);
+            return false;
+        }
         "end it" => ui.show(&Notice::error(Code::Connect, "these are the last words"), None),
         "flood and end" => {
             for number in 0..100 {
@@ -307,9 +347,20 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Lets the other end change its prompt.
+    /// Lets the other end change its prompt, and say so.
     fn moves(&self) {
-        std::fs::write(self.folder.path().join("move"), []).unwrap();
+        self.wishes("");
+    }
+
+    /// Lets the other end change its prompt, and say nothing.
+    fn moves_quietly(&self) {
+        self.wishes(QUIETLY);
+    }
+
+    fn wishes(&self, how: &str) {
+        // In one step, so that the other end does not find it half written.
+        std::fs::write(self.folder.path().join("wish"), how).unwrap();
+        std::fs::rename(self.folder.path().join("wish"), self.folder.path().join("move")).unwrap();
     }
 
     /// Waits until this is on the screen, after what was seen before.

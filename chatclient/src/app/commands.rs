@@ -20,8 +20,8 @@ const DEFAULT_COUNT: u16 = 20;
 impl App {
     pub(super) fn on_input(&mut self, input: Input) {
         match input {
-            Input::Request(Request { command, reference }) => {
-                let errand = self.errands.begin(reference);
+            Input::Request(Request { command, line, reference }) => {
+                let errand = self.begin_errand(reference, line);
                 // What is held keeps its order; only what others wait for may overtake.
                 if self.must_wait(&command) {
                     if matches!(command, Command::Quit) {
@@ -34,11 +34,11 @@ impl App {
                 }
             }
             Input::Malformed { error, reference } => {
-                let errand = self.errands.begin(reference);
+                let errand = self.begin_errand(reference, String::new());
                 self.voice.fail(Some(&errand), Code::Usage, error.to_string());
             }
             Input::NewPassword(passwords) => {
-                let errand = self.errands.begin(None);
+                let errand = self.errands.begin();
                 let (old, new) = passwords.into_parts();
                 self.change_password_from(errand, old, new);
             }
@@ -48,6 +48,38 @@ impl App {
                 self.quit();
             }
         }
+    }
+
+    fn begin_errand(&mut self, reference: Option<String>, line: String) -> Errand {
+        match reference {
+            Some(reference) => self.errands.begin_marked(reference, line),
+            None => self.errands.begin(),
+        }
+    }
+
+    /// Tells of the commands that are over and had nothing to tell.
+    pub(super) fn tell_done(&mut self) {
+        for errand in self.errands.unanswered() {
+            if self.ending.is_some() {
+                self.tell_abandoned(&errand);
+            } else {
+                self.voice.done(&errand);
+            }
+        }
+    }
+
+    /// The program ends: whoever waits for an answer waits in vain.
+    pub(super) fn tell_all_abandoned(&mut self) {
+        self.tell_done();
+        for errand in self.errands.all_unanswered() {
+            self.tell_abandoned(&errand);
+        }
+    }
+
+    /// Who leaves in the middle knows that: it is no failure of the program.
+    fn tell_abandoned(&mut self, errand: &Errand) {
+        let notice = Notice::error(Code::Interrupted, "the program ended before this was done");
+        self.voice.show(&notice, Some(errand));
     }
 
     /// Does what had to wait, as far as it need not any more.
@@ -221,7 +253,10 @@ impl App {
             Command::Direct { user } => self.ask_peer(errand, user, Purpose::Direct),
             Command::Server => self.come_back(errand),
             Command::Help => self.voice.show(&Notice::Help, Some(&errand)),
-            Command::Quit => self.quit(),
+            Command::Quit => {
+                self.voice.done(&errand);
+                self.quit();
+            }
         }
     }
 
@@ -366,6 +401,7 @@ impl App {
         for id in links {
             if let Some(link) = self.links.get_mut(id) {
                 link.peer.close(CloseReason::Done, now);
+                link.hangup = Some(errand.clone());
             }
         }
     }

@@ -18,7 +18,8 @@ pub(super) struct Direct {
 impl App {
     /// The link for it stands: leave the server.
     pub(super) fn go_direct(&mut self, peer: Name, errand: Option<Errand>) {
-        self.direct = Some(Direct { peer, errand });
+        let before = self.direct.replace(Direct { peer, errand });
+        self.fail_direct(before, "another direct link has taken its place");
         if self.server.session.state() == State::Away {
             return self.on_away();
         }
@@ -47,6 +48,15 @@ impl App {
         let peer = direct.peer.clone();
         self.voice.show(&Notice::Direct { peer }, errand.as_ref());
         self.refresh_prompt();
+    }
+
+    /// Who asked for a direct link that did not come to be, is told.
+    fn fail_direct(&mut self, direct: Option<Direct>, text: &str) {
+        if let Some(errand) = direct.and_then(|direct| direct.errand)
+            && self.ending.is_none()
+        {
+            self.voice.fail(Some(&errand), Code::LinkLost, text);
+        }
     }
 
     /// Whether this client is in direct mode with somebody, or looks for the link that it was in.
@@ -89,7 +99,7 @@ impl App {
             self.forget_redial(Some(peer));
         }
         let Some(direct) = self.direct.take_if(|direct| direct.peer == *peer) else { return };
-        drop(direct);
+        self.fail_direct(Some(direct), "the link has ended before the server was left");
         if self.ending.is_none() {
             self.voice.info(format!("the link with {} is gone; going back to the server", peer.as_str()));
             self.server.session.come_back(self.clock.now());

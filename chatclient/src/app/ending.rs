@@ -93,7 +93,8 @@ impl App {
     /// Gives up what has not come for too long. Places in a queue count as coming.
     pub(super) fn end_stalled(&mut self) {
         let now = Instant::now();
-        while let Some((at, id)) = self.transfers.stalled(now, self.settings.pace.stall_timeout) {
+        let last_word = self.last_word();
+        while let Some((at, id)) = self.transfers.stalled(now, self.settings.pace.stall_timeout, last_word) {
             tracing::debug!(?at, id, "a transfer has stalled");
             if self.transfers.pieces(id).is_some() {
                 // Others may have it.

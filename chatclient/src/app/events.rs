@@ -7,7 +7,7 @@ use super::lists::Page;
 use crate::notice::{Code, Notice};
 use chatproto::peer::{self, Closed};
 use chatproto::session;
-use chatproto::wire::ErrorCode;
+use chatproto::wire::{CloseReason, ErrorCode};
 
 impl App {
     pub(super) fn on_session_event(&mut self, event: session::Event) {
@@ -146,7 +146,7 @@ impl App {
         self.lists.forget(id);
         self.use_other_link(id);
         let Some(link) = self.links.get_mut(id) else { return };
-        let says = std::mem::take(&mut link.says);
+        let (says, hangup) = (std::mem::take(&mut link.says), link.hangup.take());
         let (is_surplus, link_again) = (link.is_surplus, link.again.is_some());
         if let Some((offer, way)) = link.seeking.take() {
             // It never stood: maybe another way does.
@@ -161,12 +161,17 @@ impl App {
         if is_surplus || (link_again && !with.told) {
             // Of an attempt to find a lost link again nobody needs to hear.
         } else if with.told {
-            self.voice.show(&Notice::PeerClosed { peer: with.peer.clone(), reason: word }, None);
+            let notice = Notice::PeerClosed { peer: with.peer.clone(), reason: word };
+            self.voice.show(&notice, hangup.as_ref());
         } else {
             self.fail_link(with.peer.clone(), with.errand.as_ref(), verdict(reason), text);
         }
         if !is_surplus {
-            let is_lost = matches!(reason, Closed::Eof { .. } | Closed::Timeout(_));
+            // Who has heard nothing for too long has lost the link, and not ended it: that may be heard, and no answer to it.
+            let is_lost = matches!(
+                reason,
+                Closed::Eof { .. } | Closed::Timeout(_) | Closed::Bye { reason: CloseReason::Idle, .. }
+            );
             self.end_direct_with(&with.peer, is_lost);
         }
     }

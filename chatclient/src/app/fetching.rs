@@ -65,6 +65,8 @@ impl App {
             paused,
             paused_there: false,
             was_parked: false,
+            is_sought: false,
+            seeks: 0,
             asked_at: now,
             heard_at: now,
             shown_at: None,

@@ -143,7 +143,7 @@ impl App {
             kept.fact.state = TransferState::Queued;
             (kept.fact.error, kept.fact.message) = (None, None);
         }
-        let errand = self.errands.begin(None);
+        let errand = self.errands.begin();
         for (remote, files) in folders {
             let (errand, into, want) = (errand.clone(), SafeRelPath::root(), Want::Files(files));
             self.look_into(Look { link, batch: None, errand, remote, into, want, depth: 0 });

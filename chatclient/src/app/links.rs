@@ -51,6 +51,8 @@ pub(super) struct Link {
     pub(super) paused: bool,
     /// Bytes of files wait for a rate, and not for the socket.
     pub(super) is_held: bool,
+    /// The command that ended it.
+    pub(super) hangup: Option<Errand>,
     /// Says that the peer has not confirmed, by their numbers.
     pub(super) says: BTreeMap<u64, Errand>,
     /// What the peer wants files to be kept to.
@@ -116,6 +118,7 @@ impl Links {
             capabilities: Capabilities::NONE,
             paused: false,
             is_held: false,
+            hangup: None,
             says: BTreeMap::new(),
             rate: None,
             asked_rate: 0,

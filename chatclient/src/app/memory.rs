@@ -192,6 +192,14 @@ impl Memory {
         self.journal.forget_room(&journal_room(room))
     }
 
+    /// A conversation is over: what was to be said there is not for whoever has the name next, also in the next run.
+    pub(super) fn retire(&mut self, was: &RoomKey, now: &RoomKey) -> Result<(), StateError> {
+        if let Some(was) = say_target(was) {
+            self.journal.retarget(&was, &SayTarget::Former(journal_room(now)))?;
+        }
+        self.forget_room(was)
+    }
+
     /// The server has this log; numbers seen in another one mean nothing.
     pub(super) fn on_log(&mut self, server: ServerId) -> Result<(), StateError> {
         let known = self.dir.known_log()?;
@@ -325,6 +333,7 @@ fn pending_say(say: &state::PendingSay) -> Option<PendingSay> {
     let target = match &say.target {
         SayTarget::Room(name) => RoomKey::Room(Name::new(name).ok()?),
         SayTarget::User(name) => RoomKey::User(Name::new(name).ok()?),
+        SayTarget::Former(room) => room_key(room)?,
     };
     Some(PendingSay { counter: say.counter, target, text: Text::new(&say.text).ok()? })
 }
@@ -366,6 +375,25 @@ mod tests {
         let pending = restored.pending.iter().map(|say| (say.counter, &say.target, say.text.as_str()));
         assert_eq!(pending.collect::<Vec<_>>(), [(second, &bob, "two")]);
         assert!(restored.next_counter > second, "no number is used twice");
+    }
+
+    #[test]
+    fn words_for_somebody_who_is_gone_stay_theirs_in_the_next_run() {
+        let temp = tempfile::tempdir().unwrap();
+        let bob = Name::new("bob").unwrap();
+        let (was, now) = (RoomKey::User(bob.clone()), RoomKey::Former(bob, RoomId(7)));
+        {
+            let mut memory = Memory::open(temp.path()).unwrap();
+            let mut session = session(&memory, 10);
+            memory.say(&mut session, was.clone(), &Text::new("psst").unwrap()).unwrap();
+            memory.saw(&was, 3).unwrap();
+            memory.retire(&was, &now).unwrap();
+            memory.say(&mut session, was.clone(), &Text::new("who are you?").unwrap()).unwrap();
+        }
+        let restored = Memory::open(temp.path()).unwrap().restored().unwrap();
+        let pending = restored.pending.iter().map(|say| (&say.target, say.text.as_str()));
+        assert_eq!(pending.collect::<Vec<_>>(), [(&now, "psst"), (&was, "who are you?")]);
+        assert_eq!(restored.cursors, []);
     }
 
     #[test]

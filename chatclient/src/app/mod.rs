@@ -178,7 +178,7 @@ impl App {
         loop {
             self.settle();
             if self.is_over() {
-                return self.voice.status();
+                break;
             }
             let deadline = self.deadline();
             if let Err(error) = self.net.turn(deadline, &mut events) {
@@ -186,7 +186,7 @@ impl App {
                     &Notice::error(ErrorCode::Internal, error.to_string()),
                     ErrorCode::Internal.into(),
                 );
-                return self.voice.status();
+                break;
             }
             events.drain(..).for_each(|event| self.on_net(event));
             self.take_input();
@@ -194,6 +194,8 @@ impl App {
             self.take_mapping();
             self.tick();
         }
+        self.tell_all_abandoned();
+        self.voice.status()
     }
 
     fn on_net(&mut self, event: NetEvent) {
@@ -254,6 +256,7 @@ impl App {
     fn end_of_input(&mut self) {
         self.input_ended = Some(Instant::now());
         self.fail_parked();
+        self.leave_paused();
     }
 
     /// Starts to read what the user types, unless the terminal may still have to ask for the password.
@@ -277,6 +280,8 @@ impl App {
         if self.ending.is_some() {
             return;
         }
+        // What is done is told as such; from here on, what was begun is given up.
+        self.tell_done();
         self.ending = Some(Instant::now() + END_TIMEOUT);
         let now = self.clock.now();
         self.held.clear();
@@ -301,10 +306,19 @@ impl App {
 
     /// Whatever waits for the server waits in vain.
     fn fail_waiting(&mut self) {
-        self.server.returning = None;
-        self.says.clear();
-        self.joins.clear();
-        self.leaves.clear();
+        let says = std::mem::take(&mut self.says).into_values();
+        let others = std::mem::take(&mut self.joins).into_values().chain(self.server.returning.take());
+        let others = others.chain(std::mem::take(&mut self.leaves).into_values());
+        let said =
+            says.map(|errand| (errand, "not said: the server is out of reach; it is kept for the next time"));
+        for (errand, text) in said.chain(others.map(|errand| (errand, "the server is out of reach"))) {
+            self.voice.fail(Some(&errand), Code::NotConnected, text);
+        }
+    }
+
+    /// Since when nobody is there any more to change their mind, so that what stands still must come to an end.
+    fn last_word(&self) -> Option<Instant> {
+        self.input_ended.filter(|_| !self.settings.stay)
     }
 
     /// Whether everything is done that was asked for, so that the end can begin.

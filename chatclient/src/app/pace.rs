@@ -204,6 +204,7 @@ impl App {
         if stands == std::mem::replace(&mut upload.stands, stands) {
             return;
         }
+        upload.stands_since = Instant::now();
         upload.show_state();
         if stands {
             self.leave_queue(at);
@@ -214,6 +215,30 @@ impl App {
             self.hold_upload(at, has_begun && self.pace.slots.waits(at));
         }
         self.show_upload(at);
+    }
+
+    /// When the first file that stands still must have gone on: once nobody is there any more who could change that here, and a
+    /// peer that takes no more would keep the program from its end.
+    pub(super) fn next_standing_upload(&self) -> Option<Instant> {
+        let last_word = self.last_word()?;
+        let standing = self.uploads.values().filter(|upload| upload.stands);
+        let since = standing.map(|upload| upload.stands_since).min()?;
+        Some(since.max(last_word) + self.settings.pace.stall_timeout)
+    }
+
+    /// Gives up files that a peer has stopped for too long after the end of the input.
+    pub(super) fn end_standing_uploads(&mut self) {
+        let now = Instant::now();
+        while self.next_standing_upload().is_some_and(|due| now >= due) {
+            let standing = self.uploads.iter().filter(|(_, upload)| upload.stands);
+            let oldest = standing.min_by_key(|(_, upload)| upload.stands_since).map(|(at, _)| *at);
+            let Some(at) = oldest else { return };
+            if let Some(link) = self.links.get_mut(at.0) {
+                // It has ended already when this fails.
+                let _ = link.peer.cancel(at.1, ErrorCode::Timeout);
+            }
+            self.on_upload_over(at, Some(ErrorCode::Timeout));
+        }
     }
 
     /// Tells the peer whether this side holds a file back.

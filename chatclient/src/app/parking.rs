@@ -21,7 +21,7 @@ impl App {
         };
         let ids = self.transfers.downloads.iter().filter_map(of_link).collect::<Vec<_>>();
         self.sources.forget(link);
-        self.transfers.heard.remove(&link);
+        self.transfers.forget(link);
         for id in ids {
             if self.may_wait() || self.other_source(id).is_some() {
                 self.park_download(id);
@@ -50,7 +50,7 @@ impl App {
 
     pub(super) fn park_download(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get_mut(&id) else { return };
-        (download.link, download.was_parked) = (None, true);
+        (download.link, download.was_parked, download.is_sought) = (None, true, false);
         if download.is_placing() {
             // It has all its bytes and needs no link.
             return;
@@ -93,6 +93,17 @@ impl App {
             let link = download.link;
             self.start_next(link);
         }
+    }
+
+    /// Nobody will let go on what the user has stopped: it waits for the next run.
+    pub(super) fn leave_paused(&mut self) {
+        self.transfers.look_for_stalls_anew();
+        if self.settings.stay {
+            return;
+        }
+        let paused = |(id, download): (&u64, &Download)| download.paused.then_some(*id);
+        let ids = self.transfers.downloads.iter().filter_map(paused).collect::<Vec<_>>();
+        ids.into_iter().for_each(|id| self.interrupt_download(id));
     }
 
     /// No link can come any more for what is parked.

@@ -164,7 +164,7 @@ impl App {
                 found = Some(self.strictest_unseen(found, rule));
                 continue;
             };
-            let errand = self.errands.begin(None);
+            let errand = self.errands.begin();
             let answer = Answer::Consent { offer, from: from.clone(), rule, is_there: false };
             self.questions.insert(request, Question::new(errand, answer));
             missing += 1;

@@ -27,6 +27,7 @@ impl App {
                 moved |= self.write_link(id);
             }
             moved |= self.start_due();
+            self.look_on();
             if !moved {
                 break;
             }
@@ -35,6 +36,7 @@ impl App {
         self.show_begun_uploads();
         self.finish_next();
         self.remember_sent();
+        self.tell_done();
         if self.must_return() && !self.redial.is_searching() {
             self.direct = None;
             self.server.session.come_back(self.clock.now());
@@ -75,12 +77,14 @@ impl App {
         let drained = self.input_ended.map(|since| since + super::DRAIN_TIMEOUT);
         // Past it, it has been acted on or does not apply.
         let drained = drained.filter(|at| *at > Instant::now());
-        let stalled = self.transfers.next_stall(self.settings.pace.stall_timeout);
+        let stalled = self.transfers.next_stall(self.settings.pace.stall_timeout, self.last_word());
+        let standing = self.next_standing_upload();
         machines
             .map(|at| self.clock.system(at))
             .chain(self.ending)
             .chain(drained)
             .chain(stalled)
+            .chain(standing)
             .chain(paced)
             .chain(self.reaching.deadline())
             .chain(self.redial.deadline())
@@ -97,6 +101,7 @@ impl App {
             }
         }
         self.end_stalled();
+        self.end_standing_uploads();
         self.tell_places();
         self.share_download_rate();
         self.meet_peers();

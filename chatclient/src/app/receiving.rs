@@ -10,7 +10,10 @@ use bytes::Bytes;
 use chatproto::wire::{ErrorCode, Hash, SafeName, SafeRelPath};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The place of one file in a queue is told so often. Where hundreds wait, each of them moves up whenever one is sent.
+const PLACES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Bytes of a part that a worker reads back in one go; between two of them other jobs have their turn.
 const RECHECK_STEP: u64 = 64 * 1024 * 1024;
@@ -175,10 +178,13 @@ impl App {
 
     pub(super) fn on_file_queued(&mut self, at: LinkTransfer, position: u32) {
         let Some(download) = self.transfers.of(at) else { return };
-        download.fact.position = Some(position);
+        let before = download.fact.position.replace(position);
         download.hear(at);
         let id = download.fact.id;
-        self.show_progress(id);
+        let is_due = download.shown_at.is_none_or(|shown| shown.elapsed() >= PLACES_INTERVAL);
+        if before.is_none() || (before != Some(position) && is_due) {
+            self.show_progress(id);
+        }
     }
 
     pub(super) fn on_file_started(&mut self, at: LinkTransfer, size: u64, mtime: u64) {
@@ -311,9 +317,27 @@ impl App {
             return self.on_part_failed(at, code);
         }
         // That is how a link's end is said of its transfers; the link's own end, which follows, deals with them all.
-        if code != ErrorCode::Offline {
+        let is_forgotten = matches!(code, ErrorCode::Changed | ErrorCode::NoSuchNumber);
+        let goes_on = code == ErrorCode::Offline
+            || (is_forgotten && self.seek(at))
+            || (code == ErrorCode::TooManyTransfers && self.put_back(at));
+        if !goes_on {
             self.fail_download(id, code.into(), None);
         }
+    }
+
+    /// The peer has as many transfers open as it lets: this one waits until another has ended. `false` if there is none.
+    fn put_back(&mut self, at: LinkTransfer) -> bool {
+        let others = self.transfers.open_on(at.0).saturating_sub(1);
+        let Some(download) = self.transfers.of(at) else { return false };
+        if others == 0 || !matches!(download.stage, Stage::Asked(_)) {
+            return false;
+        }
+        download.stage = Stage::Waiting;
+        download.fact.position = None;
+        self.transfers.asked.remove(&at);
+        self.transfers.limit(at.0, others);
+        true
     }
 
     /// Gives the worker the next thing to do for a file.

@@ -96,8 +96,8 @@ impl App {
 
     /// A conversation is over: what was seen of it is remembered under its new key.
     pub(super) fn on_retired(&mut self, was: &RoomKey, key: &RoomKey) {
-        let forgotten = self.memory.forget_room(was);
-        self.report(forgotten);
+        let retired = self.memory.retire(was, key);
+        self.report(retired);
         self.keep_cursor(key);
         self.voice.show(&Notice::ConversationOver { with: key.name().clone() }, None);
     }

@@ -54,8 +54,9 @@ pub(super) struct Upload {
     /// This user has stopped it, or the peer has.
     pub(super) paused: bool,
     pub(super) paused_there: bool,
-    /// Whether it stands still for one of these.
+    /// Whether it stands still for one of these, and since when.
     pub(super) stands: bool,
+    pub(super) stands_since: Instant,
     shown_at: Instant,
     meter: Meter,
 }
@@ -218,6 +219,7 @@ impl App {
             paused: false,
             paused_there: false,
             stands: false,
+            stands_since: now,
             shown_at: now,
             meter: Meter::new(now),
         };

@@ -14,6 +14,7 @@ use chatproto::session::{LostReason, Session, State};
 use chatproto::ticket;
 use chatproto::wire::{ErrorCode, Name, Note, Way};
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -207,9 +208,16 @@ impl App {
             "{server} was never met. Its certificate is\n  {shown}\nThe server prints this at its start, and its operator can tell \
              it. Is it the same?"
         );
-        if self.voice.ui.confirm(&question).unwrap_or(false) {
-            self.server.trust = Trust::Pinned { fingerprint: shown, next: None, known: false };
-            return self.dial_server();
+        match self.voice.ui.confirm(&question) {
+            Ok(true) => {
+                self.server.trust = Trust::Pinned { fingerprint: shown, next: None, known: false };
+                return self.dial_server();
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.voice.note_status(ExitStatus::Interrupted);
+                return self.quit();
+            }
+            Ok(false) | Err(_) => {}
         }
         let message = format!(
             "{server} was never met; compare its fingerprint with what the server printed, and give it with --fingerprint"
@@ -302,7 +310,12 @@ impl App {
             self.voice.info("the session has expired: the password is needed again");
         }
         let asked = cli::ask_password(&self.settings.user, &self.settings.server);
-        let password = asked.map_err(|error| format!("the session has expired, and {error}"))?;
+        let password = asked.map_err(|error| {
+            if error.is_interruption() {
+                self.voice.note_status(ExitStatus::Interrupted);
+            }
+            format!("the session has expired, and {error}")
+        })?;
         self.settings.password = Some(password.clone());
         Ok(password)
     }
@@ -432,7 +445,7 @@ impl App {
         };
         self.voice.show(&notice, None);
         if let Some(new) = self.settings.new_password.take() {
-            let errand = self.errands.begin(None);
+            let errand = self.errands.begin();
             self.change_password(errand, new);
         }
         self.tell_topics();
@@ -476,19 +489,16 @@ impl App {
         self.direct = None;
         match self.server.session.state() {
             // Who asked waits for this answer, also when it was there all the time.
-            State::Ready => self.voice.show(&Notice::ServerBack { missed: 0 }, Some(&errand)),
-            State::Away | State::Closing => {
-                self.server.session.come_back(now);
-                self.server.returning = Some(errand);
+            State::Ready => {
+                self.voice.show(&Notice::ServerBack { missed: 0 }, Some(&errand));
+                return self.refresh_prompt();
             }
-            State::Offline | State::Stopped => {
-                self.server.session.reconnect_now(now);
-                self.server.returning = Some(errand);
-            }
-            State::Connecting | State::Hello | State::Choosing | State::Registering | State::Proving => {
-                self.server.returning = Some(errand);
-            }
+            State::Away | State::Closing => self.server.session.come_back(now),
+            State::Offline | State::Stopped => self.server.session.reconnect_now(now),
+            State::Connecting | State::Hello | State::Choosing | State::Registering | State::Proving => {}
         }
+        // Asked again while it waits: the first is told of the return, the second that it only hurried it up.
+        self.server.returning.get_or_insert(errand);
         self.refresh_prompt();
     }
 }

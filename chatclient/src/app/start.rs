@@ -93,7 +93,9 @@ impl App {
             // Nobody is to find this client, so nobody is waited for.
             settings.peer_listen = None;
         }
-        let usage = |error| Failure::new(Code::Usage, error);
+        let usage = |error: cli::ArgsError| {
+            Failure::new(if error.is_interruption() { Code::Interrupted } else { Code::Usage }, error)
+        };
         let needs_none = has_ticket(&settings, &memory, trust) && !settings.change_password;
         if settings.password.is_none() && settings.register.is_some() {
             let asked = cli::ask_new_password(&settings.user, &settings.server);
@@ -210,7 +212,7 @@ impl App {
         // What an earlier run said is finished when it is posted now.
         let said = app.server.session.pending().map(|say| say.counter).collect::<Vec<_>>();
         for counter in said {
-            let errand = app.errands.begin(None);
+            let errand = app.errands.begin();
             app.says.insert(counter, errand);
         }
         if app.server.trust != Trust::Nobody {

@@ -52,6 +52,9 @@ pub(super) struct Download {
     pub(super) paused_there: bool,
     /// Its link was lost once.
     pub(super) was_parked: bool,
+    /// Its number means nothing any more, and its folder is being listed once more; and how often that was done.
+    pub(super) is_sought: bool,
+    pub(super) seeks: u8,
     /// When the peer was asked last.
     pub(super) asked_at: Instant,
     /// When something of it came last.
@@ -116,6 +119,8 @@ pub(super) struct Transfers {
     pub(super) begun: Vec<u64>,
     /// The downloads by their paths at the peers.
     paths: HashMap<SafeRelPath, Vec<u64>>,
+    /// How many transfers the peers let be open on their links, where they have said that there were too many.
+    limits: BTreeMap<LinkId, usize>,
     /// When bytes of files came last over each link.
     pub(super) heard: BTreeMap<LinkId, Heard>,
     /// No download stalls before.
@@ -163,27 +168,31 @@ impl Transfers {
 
     /// When to look for downloads that have stalled. What is heard meanwhile only puts that off, so it is seen to when the time
     /// has come and not with each of many files.
-    pub(super) fn next_stall(&mut self, timeout: Duration) -> Option<Instant> {
+    ///
+    /// After the `last_word` also of those that a peer has stopped: from then on, at the earliest, it is silent.
+    pub(super) fn next_stall(&mut self, timeout: Duration, last_word: Option<Instant>) -> Option<Instant> {
         if self.asked.is_empty() {
             self.stall_at = None;
         } else if self.stall_at.is_none() {
-            self.stall_at = Some(self.first_stall(timeout).unwrap_or_else(|| Instant::now() + timeout));
+            let first = self.first_stall(timeout, last_word);
+            self.stall_at = Some(first.unwrap_or_else(|| Instant::now() + timeout));
         }
         self.stall_at
     }
 
     /// When the next download will have stalled, unless something comes.
-    fn first_stall(&self, timeout: Duration) -> Option<Instant> {
+    fn first_stall(&self, timeout: Duration, last_word: Option<Instant>) -> Option<Instant> {
         let active = self.asked.iter().filter_map(|(at, id)| Some((*at, self.downloads.get(id)?)));
-        let active = active.filter(|(at, download)| download.may_stall(*at));
-        active.map(|(at, download)| self.quiet_since(at, download) + timeout).min()
+        let active = active.filter(|(at, download)| download.may_stall(*at, last_word.is_some()));
+        active.map(|(at, download)| self.quiet_since(at, download, last_word) + timeout).min()
     }
 
     /// Since when nothing has come of a download. Files of one link share its way and its rate, so that any of them may wait
     /// for the others.
-    fn quiet_since(&self, at: LinkTransfer, download: &Download) -> Instant {
+    fn quiet_since(&self, at: LinkTransfer, download: &Download, last_word: Option<Instant>) -> Instant {
         let on_link = self.heard.get(&at.0).map(|heard| heard.at);
-        on_link.into_iter().fold(download.last_heard(at), Instant::max)
+        let last_word = last_word.filter(|_| !download.may_stall(at, false));
+        on_link.into_iter().chain(last_word).fold(download.last_heard(at), Instant::max)
     }
 
     /// So many bytes of files came over a link.
@@ -196,19 +205,31 @@ impl Transfers {
         }
     }
 
-    pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<(LinkTransfer, u64)> {
+    pub(super) fn stalled(
+        &mut self,
+        now: Instant,
+        timeout: Duration,
+        last_word: Option<Instant>,
+    ) -> Option<(LinkTransfer, u64)> {
         if self.stall_at.is_none_or(|at| now < at) {
             return None;
         }
         let stalled = |at: LinkTransfer, id: &u64| {
             let download = self.downloads.get(id);
-            download.is_some_and(|it| it.may_stall(at) && now >= self.quiet_since(at, it) + timeout)
+            download.is_some_and(|it| {
+                it.may_stall(at, last_word.is_some()) && now >= self.quiet_since(at, it, last_word) + timeout
+            })
         };
         let found = self.asked.iter().find(|(at, id)| stalled(**at, id)).map(|(at, id)| (*at, *id));
         if found.is_none() {
             self.stall_at = None;
         }
         found
+    }
+
+    /// What may stall is another question now.
+    pub(super) fn look_for_stalls_anew(&mut self) {
+        self.stall_at = None;
     }
 
     /// The downloads of a path at any peer.
@@ -268,8 +289,25 @@ impl Transfers {
         }
     }
 
-    /// How many more downloads may begin on a link: small ones, and others.
-    fn room_on(&self, link: LinkId) -> (usize, usize) {
+    /// Transfers that are open on a link.
+    pub(super) fn open_on(&self, link: LinkId) -> usize {
+        self.asked.keys().filter(|(on, _)| *on == link).count()
+    }
+
+    /// From now on at most so many are to be open on a link.
+    pub(super) fn limit(&mut self, link: LinkId, max: usize) {
+        let limit = self.limits.entry(link).or_insert(max);
+        *limit = max.min(*limit);
+    }
+
+    /// The link has ended.
+    pub(super) fn forget(&mut self, link: LinkId) {
+        self.heard.remove(&link);
+        self.limits.remove(&link);
+    }
+
+    /// How many more downloads may begin on a link: small ones, others, and all together.
+    fn room_on(&self, link: LinkId) -> (usize, usize, usize) {
         let on_link = self.downloads.values().filter(|download| download.link == Some(link));
         let active =
             on_link.filter(|it| !it.paused && !matches!(it.stage, Stage::Waiting | Stage::Placing(None)));
@@ -277,17 +315,23 @@ impl Transfers {
         for download in active {
             *(if download.file.is_small() { &mut small } else { &mut large }) += 1;
         }
-        (MAX_SMALL_ACTIVE.saturating_sub(small), MAX_ACTIVE.saturating_sub(large))
+        let limit = self.limits.get(&link).copied().unwrap_or(usize::MAX);
+        let room = limit.saturating_sub(self.open_on(link).max(small + large));
+        (MAX_SMALL_ACTIVE.saturating_sub(small), MAX_ACTIVE.saturating_sub(large), room)
     }
 
     /// The next downloads to begin on a link.
     pub(super) fn next_waiting(&self, link: LinkId) -> Vec<u64> {
-        let (mut small, mut large) = self.room_on(link);
+        let (mut small, mut large, room) = self.room_on(link);
         let waits = |download: &&Download| {
-            download.link == Some(link) && !download.paused && matches!(download.stage, Stage::Waiting)
+            let is_stopped = download.paused || download.is_sought;
+            download.link == Some(link) && !is_stopped && matches!(download.stage, Stage::Waiting)
         };
         let mut next = Vec::new();
         for download in self.downloads.values().filter(waits) {
+            if next.len() >= room {
+                break;
+            }
             let room = if download.file.is_small() { &mut small } else { &mut large };
             if *room > 0 {
                 *room -= 1;
@@ -354,9 +398,9 @@ impl Download {
         }
     }
 
-    /// Whether it waits for a link with somebody.
+    /// Whether it waits for being found in a list of somebody.
     pub(super) fn waits_for(&self, peer: &Name) -> bool {
-        self.link.is_none() && self.file.peer == *peer && !self.is_placing()
+        (self.link.is_none() || self.is_sought) && self.file.peer == *peer && !self.is_placing()
     }
 
     pub(super) fn is_placing(&self) -> bool {
@@ -369,7 +413,8 @@ impl Download {
 
     /// Whether the number by which it was listed is still needed.
     fn is_unasked(&self, link: LinkId) -> bool {
-        self.link == Some(link) && matches!(self.stage, Stage::Waiting | Stage::Looking | Stage::Ready)
+        let is_begun = !matches!(self.stage, Stage::Waiting | Stage::Looking | Stage::Ready);
+        self.link == Some(link) && !is_begun && !self.is_sought
     }
 
     /// Verified bytes are there: how soon the first of them were is told.
@@ -380,10 +425,11 @@ impl Download {
         }
     }
 
-    /// Whether silence means that something is wrong.
-    fn may_stall(&self, at: LinkTransfer) -> bool {
-        let stands = matches!(&self.stage, Stage::Parts(pieces) if pieces.is_held_back(at));
-        self.fact.state != TransferState::Paused && !self.is_placing() && !stands
+    /// Whether silence means that something is wrong. Once nobody is there to wait, that holds for a peer's pause too.
+    fn may_stall(&self, at: LinkTransfer, is_last: bool) -> bool {
+        let is_held_back = matches!(&self.stage, Stage::Parts(pieces) if pieces.is_held_back(at));
+        let stands = self.fact.state == TransferState::Paused || is_held_back;
+        !self.is_placing() && !self.paused && (is_last || !stands)
     }
 }
 

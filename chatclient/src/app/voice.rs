@@ -20,6 +20,16 @@ impl Voice {
     /// Tells a fact; `errand` is the command that it answers.
     pub(super) fn show(&mut self, notice: &Notice, errand: Option<&Errand>) {
         self.ui.show(notice, errand.and_then(Errand::reference));
+        if let Some(errand) = errand.filter(|_| notice.is_event()) {
+            errand.note_answer();
+        }
+    }
+
+    /// Tells who waits for an answer that the command is done, and that it has nothing else to tell.
+    pub(super) fn done(&mut self, errand: &Errand) {
+        if let Some(line) = errand.line() {
+            self.show(&Notice::Done { cmd: line.to_owned() }, Some(errand));
+        }
     }
 
     /// Tells that something failed. Only what a command asked for counts for the exit code.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::ArgsError;
 use crate::settings::ServerAddr;
+use crate::ui;
 
 /// Why a password file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +73,7 @@ pub(crate) fn ask(user: &Name, server: &ServerAddr) -> Result<Password, ArgsErro
     if !can_ask() {
         return Err(ArgsError::NoPassword);
     }
-    let typed = rpassword::prompt_password(format!("password of {} at {server}: ", user.as_str()))
-        .map(Zeroizing::new)
-        .map_err(ArgsError::Ask)?;
+    let typed = hidden(format!("password of {} at {server}: ", user.as_str()))?;
     Ok(Password::new(&typed)?)
 }
 
@@ -83,15 +82,16 @@ pub(crate) fn ask_new(user: &Name, server: &ServerAddr) -> Result<Password, Args
     if !can_ask() {
         return Err(ArgsError::NoPassword);
     }
-    let prompt = |again: &str| {
-        let text = format!("new password of {} at {server}{again}: ", user.as_str());
-        rpassword::prompt_password(text).map(Zeroizing::new).map_err(ArgsError::Ask)
-    };
+    let prompt = |again: &str| hidden(format!("new password of {} at {server}{again}: ", user.as_str()));
     let first = prompt("")?;
     if *first != *prompt(", again")? {
         return Err(ArgsError::Differ);
     }
     Ok(Password::new(&first)?)
+}
+
+fn hidden(prompt: String) -> Result<Zeroizing<String>, ArgsError> {
+    ui::ask(|| rpassword::prompt_password(prompt).map(Zeroizing::new)).map_err(ArgsError::Ask)
 }
 
 const LINE_END: &[u8] = b"\r\n";

@@ -440,7 +440,7 @@ impl Whole {
 ///
 /// Each of its own: those of [`Downloads::begin`] and [`Partial::write_at`] for a small one, of which nothing is left then;
 /// [`DownloadError::RootMismatch`], with what came removed; [`DownloadError::Incomplete`] when units are missing; and those
-/// of [`Partial::finish`], with what came kept under its temporary name.
+/// of [`Partial::finish`], with what came kept under its temporary name if it has a record, and removed if not.
 pub fn finish_all(
     downloads: &Downloads,
     files: impl IntoIterator<Item = (Whole, Root, u64)>,
@@ -462,15 +462,16 @@ pub fn finish_all(
         .into_iter()
         .map(|(verified, _)| {
             let (partial, finished) = verified?;
-            partial.flush()?;
-            Ok((partial, finished))
+            let outcome = partial.flush();
+            partial.or_drop(outcome).map(|(partial, ())| (partial, finished))
         })
         .collect();
     let mut placed: Vec<Result<(Partial, Finished), DownloadError>> = flushed
         .into_iter()
         .map(|flushed| {
             let (partial, Finished { size, root, .. }) = flushed?;
-            let path = partial.place()?;
+            let outcome = partial.place();
+            let (partial, path) = partial.or_drop(outcome)?;
             Ok((partial, Finished { path, size, root }))
         })
         .collect();

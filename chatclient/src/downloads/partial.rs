@@ -248,7 +248,7 @@ impl Partial {
     /// Makes the file durable and gives it its name, or the first free variant of it. `mtime_ms` is the time that it
     /// gets, in milliseconds since 1970-01-01 UTC, 0 for now.
     ///
-    /// Returns the path that it has then. On an error it stays under its temporary name.
+    /// Returns the path that it has then. On an error it stays under its temporary name if it has a record.
     ///
     /// # Errors
     ///
@@ -256,11 +256,32 @@ impl Partial {
     /// [`DownloadError::DiskFull`] or [`DownloadError::Io`].
     pub fn finish(self, mtime_ms: u64) -> Result<PathBuf, DownloadError> {
         self.begin_flush(mtime_ms);
-        self.flush()?;
-        let path = self.place()?;
+        let outcome = self.flush();
+        let (partial, ()) = self.or_drop(outcome)?;
+        let outcome = partial.place();
+        let (partial, path) = partial.or_drop(outcome)?;
+        partial.end()?;
+        Ok(path)
+    }
+
+    fn end(&self) -> Result<(), DownloadError> {
         handle::sync(&self.dir).map_err(|error| self.failed("write", error))?;
         self.forget_record();
-        Ok(path)
+        Ok(())
+    }
+
+    /// Goes on with it if all went well; if not, it stays only if somebody can go on with it, which its record tells.
+    pub(super) fn or_drop<T>(self, outcome: Result<T, DownloadError>) -> Result<(Self, T), DownloadError> {
+        match outcome {
+            Ok(value) => Ok((self, value)),
+            Err(error) => {
+                if self.record.is_none() {
+                    // The first error is the one to be told.
+                    let _ = self.discard();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Removes what was received.

@@ -45,6 +45,8 @@ pub enum Code {
     LinkLost,
     /// More than one command may ask for.
     TooMuch,
+    /// The user, or a signal, ended the program.
+    Interrupted,
 }
 
 impl Code {
@@ -71,6 +73,7 @@ impl Code {
             Self::KeyMismatch => "key_mismatch",
             Self::LinkLost => "link_lost",
             Self::TooMuch => "too_much",
+            Self::Interrupted => "interrupted",
         }
     }
 
@@ -96,6 +99,7 @@ impl Code {
             Self::KeyMismatch,
             Self::LinkLost,
             Self::TooMuch,
+            Self::Interrupted,
         ];
         let wire = ErrorCode::ALL.iter().copied().map(Self::Wire);
         wire.chain(own).find(|code| code.name() == name)
@@ -124,6 +128,7 @@ impl Code {
             Self::KeyMismatch => "the peer's device shows another key than it should",
             Self::LinkLost => "the link ended in the middle",
             Self::TooMuch => "this is more than one command may ask for",
+            Self::Interrupted => "the program was ended",
         }
     }
 
@@ -147,6 +152,7 @@ impl Code {
                 ExitStatus::NotFound
             }
             Self::KeyMismatch => ExitStatus::Verification,
+            Self::Interrupted => ExitStatus::Interrupted,
         }
     }
 }

@@ -44,6 +44,9 @@ pub enum SayTarget {
     Room(String),
     /// To one user.
     User(String),
+    /// In what is left of a conversation with somebody who is gone, as its cursor is named: only to hear whether it was said
+    /// before.
+    Former(String),
 }
 
 /// What opening the journal brought back, beside [`Journal::pending`] and [`Journal::cursors`].
@@ -114,6 +117,21 @@ impl Journal {
         }
         self.append(&Record::Say(say.clone()))?;
         self.pending.insert(say.counter, say);
+        Ok(())
+    }
+
+    /// What was to be said in one place is to be said in another from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`]; what was not written stays where it was.
+    pub fn retarget(&mut self, was: &SayTarget, now: &SayTarget) -> Result<(), StateError> {
+        let moved = self.pending.values().filter(|say| say.target == *was);
+        let moved = moved.map(|say| PendingSay { target: now.clone(), ..say.clone() }).collect::<Vec<_>>();
+        for say in moved {
+            self.append(&Record::Say(say.clone()))?;
+            self.pending.insert(say.counter, say);
+        }
         Ok(())
     }
 

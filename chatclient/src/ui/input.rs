@@ -129,7 +129,10 @@ struct JsonCommand {
 
 fn request(line: &str, reference: Option<String>) -> Option<Input> {
     match parse(line) {
-        Ok(command) => command.map(|command| Input::Request(Request { command, reference })),
+        Ok(command) => {
+            let line = line.trim().to_owned();
+            command.map(|command| Input::Request(Request { command, line, reference }))
+        }
         Err(error) => Some(malformed(error.into(), reference)),
     }
 }

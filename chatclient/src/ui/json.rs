@@ -6,7 +6,7 @@ use crate::notice::Notice;
 
 /// The line without its end; `None` for what is for people only.
 pub(super) fn line(notice: &Notice, reference: Option<&str>) -> Option<String> {
-    if matches!(notice, Notice::Info(_) | Notice::Help) {
+    if !notice.is_event() {
         return None;
     }
     // All keys are strings and no value fails, so there is always a line.

@@ -3,6 +3,7 @@
 //! Input is read by a thread of its own and arrives in a mailbox of the loop; output is written by the loop as it
 //! shows notices.
 
+mod asking;
 mod input;
 mod json;
 mod lines;
@@ -10,6 +11,7 @@ mod sink;
 mod terminal;
 mod text;
 
+pub(crate) use asking::ask;
 pub use input::{Input, InputError, MAX_LINE_BYTES, NewPassword};
 
 use std::io;
@@ -56,12 +58,14 @@ impl Ui {
     /// connections wait.
     ///
     /// # Errors
-    /// When nobody is there to ask, or the terminal fails.
+    /// When nobody is there to ask, or the terminal fails; [`io::ErrorKind::Interrupted`] when a signal asks the program to
+    /// end: then it must.
     pub fn confirm(&mut self, question: &str) -> io::Result<bool> {
         if !self.is_interactive() {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "nobody is at a terminal to be asked"));
         }
-        terminal::confirm(question)
+        let question = question.to_owned();
+        ask(move || terminal::confirm(&question))
     }
 
     /// Starts to read input. What is read waits in the mailbox, which wakes the loop; when it is full, reading waits.
@@ -89,10 +93,13 @@ impl Ui {
         self.sink.flush();
     }
 
-    /// Changes what stands before the line being typed, as `lobby> `; from the next line on. The first line waits for it
-    /// a little, and so does a line after a command that may change it.
+    /// Changes what stands before the line being typed, as `lobby> `. A line that has begun shows it in the room that the old one
+    /// has, and begins anew with the next key. The first line waits for it a little, and so does a line after a command that may
+    /// change it.
     pub fn set_prompt(&mut self, prompt: &str) {
-        self.prompt.set(prompt);
+        if self.prompt.set(prompt) {
+            self.sink.show_prompt();
+        }
     }
 
     /// Whether nobody reads the output any more: end the program quietly, with

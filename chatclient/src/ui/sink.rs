@@ -8,7 +8,7 @@ use std::time::Instant;
 use chatnet::MailSender;
 
 use super::input::Input;
-use super::terminal::{Prompt, Started, Terminal};
+use super::terminal::{Prompt, Started, Terminal, folded};
 use super::text::{Audience, Text};
 use super::{Format, json};
 use crate::notice::Notice;
@@ -77,11 +77,19 @@ impl Sink {
                 }
             }
             Self::Screen(output, text) => {
-                output.write(&text.render(notice, Instant::now()));
+                output.write(&folded(&text.render(notice, Instant::now())));
                 // What the person reads may be the reason for the question that follows.
                 output.flush();
             }
             Self::Terminal(terminal) => terminal.show(notice),
+        }
+    }
+
+    /// The prompt is another now.
+    pub(super) fn show_prompt(&self) {
+        match self {
+            Self::Terminal(terminal) => terminal.show_prompt(),
+            Self::Json(_) | Self::Text(..) | Self::Screen(..) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod board;
 mod completion;
+mod fold;
 mod printer;
 mod prompt;
 mod reader;
@@ -67,10 +68,15 @@ impl Terminal {
 
     pub(super) fn show(&mut self, notice: &Notice) {
         let now = Instant::now();
-        let lines = self.text.render(notice, now);
+        let lines = folded(&self.text.render(notice, now));
         if self.board.take(notice, now) || !lines.is_empty() {
             self.printer.print(lines, self.board.draw(columns()));
         }
+    }
+
+    /// The prompt is another now: shows it at once.
+    pub(super) fn show_prompt(&self) {
+        self.printer.repaint();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -90,10 +96,16 @@ impl Drop for Terminal {
     }
 }
 
+/// Lines as they fit the terminal.
+pub(super) fn folded(lines: &str) -> String {
+    fold::fold(lines, columns())
+}
+
 /// How wide the terminal is.
 fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-    size.map_or(USUAL_COLUMNS, |size| usize::from(size.ws_col)).clamp(MIN_COLUMNS, MAX_COLUMNS)
+    let columns = size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    columns.unwrap_or(USUAL_COLUMNS).min(MAX_COLUMNS)
 }
 
 /// What is typed while no line is edited waits for the next one, instead of being shown where it does not belong; also
@@ -109,13 +121,15 @@ fn quiet_between_lines() -> io::Result<Termios> {
 
 /// Asks until the answer is clear.
 pub(super) fn confirm(question: &str) -> io::Result<bool> {
-    let mut out = io::stdout().lock();
     for _ in 0..MAX_QUESTIONS {
+        // Not locked while it waits: whoever ends the question has something to write, too.
+        let mut out = io::stdout().lock();
         for line in question.lines() {
             writeln!(out, "{}", chatproto::wire::escaped(line))?;
         }
         write!(out, "yes or no: ")?;
         out.flush()?;
+        drop(out);
         let mut answer = String::new();
         if io::stdin().read_line(&mut answer)? == 0 {
             return Ok(false);
@@ -136,7 +150,6 @@ pub(super) fn is_there() -> bool {
 
 /// Where a terminal does not say how wide it is, and what is believed of those that do.
 const USUAL_COLUMNS: usize = 80;
-const MIN_COLUMNS: usize = 20;
 const MAX_COLUMNS: usize = 500;
 
 /// So many unclear answers mean no.

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -200,15 +201,33 @@ impl Client {
 
     /// Waits for an event of this name for which `wanted` holds. Others are kept for later.
     pub fn expect(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let is_it = |event: &Value| event["event"] == name && wanted(event);
-        if let Some(at) = self.seen.iter().position(is_it) {
+        self.expect_within(PATIENCE, name, wanted)
+    }
+
+    /// The same, for what takes longer than anything else.
+    pub fn expect_within(
+        &mut self,
+        patience: Duration,
+        name: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        self.wait_for(patience, &format!("`{name}`"), |event| event["event"] == name && wanted(event))
+    }
+
+    /// Waits for any event for which `wanted` holds. Others are kept for later.
+    pub fn expect_any(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for(PATIENCE, "anything", wanted)
+    }
+
+    fn wait_for(&mut self, patience: Duration, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.seen.iter().position(&is_it) {
             return self.seen.remove(at);
         }
         loop {
-            match self.events.recv_timeout(PATIENCE) {
+            match self.events.recv_timeout(patience) {
                 Ok(event) if is_it(&event) => return event,
                 Ok(event) => self.seen.push(event),
-                Err(_) => panic!("{} never told `{name}` as expected, only: {:#?}", self.user, self.seen),
+                Err(_) => panic!("{} never told {what} as expected, only: {:#?}", self.user, self.seen),
             }
         }
     }

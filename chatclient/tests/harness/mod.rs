@@ -81,7 +81,7 @@ impl Scratch {
 }
 
 /// Sends a signal to a process that this test started.
-fn signal(child: &std::process::Child, name: &str) {
+pub fn signal(child: &std::process::Child, name: &str) {
     let status = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
     assert!(status.success(), "the process is gone already");
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::driver::Retry;
 use super::event::SecretBytes;
 use super::introductions::Terms;
+use super::login::NAMES_TOLD;
 use super::{
     ChatMessage, Event, Introduction, LineInfo, LostReason, MemberInfo, Refusal, RoomInfo, RoomKey, Session,
     State, Violation,
@@ -22,8 +23,12 @@ impl Session {
         let Self { rooms, says, out, offers, introductions, .. } = self;
         match frame {
             ToClient::Ping(ping) => out.send(&Pong { nonce: ping.nonce }),
-            // Whatever arrives counts as a sign of life; a pong has nothing else to say.
-            ToClient::Pong(_) => {}
+            // Whatever arrives counts as a sign of life.
+            ToClient::Pong(pong) => {
+                if pong.nonce == NAMES_TOLD {
+                    says.names_told(out);
+                }
+            }
             ToClient::Bye(bye) => self.said_bye(bye, now),
             ToClient::Error(error) if self.state == State::Ready => self.complained(error, now),
             ToClient::Error(error) => self.login_error(error, now),
@@ -41,7 +46,11 @@ impl Session {
             ToClient::Messages(messages) => rooms.messages(messages, out)?,
             ToClient::Joined(joined) => self.joined_room(joined)?,
             ToClient::Left(left) => rooms.left(left, out)?,
-            ToClient::DirectRoom(direct) => rooms.direct_room(direct, out),
+            ToClient::DirectRoom(direct) => {
+                if let Some((was, now)) = rooms.direct_room(direct, out) {
+                    says.retire(&was, &now);
+                }
+            }
             ToClient::CaughtUp(caught_up) => rooms.end_of_missed(caught_up, out)?,
             ToClient::Gap(gap) => rooms.gap(gap, out)?,
             ToClient::Moderated(moderated) => self.moderated(moderated)?,

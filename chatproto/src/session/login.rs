@@ -10,8 +10,11 @@ use crate::Instant;
 use crate::conn::Stage;
 use crate::wire::{
     Announce, Blob, CloseReason, Error, ErrorCode, FrameType, List, LoginOk, LoginResponse, LoginStart,
-    MIN_FRAME, Note, NoteRef, ServerHello, VERSION,
+    MIN_FRAME, Note, NoteRef, Ping, ServerHello, VERSION,
 };
+
+/// Nonce of the ping whose answer tells that the server has named all conversations. Those for signs of life count from 1.
+pub(super) const NAMES_TOLD: u64 = 0;
 
 impl Session {
     /// Begins the login with one of the mechanisms offered and the mechanism's first bytes.
@@ -135,6 +138,10 @@ impl Session {
             self.rooms.want(RoomKey::Room(ok.default_room.to_owned()));
         }
         self.rooms.ready(resumed, &mut self.out);
+        if self.says.await_names() {
+            // The answer follows what the server tells of conversations right after the login.
+            self.out.send(&Ping { nonce: NAMES_TOLD });
+        }
         self.says.flush(&mut self.out);
         Ok(())
     }

@@ -18,6 +18,8 @@ pub(super) struct Says {
     /// How many of `pending` are on their way.
     unposted: usize,
     next_counter: u64,
+    /// What was said to people before this login, and what was said since, waits: a name may be somebody else's by now.
+    awaits_names: bool,
     /// The server asked for a pause: nothing leaves before.
     paused_until: Option<Instant>,
     pauses: Pauses,
@@ -40,6 +42,7 @@ impl Says {
             bytes: 0,
             unposted: 0,
             next_counter,
+            awaits_names: false,
             paused_until: None,
             pauses,
             max: config.max_pending,
@@ -75,6 +78,28 @@ impl Says {
         Ok(counter)
     }
 
+    /// Logged in: whether something is to be said to a person, so that it must be known first which conversations are over.
+    pub(super) fn await_names(&mut self) -> bool {
+        let is_to_person = |entry: &Entry| matches!(entry.say.target, RoomKey::User(_));
+        self.awaits_names = self.pending.values().any(is_to_person);
+        self.awaits_names
+    }
+
+    /// It is known which conversations are over.
+    pub(super) fn names_told(&mut self, out: &mut Outbox) {
+        if core::mem::take(&mut self.awaits_names) {
+            self.flush(out);
+        }
+    }
+
+    /// A conversation is over: what was to be said there is not said to whoever has the name next. The server is asked all the
+    /// same, by the number of what is left: it may have stored some of it before.
+    pub(super) fn retire(&mut self, was: &RoomKey, now: &RoomKey) {
+        for entry in self.pending.values_mut().filter(|entry| entry.say.target == *was) {
+            entry.say.target = now.clone();
+        }
+    }
+
     /// Sends what may be on its way, oldest first. Only to be called while logged in.
     pub(super) fn flush(&mut self, out: &mut Outbox) {
         if self.paused_until.is_some() {
@@ -83,6 +108,9 @@ impl Says {
         // Those sent stand in front and are at most `max_unposted`, so little is looked at in vain.
         let room = self.max_unposted.saturating_sub(self.unposted);
         for entry in self.pending.values_mut().filter(|entry| !entry.sent).take(room) {
+            if self.awaits_names && matches!(entry.say.target, RoomKey::User(_)) {
+                return;
+            }
             let PendingSay { counter, target, text } = &entry.say;
             out.send(&Say { counter: *counter, target: target.target(), text: text.borrow() });
             entry.sent = true;
@@ -143,6 +171,7 @@ impl Says {
     pub(super) fn lost(&mut self) {
         self.pending.values_mut().for_each(|entry| entry.sent = false);
         self.unposted = 0;
+        self.awaits_names = false;
         self.paused_until = None;
     }
 

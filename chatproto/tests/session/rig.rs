@@ -169,7 +169,7 @@ impl Sent {
     }
 }
 
-fn target(target: Target<'_>) -> String {
+pub(crate) fn target(target: Target<'_>) -> String {
     match target {
         Target::Id(room) => format!("#{room}"),
         Target::Room(name) => name.as_str().to_owned(),

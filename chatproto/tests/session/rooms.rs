@@ -1,14 +1,15 @@
 //! Rooms: entering, leaving, and the promise of every message exactly once, in order.
 
 use chatproto::session::{
-    Config, Event, JoinError, LeaveError, LostReason, Refusal, Restored, RoomKey, SayError, State, Violation,
+    Config, Event, JoinError, LeaveError, LostReason, PendingSay, Refusal, Restored, RoomKey, SayError,
+    State, Violation,
 };
 use chatproto::wire::{
-    CaughtUp, DirectRoom, Error, ErrorCode, FrameType, Gap, Joined, Left, NameRef, NoteRef, RequestId,
-    RoomId, RoomKind,
+    CaughtUp, DirectRoom, Error, ErrorCode, FrameType, Gap, Joined, Left, NameRef, NoteRef, Pong, RequestId,
+    RoomId, RoomKind, ToServer,
 };
 
-use crate::rig::{LOBBY, Rig, SERVER, config, lobby, name, room, text, user};
+use crate::rig::{LOBBY, Rig, SERVER, Sent, config, lobby, name, room, target, text, user};
 
 const DEN: RoomId = RoomId(2);
 
@@ -338,6 +339,43 @@ fn one_number_cannot_be_two_rooms() {
 /// Names and cursors of the joins that were sent.
 fn names(rig: &mut Rig) -> Vec<(String, Option<u64>)> {
     rig.joins().into_iter().map(|(_, name, cursor)| (name, cursor)).collect()
+}
+
+#[test]
+fn words_for_somebody_who_is_gone_do_not_go_to_whoever_has_the_name_next() {
+    let bob = NameRef::new("bob").unwrap();
+    let said = |counter, target: RoomKey, words| PendingSay { counter, target, text: text(words) };
+    let pending = vec![said(1, room("lobby"), "in the room"), said(2, user("bob"), "for the old bob")];
+    let cursors = vec![(user("bob"), 240)];
+    let restored = Restored { server: Some(SERVER), cursors, pending, next_counter: 3 };
+    let mut rig = Rig::with(config(), restored);
+    rig.connect();
+    rig.log_in();
+    let sent = |rig: &mut Rig| {
+        let read = |sent: &Sent| match sent.frame() {
+            ToServer::Say(say) => Some((say.counter, target(say.target))),
+            ToServer::Ping(ping) => Some((ping.nonce, "ping".to_owned())),
+            _ => None,
+        };
+        rig.frames().iter().filter_map(read).collect::<Vec<_>>()
+    };
+    // What is to be said to a person waits until it is known who is gone; what comes behind it keeps its order.
+    rig.session.say(user("carol"), &text("for carol")).unwrap();
+    assert_eq!(sent(&mut rig), [(0, "ping".to_owned()), (1, "lobby".to_owned())]);
+    rig.receive(&DirectRoom { room: DEN, with: bob, last: 250, over: true });
+    rig.receive(&DirectRoom { room: RoomId(9), with: bob, last: 3, over: false });
+    assert_eq!(sent(&mut rig), []);
+    rig.receive(&Pong { nonce: 0 });
+    assert_eq!(sent(&mut rig), [(2, format!("#{DEN}")), (3, "@carol".to_owned())]);
+    // Said from now on, it is for whoever has the name.
+    rig.session.say(user("bob"), &text("for the new bob")).unwrap();
+    assert_eq!(sent(&mut rig), [(4, "@bob".to_owned())]);
+    rig.events();
+    let about = FrameType::Say.number();
+    let (code, note) = (ErrorCode::ConversationOver, NoteRef::EMPTY);
+    rig.receive(&Error { code, about, request: 2, retry_after: 0, note });
+    let Event::SayRefused { counter, target, .. } = rig.event() else { panic!() };
+    assert_eq!((counter, target), (2, RoomKey::Former(name("bob"), DEN)));
 }
 
 #[test]

@@ -13,12 +13,12 @@ fn inputs(format: Format, script: &[u8], chunk: usize) -> Vec<Input> {
     seen.into_inner()
 }
 
-fn request(command: Command, reference: Option<&str>) -> Input {
-    Input::Request(Request { command, reference: reference.map(str::to_owned) })
+fn request(line: &str, command: Command, reference: Option<&str>) -> Input {
+    Input::Request(Request { command, line: line.to_owned(), reference: reference.map(str::to_owned) })
 }
 
 fn say(text: &str) -> Input {
-    request(Command::Say { text: chatproto::wire::Text::new(text).unwrap() }, None)
+    request(text, Command::Say { text: chatproto::wire::Text::new(text).unwrap() }, None)
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn lines_become_inputs_however_they_arrive() {
     let script = b"hello\r\n\n/rooms\n\xff\xfe\nok \xc3\n/nope\nno newline at the end";
     let expected = [
         say("hello"),
-        request(Command::Rooms, None),
+        request("/rooms", Command::Rooms, None),
         malformed(InputError::NotUtf8 { line: 4, byte: 1 }, None),
         malformed(InputError::NotUtf8 { line: 5, byte: 4 }, None),
         malformed(CommandError::Unknown("/nope".into()).into(), None),
@@ -75,13 +75,14 @@ fn json_lines_carry_their_reference() {
 "#;
     let inputs = inputs(Format::Json, script, 64);
     let hello = chatproto::wire::Text::new("hello").unwrap();
+    let get = Command::Get { peer: None, files: crate::command::Picks::These(vec![3]) };
     assert_eq!(
         inputs[..4],
         [
-            request(Command::Get { peer: None, files: crate::command::Picks::These(vec![3]) }, Some("x")),
-            request(Command::Say { text: hello }, Some("y")),
-            request(Command::Rooms, None),
-            request(Command::Peers, None),
+            request("/get 3", get, Some("x")),
+            request("hello", Command::Say { text: hello }, Some("y")),
+            request("/rooms", Command::Rooms, None),
+            request("/peers", Command::Peers, None),
         ]
     );
     let wrong: Vec<_> = inputs[4..]

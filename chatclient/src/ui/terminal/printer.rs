@@ -48,7 +48,15 @@ impl Printer {
     pub(super) fn print(&self, lines: String, board: String) {
         if let Some(sender) = &self.lines {
             // Fails only when the terminal is gone, which is_closed tells.
-            let _ = sender.send(Output { lines, board });
+            let _ = sender.send(Output::Lines { lines, board });
+        }
+    }
+
+    /// Has the line that is being edited drawn anew.
+    pub(super) fn repaint(&self) {
+        if let Some(sender) = &self.lines {
+            // As above.
+            let _ = sender.send(Output::Repaint);
         }
     }
 
@@ -71,7 +79,13 @@ fn print_all(
 ) -> rustyline::Result<()> {
     // The rows of the board that stand there, and which line was being typed below them.
     let mut drawn = (0, 0);
-    for Output { lines, board } in waiting {
+    for next in waiting {
+        let Output::Lines { lines, board } = next else {
+            if editing.load(Ordering::SeqCst) {
+                output.print(NOTHING.to_owned())?;
+            }
+            continue;
+        };
         let line = lines_begun.load(Ordering::SeqCst);
         let (rows, below) = drawn;
         let erase = if rows > 0 && below == line { format!("\x1b[{rows}A\x1b[J") } else { String::new() };
@@ -99,9 +113,13 @@ fn erase_only(rows: usize) -> String {
 
 /// What is to be printed at once.
 #[derive(Debug)]
-struct Output {
-    lines: String,
-    board: String,
+enum Output {
+    Lines {
+        lines: String,
+        board: String,
+    },
+    /// Nothing, but the line being edited once more.
+    Repaint,
 }
 
 /// One line up and one down: the editor ends every print with a new line.

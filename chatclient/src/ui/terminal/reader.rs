@@ -12,7 +12,7 @@ use rustyline::history::MemHistory;
 use rustyline::{Config, Editor};
 
 use super::completion::Commands;
-use super::prompt::Prompt;
+use super::prompt::{Prompt, Standing};
 use super::renewal::Renewal;
 use super::secret;
 use crate::command::{Command, Request};
@@ -62,7 +62,8 @@ pub(super) fn start(
             let (text, seen) = prompt.now();
             let begun = renewal.begin(&text);
             editing.store(true, Ordering::SeqCst);
-            let line = editor.readline_with_initial(&text, (&begun.left, &begun.right));
+            let standing = Standing::new(&prompt, text);
+            let line = editor.readline_with_initial(&standing, (&begun.left, &begun.right));
             lines_begun.fetch_add(1, Ordering::SeqCst);
             editing.store(false, Ordering::SeqCst);
             if renewal.is_due() {
@@ -109,7 +110,10 @@ fn input(line: Result<&str, ReadlineError>, number: u64) -> Option<Input> {
         }
         Ok(line) => read(Format::Text, line),
         // At a terminal the end of input is a wish to leave.
-        Err(ReadlineError::Eof) => Some(Input::Request(Request { command: Command::Quit, reference: None })),
+        Err(ReadlineError::Eof) => {
+            let (command, line) = (Command::Quit, String::new());
+            Some(Input::Request(Request { command, line, reference: None }))
+        }
         Err(ReadlineError::Interrupted) => Some(Input::Interrupt),
         Err(ReadlineError::Signal(_)) => None,
         Err(_) => Some(Input::End),

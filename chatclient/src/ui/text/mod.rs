@@ -68,7 +68,8 @@ impl Text {
                 vec![line]
             }
             Notice::Message { message, missed } => self.message(message, *missed).into_iter().collect(),
-            Notice::Posted { .. } => Vec::new(),
+            // For programs.
+            Notice::Posted { .. } | Notice::Done { .. } => Vec::new(),
             Notice::ConversationOver { with } => vec![format!(
                 "* the account {0} was removed; your conversation stays readable, and a new {0} is somebody else",
                 with.as_str()

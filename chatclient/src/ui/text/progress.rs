@@ -11,6 +11,8 @@ use crate::notice::{Direction, Transfer, TransferState};
 pub(super) struct Progress {
     moving: HashMap<u64, Moving>,
     last_line: Option<Instant>,
+    /// When a place in a queue was told last.
+    last_place: Option<Instant>,
 }
 
 /// One of them.
@@ -30,7 +32,12 @@ impl Progress {
         match transfer.state {
             // Without a place in a queue it starts at once.
             TransferState::Queued => {
-                transfer.position.map(|_| format!("{}: {}", title(transfer), queued(transfer)))
+                transfer.position?;
+                let is_due = self.last_place.is_none_or(|last| now.duration_since(last) >= PLACE_INTERVAL);
+                is_due.then(|| {
+                    self.last_place = Some(now);
+                    format!("{}: {}", title(transfer), queued(transfer))
+                })
             }
             TransferState::Active => self.active(transfer, audience, now),
             TransferState::Waiting | TransferState::Paused => {
@@ -199,6 +206,9 @@ const TRANSFER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lines about the way of any transfer are at least so far apart.
 const LINE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Places in a queue, of whatever transfer, are told so often: where hundreds wait, each moves up with each that is sent.
+const PLACE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many transfers are followed at once. Bounds the memory of transfers whose end is never told.
 const MAX_MOVING: usize = 1024;

@@ -178,16 +178,25 @@ impl Rooms {
         self.joins.insert(request, key.clone());
     }
 
-    /// A conversation exists: enters it unless that is under way.
-    pub(in crate::session) fn direct_room(&mut self, frame: &DirectRoom<'_>, out: &mut Outbox) {
+    /// A conversation exists: enters it unless that is under way. One that has turned out to be over is told by its keys before and
+    /// after.
+    pub(in crate::session) fn direct_room(
+        &mut self,
+        frame: &DirectRoom<'_>,
+        out: &mut Outbox,
+    ) -> Option<(RoomKey, RoomKey)> {
         let with = frame.with.to_owned();
-        let key = if frame.over {
-            let key = RoomKey::Former(with.clone(), frame.room);
-            self.retire(RoomKey::User(with), &key, frame.room, out);
-            key
-        } else {
-            RoomKey::User(with)
-        };
+        if !frame.over {
+            self.enter_conversation(RoomKey::User(with), frame.last, out);
+            return None;
+        }
+        let (was, key) = (RoomKey::User(with.clone()), RoomKey::Former(with, frame.room));
+        let is_news = self.retire(&was, &key, frame.room, out);
+        self.enter_conversation(key.clone(), frame.last, out);
+        is_news.then_some((was, key))
+    }
+
+    fn enter_conversation(&mut self, key: RoomKey, last: u64, out: &mut Outbox) {
         let full = self.known.len() >= self.max;
         let Some(room) = self.known.get_mut(&key) else {
             if full {
@@ -195,7 +204,7 @@ impl Rooms {
                 out.emit(Event::JoinRefused { room: key, request: None, refusal });
                 return;
             }
-            let cursor = Some(frame.last.saturating_sub(DIRECT_BACKLOG));
+            let cursor = Some(last.saturating_sub(DIRECT_BACKLOG));
             self.known.insert(key.clone(), Room { cursor, wanted: true, ..Room::default() });
             return self.enter(&key, out);
         };
@@ -203,18 +212,18 @@ impl Rooms {
             return;
         }
         room.wanted = true;
-        room.cursor.get_or_insert(frame.last.saturating_sub(DIRECT_BACKLOG));
+        room.cursor.get_or_insert(last.saturating_sub(DIRECT_BACKLOG));
         self.enter(&key, out);
     }
 
-    /// A conversation is over: what is known of it goes with it, and not to whoever has the name next.
-    fn retire(&mut self, was: RoomKey, key: &RoomKey, id: RoomId, out: &mut Outbox) {
+    /// A conversation is over: what is known of it goes with it, and not to whoever has the name next. Whether that is news.
+    fn retire(&mut self, was: &RoomKey, key: &RoomKey, id: RoomId, out: &mut Outbox) -> bool {
         // A conversation under that name with another number has begun since.
-        let is_another = self.known.get(&was).is_none_or(|room| room.id.is_some_and(|other| other != id));
+        let is_another = self.known.get(was).is_none_or(|room| room.id.is_some_and(|other| other != id));
         if self.known.contains_key(key) || is_another {
-            return;
+            return false;
         }
-        let Some(room) = self.known.remove(&was) else { return };
+        let Some(room) = self.known.remove(was) else { return false };
         if room.id.is_some() {
             self.by_id.insert(id, key.clone());
         }
@@ -222,7 +231,8 @@ impl Rooms {
             self.joins.insert(request, key.clone());
         }
         self.known.insert(key.clone(), room);
-        out.emit(Event::Retired { was, room: key.clone() });
+        out.emit(Event::Retired { was: was.clone(), room: key.clone() });
+        true
     }
 
     /// The server let this device into a room; `is_made` if the program asked for it to be made.
