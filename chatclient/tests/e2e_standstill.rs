@@ -13,7 +13,7 @@ use harness::{Client, Options, Scratch, Server, download, film, list, noise, rea
 use serde_json::Value;
 
 /// So slow that no film arrives while a test runs.
-const CRAWL: [&str; 2] = ["--upload-rate", "64K"];
+const CRAWL: [&str; 2] = ["--upload-rate", "256K"];
 
 fn world() -> (Scratch, Server) {
     let scratch = Scratch::new();

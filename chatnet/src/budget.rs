@@ -46,10 +46,20 @@ impl<K: Hash + Eq + Clone> Budget<K> {
         spent.checked_sub(allowed).filter(|wait| !wait.is_zero()).map_or(Ok(()), Err)
     }
 
-    /// Spends a try, also one that is not there: then it takes the longer until there is one again.
+    /// How many tries there are.
+    #[must_use]
+    pub fn left(&self, key: &K, now: Instant) -> u32 {
+        let spent = self.back(key, now).saturating_duration_since(now).as_nanos();
+        let spent = spent.div_ceil(self.refill.as_nanos().max(1));
+        self.burst.saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX))
+    }
+
+    /// Spends a try, also one that is not there: then it takes the longer until there is one again, as long as the whole
+    /// budget needs to come back at most.
     pub fn charge(&mut self, key: K, now: Instant) {
         self.turn(now);
-        let back = self.back(&key, now) + self.refill;
+        // More would be forgotten before it is paid: what nobody touches is kept for one whole budget.
+        let back = (self.back(&key, now) + self.refill).min(now + self.refill * self.burst);
         self.stale.remove(&key);
         self.fresh.insert(key, back);
     }
@@ -120,9 +130,26 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(budget.spend(1, start), Err(SECOND));
         }
-        budget.charge(1, start);
-        assert_eq!(budget.ask(&1, start), Err(2 * SECOND));
-        assert_eq!(budget.ask(&1, start + 2 * SECOND), Ok(()));
+        let mut budget = Budget::new(2, SECOND, start);
+        (0..100).for_each(|_| budget.charge(1, start));
+        assert_eq!((budget.left(&1, start), budget.ask(&1, start)), (0, Err(SECOND)));
+        // Nothing is owed that others' charges would make it forget.
+        assert_eq!(budget.spend(2, start + 2 * SECOND), Ok(()));
+        assert_eq!(budget.spend(3, start + 4 * SECOND), Ok(()));
+        assert_eq!(budget.left(&1, start + 4 * SECOND), 2);
+    }
+
+    #[test]
+    fn as_many_are_left_as_may_be_spent() {
+        let start = Instant::now();
+        let mut budget = Budget::new(3, SECOND, start);
+        for left in (0..3).rev() {
+            assert_eq!(budget.spend("a", start), Ok(()));
+            assert_eq!(budget.left(&"a", start), left);
+        }
+        assert_eq!(budget.left(&"a", start + SECOND / 2), 0);
+        assert_eq!(budget.left(&"a", start + 2 * SECOND), 2);
+        assert_eq!(budget.left(&"b", start), 3);
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub enum InviteCommand {
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         uses: u32,
         /// How long it is good, as 7d, 12h, 30m or 90s.
-        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse)]
+        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse_some)]
         expires: Duration,
         /// What to call it in the list.
         #[arg(long, value_name = "TEXT", default_value = "")]
@@ -268,7 +268,7 @@ pub enum UserCommand {
               value_parser = clap::value_parser!(u8).range(1..=MAX_TICKETS as i64))]
         tickets: Option<u8>,
         /// How long these tickets are good, as 7d, 12h, 30m or 90s.
-        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse, requires = "tickets")]
+        #[arg(long, value_name = "TIME", default_value = lifetime::DEFAULT, value_parser = lifetime::parse_some, requires = "tickets")]
         ticket_lifetime: Duration,
     },
     /// List the accounts.

@@ -9,13 +9,15 @@ use crate::wire::{HEADER_LEN, MAX_FRAME};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Longest frame accepted once hellos were exchanged, in bytes (type and body). Default 64 KiB.
-    /// Bounds the input buffer of a connection; a giant length is refused before anything is buffered.
+    /// Bounds the input buffer of a connection; a giant length is refused before anything is buffered. The machines bring it within
+    /// [`MIN_FRAME`](crate::wire::MIN_FRAME) and [`MAX_FRAME`].
     pub max_frame: u32,
     /// Bytes that may wait to be sent before the other side counts as slow. Default 256 KiB.
     /// Past it a hub stops sending live messages and lets the connection catch up from the log.
     pub max_queue: usize,
     /// Bytes that may wait to be sent at all. Default 1 MiB.
-    /// Answers a client that asks and asks and never reads: past it the connection ends as too slow.
+    /// Answers a client that asks and asks and never reads: past it the connection ends as too slow. A hub takes it for no less than
+    /// [`max_queue`](Self::max_queue) and a page of the log.
     pub max_queue_hard: usize,
     /// Time from the connection to its hello. Default 10 s. Answers connections that never speak.
     pub handshake_timeout: Duration,

@@ -39,7 +39,7 @@ pub struct Budgets {
     /// Joins; whoever leaves has joined before. Default 3,000, back in 2 minutes: a reconnect joins every room again.
     /// Answers storms of presence.
     pub join: Rate,
-    /// New rooms, by `create` or by joining. Default 300, back in 10 minutes. Answers who takes all names.
+    /// New rooms, by `create` or by joining, and first messages to people. Default 300, back in 10 minutes. Answers who takes all names.
     pub create: Rate,
     /// Pages of history, searches and inquiries. Default 600, back in a minute. Answers who keeps the disk busy.
     pub read: Rate,

@@ -55,7 +55,7 @@ impl Hub {
 
     /// Goes on with those in line as far as time and the log allow.
     pub(super) fn serve_line(&mut self) {
-        self.pages.renew(self.config.catch_up_bytes, self.now);
+        let _ = self.pages.renew(self.config.catch_up_bytes, self.now);
         for _ in 0..self.pages.in_line() {
             if self.pages.is_spent() {
                 return;
@@ -163,7 +163,7 @@ impl Hub {
     /// A page of what these miss has come, or cannot be had.
     pub(super) fn on_missed(&mut self, conns: Askers, room: RoomId, after: u64, records: Option<&[Record]>) {
         self.pages.end(room, after);
-        self.pages.renew(self.config.catch_up_bytes, self.now);
+        let _ = self.pages.renew(self.config.catch_up_bytes, self.now);
         let is_shared = conns.len() > 1 || self.pages.under_way() > 0 || !self.pages.is_free();
         let page = records.map(|records| self.encode_page(room, after, records, is_shared));
         for id in conns {
@@ -190,6 +190,22 @@ impl Hub {
             self.pages.keep(page);
         }
         self.serve_line();
+    }
+
+    /// The log has no room for the question now. Those who wait for the page stay first in line, and nobody asks again before
+    /// the next millisecond.
+    pub(super) fn put_off(&mut self, conns: Askers, room: RoomId, after: u64) {
+        self.pages.end(room, after);
+        let _ = self.pages.renew(self.config.catch_up_bytes, self.now);
+        self.pages.spend_all();
+        for id in conns.into_iter().rev() {
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            client.is_reading = false;
+            if matches!(self.router.standing(room, id), Some(Standing::Behind(_))) {
+                self.wait_in(id, room);
+            }
+            self.stand_in_line(id, true);
+        }
     }
 
     fn encode_page(&self, room: RoomId, after: u64, records: &[Record], is_shared: bool) -> Page {

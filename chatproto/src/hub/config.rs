@@ -7,9 +7,11 @@ use alloc::vec::Vec;
 use super::budgets::Budgets;
 use super::house::House;
 use crate::conn::Limits;
-use crate::wire::{Capabilities, Name, Note, RoomId, RoomKind, ServerId};
+use crate::wire::{Capabilities, MAX_FRAME, MIN_FRAME, Name, Note, RoomId, RoomKind, ServerId};
 
-/// Settings of a [`Hub`](super::Hub).
+/// Settings of a [`Hub`](super::Hub). A hub brings them within what the protocol allows: [`Limits::max_frame`] from
+/// [`MIN_FRAME`] to [`MAX_FRAME`], and [`Limits::max_queue_hard`] at least [`Limits::max_queue`] and
+/// [`page_bytes`](Self::page_bytes) together, or whoever reads slowly would be sent away in place of falling behind.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Identity of the log; a client drops its cursors when it changes.
@@ -20,6 +22,8 @@ pub struct Config {
     pub mechanisms: Note,
     /// What the program behind the hub can do.
     pub capabilities: Capabilities,
+    /// The last number that a room of this log ever had, also one that is gone: no number is given twice. 0 for a new log.
+    pub last_room: RoomId,
     /// The room that everybody is in unless they choose otherwise.
     pub default_room: Name,
     /// Limits of each connection.
@@ -42,6 +46,10 @@ pub struct Config {
     pub max_rooms_joined: usize,
     /// Group rooms that may exist. Default 10,000 (about 300 bytes each). Answers floods of new rooms.
     pub max_rooms: usize,
+    /// Conversations that one account may have, also those that others began and those that are over. Default 4,096 (about 800
+    /// bytes each, for both together). Bounds what the hub keeps for good, and what it tells at each login, 51 bytes for each:
+    /// [`Limits::max_queue_hard`] must hold that. Answers who writes to everybody.
+    pub max_conversations: usize,
     /// Roles, mutes and bans of one room together. Bounds its memory to this many times about 150 bytes, 500 with the longest
     /// reasons, and answers an operator who bans everybody. Default 10,000.
     pub max_house_notes: usize,
@@ -58,8 +66,9 @@ pub struct Config {
     pub max_append_bytes: usize,
     /// What one account may ask for in a time, each kind of request on its own.
     pub budgets: Budgets,
-    /// Requests of one connection (history, search) that the program may be working on. Default 8; past it the connection
-    /// is not read, and what was read already is refused. Answers floods of expensive questions.
+    /// Requests of one connection (history, search, inquiries, changes of rooms and of the server, people who are written to for
+    /// the first time) that the program may be working on, and lists whose pages are still to come. Default 8 of each; past it
+    /// the connection is not read, and what was read already is refused. Answers floods of expensive questions.
     pub max_requests: u32,
     /// Introductions that one connection may have asked for and not got. Default 8. Answers floods of questions to people.
     pub max_offers: usize,
@@ -73,6 +82,8 @@ pub struct Config {
     /// Links relayed at once. Default 0; a program that relays says so with the capability `relay`, too. Bounds descriptors and buffers of the
     /// program, and answers those who would make the server their tunnel.
     pub max_relays: usize,
+    /// Those of them that one account may be an end of. Default 4. Answers two accounts that would hold all places.
+    pub max_relays_per_account: usize,
     /// Tests of reachability that one address (of IPv6, one network of 64 bits) may ask for in an interval. Default 6.
     /// Answers those who would have the server scan the ports of whoever shares their address.
     pub reach_tests: u32,
@@ -106,6 +117,7 @@ impl Config {
             agent,
             mechanisms,
             capabilities: Capabilities::NONE,
+            last_room: RoomId(0),
             default_room,
             limits: Limits::default(),
             max_strangers: 256,
@@ -114,6 +126,7 @@ impl Config {
             max_devices: 16,
             max_rooms_joined: 256,
             max_rooms: 10_000,
+            max_conversations: 4_096,
             max_house_notes: 10_000,
             max_room_members: 10_000,
             max_bans: 10_000,
@@ -126,6 +139,7 @@ impl Config {
             ticket_lifetime: Duration::from_secs(45),
             max_meetings: 4_096,
             max_relays: 0,
+            max_relays_per_account: 4,
             reach_tests: 6,
             reach_interval: Duration::from_secs(600),
             page_messages: 256,
@@ -134,6 +148,16 @@ impl Config {
             page_bytes: 64 * 1024,
             recent_bytes: 64 * 1024,
         }
+    }
+}
+
+impl Config {
+    pub(super) fn within_bounds(mut self) -> Self {
+        let limits = &mut self.limits;
+        limits.max_frame = limits.max_frame.clamp(MIN_FRAME, MAX_FRAME);
+        let least = limits.max_queue.saturating_add(self.page_bytes);
+        limits.max_queue_hard = limits.max_queue_hard.max(least);
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use core::net::IpAddr;
+use core::ops::Bound;
 
 use super::house::{Imposed, Left};
 use crate::Instant;
@@ -99,8 +100,20 @@ impl Gate {
 
     /// Everybody who is barred, accounts first; some may have run out.
     pub fn bans(&self) -> impl Iterator<Item = (Subject, &Imposed)> {
-        let users = self.users.iter().map(|(name, ban)| (Subject::User(name.clone()), ban));
-        users.chain(self.networks.iter().map(|(network, ban)| (Subject::Network(*network), ban)))
+        self.bans_behind(None)
+    }
+
+    /// Those of them that come behind this one.
+    pub(super) fn bans_behind(&self, after: Option<&Subject>) -> impl Iterator<Item = (Subject, &Imposed)> {
+        let (users, networks) = match after {
+            None => (Some(Bound::Unbounded), Bound::Unbounded),
+            Some(Subject::User(name)) => (Some(Bound::Excluded(name)), Bound::Unbounded),
+            Some(Subject::Network(network)) => (None, Bound::Excluded(network)),
+        };
+        let users = users.into_iter().flat_map(|from| self.users.range::<Name, _>((from, Bound::Unbounded)));
+        let users = users.map(|(name, ban)| (Subject::User(name.clone()), ban));
+        let networks = self.networks.range::<Network, _>((networks, Bound::Unbounded));
+        users.chain(networks.map(|(network, ban)| (Subject::Network(*network), ban)))
     }
 
     /// Bars somebody.

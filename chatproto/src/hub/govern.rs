@@ -2,6 +2,7 @@
 //! and what is told of all that was done or is imposed.
 
 use core::net::IpAddr;
+use core::ops::Bound;
 
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
@@ -189,7 +190,7 @@ impl Hub {
         }
     }
 
-    /// Whether nobody may connect from `addr` now: a program that asks before the handshake saves all its work.
+    /// Whether nobody may connect from `addr` at this time: a program that asks before the handshake saves all its work.
     #[must_use]
     pub fn bars_address(&self, addr: IpAddr, now: Instant) -> bool {
         self.gate.bars_address(addr, now).is_some()
@@ -252,7 +253,7 @@ impl Hub {
             }
             Inquiry::Audit => self.send_error(id, TOO_MANY.0, asked, request, TOO_MANY.1),
             Inquiry::Imposed => {
-                self.begin_list(id, Listing::Imposed { request: asked.request, room, from: 0 });
+                self.begin_list(id, Listing::Imposed { request: asked.request, room, after: None });
             }
         }
     }
@@ -292,40 +293,60 @@ impl Hub {
         true
     }
 
-    /// Everything that is imposed in a room or on the whole server.
-    pub(super) fn imposed(&self, room: Option<RoomId>) -> Box<dyn Iterator<Item = Holding<'_>> + '_> {
+    /// What is imposed in a room or on the whole server, in its order, behind one of the lines.
+    pub(super) fn imposed<'a>(
+        &'a self,
+        room: Option<RoomId>,
+        after: Option<&'a Place>,
+    ) -> Box<dyn Iterator<Item = Holding<'a>> + 'a> {
         match room {
-            Some(room) => Box::new(self.imposed_in(room)),
-            None => Box::new(self.imposed_on_all()),
+            Some(room) => Box::new(self.imposed_in(room, after)),
+            None => Box::new(self.imposed_on_all(after)),
         }
     }
 
-    fn imposed_on_all(&self) -> impl Iterator<Item = Holding<'_>> {
-        let lockdown = self.gate.lockdown().map(|lockdown| {
+    fn imposed_on_all<'a>(&'a self, after: Option<&'a Place>) -> impl Iterator<Item = Holding<'a>> + 'a {
+        let lockdown = self.gate.lockdown().filter(|_| after.is_none()).map(|lockdown| {
             let action = if lockdown.is_hushed { Action::Hush } else { Action::Lockdown };
             Holding { action, upon: Upon::Everybody, seconds: 0, reason: &lockdown.reason }
         });
+        let after = after.and_then(|after| match after {
+            Place::Barred(subject) => Some(subject),
+            Place::Lockdown | Place::Ban(_) | Place::Network(_) | Place::Mute(_) => None,
+        });
         let bans = self
             .gate
-            .bans()
+            .bans_behind(after)
             .filter_map(|(subject, ban)| Holding::of(Action::Ban, Upon::Subject(subject), ban, self.now));
         lockdown.into_iter().chain(bans)
     }
 
-    fn imposed_in(&self, room: RoomId) -> impl Iterator<Item = Holding<'_>> {
-        let now = self.now;
+    fn imposed_in<'a>(
+        &'a self,
+        room: RoomId,
+        after: Option<&'a Place>,
+    ) -> impl Iterator<Item = Holding<'a>> + 'a {
+        let (now, all) = (self.now, Bound::Unbounded);
+        let (bans_from, networks_from, mutes_from) = match after {
+            None | Some(Place::Lockdown | Place::Barred(_)) => (Some(all), Some(Bound::Unbounded), all),
+            Some(Place::Ban(user)) => (Some(Bound::Excluded(user)), Some(Bound::Unbounded), all),
+            Some(Place::Network(key)) => (None, Some(Bound::Excluded(key)), all),
+            Some(Place::Mute(user)) => (None, None, Bound::Excluded(user)),
+        };
         self.router.house(room).into_iter().flat_map(move |house| {
             let with_addresses = house.banned_with_addresses();
-            let bans = house.bans.iter().filter_map(move |(user, ban)| {
+            let bans = bans_from.map(|from| house.bans.range::<Name, _>((from, Bound::Unbounded)));
+            let bans = bans.into_iter().flatten().filter_map(move |(user, ban)| {
                 let covers_more = with_addresses.contains(user);
                 let action = if covers_more { Action::BanAddress } else { Action::Ban };
                 Holding::of(action, Upon::Person(user), ban, now)
             });
-            let networks = house.networks.iter().filter(|((_, with), _)| with.is_none());
+            let networks = networks_from.map(|from| house.networks.range((from, Bound::Unbounded)));
+            let networks = networks.into_iter().flatten().filter(|((_, with), _)| with.is_none());
             let networks = networks.filter_map(move |((network, _), ban)| {
                 Holding::of(Action::BanNetwork, Upon::Network(*network), ban, now)
             });
-            let mutes = house.mutes.iter();
+            let mutes = house.mutes.range::<Name, _>((mutes_from, Bound::Unbounded));
             let mutes = mutes
                 .filter_map(move |(user, mute)| Holding::of(Action::Mute, Upon::Person(user), mute, now));
             bans.chain(networks).chain(mutes)
@@ -365,6 +386,21 @@ impl Hub {
     }
 }
 
+/// A line of what is imposed, by what it is about: the list goes on behind it.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// The lockdown of the server.
+    Lockdown,
+    /// A ban of the server.
+    Barred(Subject),
+    /// A ban of a room.
+    Ban(Name),
+    /// A network's ban of a room.
+    Network((Network, Option<Name>)),
+    /// A mute.
+    Mute(Name),
+}
+
 /// Something that holds now.
 pub(super) struct Holding<'a> {
     action: Action,
@@ -386,6 +422,16 @@ impl<'a> Holding<'a> {
     fn of(action: Action, upon: Upon<'a>, imposed: &'a Imposed, now: Instant) -> Option<Self> {
         let seconds = imposed.left(now)?.as_seconds();
         Some(Self { action, upon, seconds, reason: &imposed.reason })
+    }
+
+    pub(super) fn place(&self) -> Place {
+        match &self.upon {
+            Upon::Everybody => Place::Lockdown,
+            Upon::Subject(subject) => Place::Barred(subject.clone()),
+            Upon::Person(user) if self.action == Action::Mute => Place::Mute((*user).clone()),
+            Upon::Person(user) => Place::Ban((*user).clone()),
+            Upon::Network(network) => Place::Network((*network, None)),
+        }
     }
 }
 

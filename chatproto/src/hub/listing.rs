@@ -1,13 +1,14 @@
 //! Lists of many pages. A page is made when the connection has taken most of what waits for it, so a long list costs a page
 //! of memory, however long it is and however often it is asked for.
 //!
-//! Between two pages the world goes on. Rooms and people are listed by name and go on behind the name that was last, so
-//! each of them is listed once; what came or went behind the reader is told as it happens.
+//! Between two pages the world goes on. Each list is in an order and goes on behind what was last, so everything is listed once;
+//! what came or went behind the reader is told as it happens. No page costs more for what was listed before it.
 
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+use super::govern::{Holding, Place};
 use super::moderate::TOO_MANY;
 use super::{AuditLine, ConnId, Hub};
 use crate::wire::{
@@ -23,7 +24,7 @@ pub(super) enum Listing {
     /// Who is in a room.
     People { request: RequestId, room: RoomId, after: Option<Name> },
     /// What is imposed in a room, or on the whole server.
-    Imposed { request: RequestId, room: Option<RoomId>, from: usize },
+    Imposed { request: RequestId, room: Option<RoomId>, after: Option<Place> },
 }
 
 impl Listing {
@@ -104,18 +105,20 @@ impl Hub {
                 let frame = encoded(&Members { request, room, more, members: List::new(&page) });
                 (frame, after.map(|after| Listing::People { request, room, after: Some(after) }))
             }
-            Listing::Imposed { request, room, from } => {
+            Listing::Imposed { request, room, after } => {
                 let empty = Report { request, more: false, lines: List::new(&[]) };
                 let may_see = self.may_inquire(id, room);
                 let is_admin = self.clients.get(&id).is_some_and(|client| client.is_admin);
                 // One page's worth: no line is shorter than its fixed fields.
                 let most = limit / MIN_LINE + 1;
-                let lines = self.imposed(room).filter(|_| may_see).skip(from).take(most);
-                let lines = lines.map(|it| self.imposed_line(room, is_admin, &it)).collect::<Vec<_>>();
-                let (page, more) = fitting(lines.iter().map(report_line), limit, &empty);
+                let lines = self.imposed(room, after.as_ref()).filter(|_| may_see).take(most);
+                let lines = lines.collect::<Vec<_>>();
+                let shown = lines.iter().map(|it| self.imposed_line(room, is_admin, it)).collect::<Vec<_>>();
+                let (page, more) = fitting(shown.iter().map(report_line), limit, &empty);
                 let frame = encoded(&Report { request, more, lines: List::new(&page) });
-                let rest = Listing::Imposed { request, room, from: from.saturating_add(page.len()) };
-                (frame, more.then_some(rest))
+                let last = page.len().checked_sub(1).filter(|_| more).and_then(|last| lines.get(last));
+                let after = last.map(Holding::place);
+                (frame, after.map(|after| Listing::Imposed { request, room, after: Some(after) }))
             }
         }
     }

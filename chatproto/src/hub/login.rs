@@ -26,7 +26,8 @@ impl Hub {
         true
     }
 
-    /// Ends a login well: the session stands. `false` if the client is not waiting for it.
+    /// Ends a login well: the session stands, and [`Event::LoggedIn`] follows. `false` if it does not: the client is not waiting for
+    /// it, or was told that its account is barred, that there is lockdown, or that it has too many devices.
     ///
     /// An older connection of the same device is closed as replaced.
     pub fn login_accept(&mut self, id: ConnId, accept: &Accept) -> bool {
@@ -40,13 +41,14 @@ impl Hub {
         }
         let device = client.device;
         if let Some((code, note)) = self.bars_login(&accept.user, accept.is_admin) {
-            return self.login_refuse(id, code, &note);
+            self.login_refuse(id, code, &note);
+            return false;
         }
         self.replace_older(id, accept, device);
         if self.people.get(&accept.user).is_some_and(|conns| conns.len() >= self.config.max_devices) {
             let note = "too many devices of this account are connected";
             self.close_for(id, CloseReason::Busy, super::BUSY_RETRY_MS, note);
-            return true;
+            return false;
         }
         let Some(client) = self.clients.get_mut(&id) else { return false };
         client.state = State::Open;

@@ -4,7 +4,7 @@ use super::Config;
 use super::client::Client;
 use super::pages::MAX_KEPT as MAX_KEPT_PAGES;
 use crate::conn::Limits;
-use crate::wire::{MAX_FRAME, MAX_HELLO_FRAME, NameRef, NoteRef};
+use crate::wire::{MAX_FRAME, MAX_HELLO_FRAME, NameRef, NoteRef, TextRef};
 
 /// Bytes that may wait for a connection without a login before it is not read; twice that, and it ends.
 pub(super) const MAX_STRANGER_QUEUE: usize = 8 * 1024;
@@ -49,9 +49,11 @@ impl Config {
         let appends =
             (self.max_appends as usize).saturating_mul(APPEND).saturating_add(2 * self.max_append_bytes);
         let requests = (2 * self.max_requests as usize + self.max_offers).saturating_mul(REQUEST);
+        // Searches wait with their words.
+        let words = (self.max_requests as usize).saturating_mul(TextRef::MAX_LEN);
         // As many groups, and conversations that others began.
         let rooms = self.max_rooms_joined.saturating_mul(3 * SEAT);
-        let parts = [size_of::<Client>(), 4 * ENTRY, conn, appends, requests, rooms];
+        let parts = [size_of::<Client>(), 4 * ENTRY, conn, appends, requests, words, rooms];
         parts.into_iter().fold(0, usize::saturating_add)
     }
 

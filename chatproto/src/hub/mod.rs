@@ -28,6 +28,10 @@
 //!
 //! # What the program does
 //!
+//! - At the start: [`new`](Hub::new) with the rooms of the log and, in [`Config::last_room`], the last number that any room ever
+//!   had; [`set_gate`](Hub::set_gate) with who is barred from the whole server.
+//! - [`Event::Log`] asks something of the log, and every [`LogRequest`] but [`LogRequest::Retired`] must be answered, each by the
+//!   verb that it names; a question that cannot be queued now, by [`put_off_query`](Hub::put_off_query).
 //! - For every connection: [`accept`](Hub::accept), [`handle_input`](Hub::handle_input) with what arrives while
 //!   [`wants_read`](Hub::wants_read), [`handle_eof`](Hub::handle_eof) when it is gone.
 //! - Once per turn: [`poll_event`](Hub::poll_event) until `None`, answering; then [`poll_writable`](Hub::poll_writable)
@@ -61,6 +65,7 @@ mod query;
 mod rooms;
 mod router;
 mod says;
+mod searches;
 mod state;
 mod strangers;
 mod ways;
@@ -91,6 +96,7 @@ use orders::Orders;
 use pages::Pages;
 use query::Query;
 use says::Says;
+use searches::Searches;
 use strangers::{Step, Strangers};
 use ways::Meetings;
 
@@ -110,6 +116,7 @@ pub struct Hub {
     people: BTreeMap<Name, BTreeSet<ConnId>>,
     gate: Gate,
     says: Says,
+    searches: Searches,
     orders: Orders,
     tallies: Tallies,
     introductions: Introductions,
@@ -146,14 +153,17 @@ impl core::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// A hub over the rooms of the log. The default room is made if the log does not have it.
+    /// A hub over the rooms of the log. The default room is made if the log does not have it. Limits that the protocol does not
+    /// allow are [brought within its bounds](Config).
     #[must_use]
     pub fn new(
         config: Config,
         rooms: impl IntoIterator<Item = RoomRecord>,
         entropy: impl Entropy + Send + 'static,
     ) -> Self {
-        let router = Router::new(rooms, config.recent_bytes, config.page_bytes);
+        let config = config.within_bounds();
+        let mut router = Router::new(rooms, config.recent_bytes, config.page_bytes);
+        router.skip_to(config.last_room);
         let pages = Pages::new(config.catch_up_bytes);
         let mut hub = Self {
             config,
@@ -162,6 +172,7 @@ impl Hub {
             people: BTreeMap::new(),
             gate: Gate::default(),
             says: Says::default(),
+            searches: Searches::default(),
             orders: Orders::default(),
             tallies: Tallies::default(),
             introductions: Introductions::default(),
@@ -633,6 +644,7 @@ impl Hub {
                     self.people.remove(user);
                 }
             }
+            self.drop_searches_of(id, user);
             self.end_offers_of(id);
             self.end_meetings_of(id);
         } else {

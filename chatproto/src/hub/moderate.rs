@@ -338,6 +338,7 @@ impl Hub {
                 self.expel_from(room, &networks, &done);
             }
             (Action::BanNetwork, _) => self.expel_from(room, &networks, &done),
+            (Action::Deop, Some(user)) => self.expel_barred(room, user, &done),
             (Action::Private, _) => self.expel(room, None, &done, ErrorCode::Kicked),
             (Action::Remove, _) => self.remove_room(room, &done),
             (_, None | Some(_)) => {}
@@ -398,6 +399,17 @@ impl Hub {
             let keeps_order =
                 client.user.as_ref().is_some_and(|user| self.power(room, user) >= Power::Operator);
             if is_there && !keeps_order {
+                self.send(id, done);
+                self.take_out(id, room, Some(ErrorCode::Banned));
+            }
+        }
+    }
+
+    /// Takes a person who keeps order no more out of a room, with those devices that may not be there without that.
+    fn expel_barred(&mut self, room: RoomId, user: &Name, done: &Moderated<'_>) {
+        for id in self.conns_of(user) {
+            let is_there = self.clients.get(&id).is_some_and(|client| client.rooms.contains(&room));
+            if is_there && self.bars_origin(room, id, user).is_some() {
                 self.send(id, done);
                 self.take_out(id, room, Some(ErrorCode::Banned));
             }

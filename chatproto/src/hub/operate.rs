@@ -23,17 +23,12 @@ impl Hub {
             ..config
         };
         config.limits.max_frame = old.limits.max_frame;
-        self.config = config;
+        self.config = config.within_bounds();
         // A shorter time must not wait for the end of the longer one.
         let everybody: Vec<ConnId> = self.clients.keys().copied().collect();
         for id in everybody {
             self.schedule(id);
         }
-    }
-
-    /// No room that is made from now on has a number up to `room`: those were given, and some of their rooms are gone.
-    pub fn skip_rooms(&mut self, room: crate::wire::RoomId) {
-        self.router.skip_to(room);
     }
 
     /// The settings in force.

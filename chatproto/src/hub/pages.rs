@@ -61,6 +61,11 @@ impl Pages {
         is_next
     }
 
+    /// Nothing more is given out in this millisecond.
+    pub(super) fn spend_all(&mut self) {
+        self.left = 0;
+    }
+
     /// Notes that so many bytes were given out.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes);

@@ -10,8 +10,8 @@ use super::rooms::pages;
 use super::router::message;
 use super::{ConnId, Hub, LogRequest, QueryId, Record};
 use crate::wire::{
-    Anchor, Body, Capability, ErrorCode, FrameType, History, List, MAX_PAGE_MESSAGES, MessagePage, Name,
-    PageMessage, RequestId, RoomId, RoomKind, Search,
+    Anchor, Body, ErrorCode, FrameType, History, List, MAX_PAGE_MESSAGES, MessagePage, Name, PageMessage,
+    RequestId, RoomId, RoomKind,
 };
 
 /// What is being asked, and for whom.
@@ -21,8 +21,8 @@ pub(super) enum Query {
     Missed { conns: Askers, room: RoomId, after: u64 },
     /// A page of history or search.
     Page { conn: ConnId, asked: Page },
-    /// Whether somebody exists.
-    User { from: Name, to: Name },
+    /// Whether somebody exists, as `conn` wants to know first.
+    User { conn: ConnId, from: Name, to: Name },
     /// Whether the person exists whom an order is about.
     Order(Wanted),
     /// Lines of the audit log.
@@ -32,15 +32,17 @@ pub(super) enum Query {
 /// A page that somebody asked for.
 #[derive(Debug)]
 pub(super) struct Page {
-    about: FrameType,
-    request: RequestId,
+    pub(super) about: FrameType,
+    pub(super) request: RequestId,
     /// The one room that its history was asked of; `None` for a search.
-    room: Option<RoomId>,
+    pub(super) room: Option<RoomId>,
     /// If not all fits, what is nearest to this goes first.
-    anchor: Anchor,
-    seq: u64,
+    pub(super) anchor: Anchor,
+    pub(super) seq: u64,
     /// Once there were messages to be had for it.
-    is_due: bool,
+    pub(super) is_due: bool,
+    /// Who searches; `None` for history.
+    pub(super) searcher: Option<Name>,
 }
 
 /// What somebody wants done, while it is found out whether there is the person that it is about.
@@ -91,44 +93,13 @@ impl Hub {
             return self.send_error(id, ErrorCode::TooManyRequests, history, history.request.into(), note);
         }
         let (about, request) = (FrameType::History, history.request);
-        let asked = Page { about, request, room: Some(room), anchor, seq, is_due };
+        let asked = Page { about, request, room: Some(room), anchor, seq, is_due, searcher: None };
         let query = self.ask(Query::Page { conn: id, asked });
         self.request(LogRequest::History { id: query, room, anchor, seq, limit });
     }
 
-    pub(super) fn on_search(&mut self, id: ConnId, search: &Search<'_>) {
-        let Some((user, _)) = self.identity(id) else { return };
-        if !self.clients.get(&id).is_some_and(|client| client.capabilities.has(Capability::Search)) {
-            let note = "searching was not agreed on";
-            return self.send_error(id, ErrorCode::NotSupported, search, search.request.into(), note);
-        }
-        let rooms = match search.target {
-            None => {
-                self.clients.get(&id).map(|client| client.rooms.iter().copied().collect()).unwrap_or_default()
-            }
-            Some(target) => match self.find_room(&user, target).filter(|room| self.may_read(id, *room)) {
-                Some(room) => Vec::from([room]),
-                None => {
-                    let note = "not in such a room";
-                    return self.send_error(id, ErrorCode::NoSuchRoom, search, search.request.into(), note);
-                }
-            },
-        };
-        let limit = search.limit.clamp(1, MAX_PAGE_MESSAGES);
-        let words = search.words.to_owned();
-        if !self.may_ask(id) {
-            let note = "too many requests are open";
-            return self.send_error(id, ErrorCode::TooManyRequests, search, search.request.into(), note);
-        }
-        // The newest come first, and are kept.
-        let (about, request, anchor) = (FrameType::Search, search.request, Anchor::After);
-        let asked = Page { about, request, room: None, anchor, seq: 0, is_due: false };
-        let query = self.ask(Query::Page { conn: id, asked });
-        self.request(LogRequest::Search { id: query, rooms, words, limit });
-    }
-
     /// Groups are read by those who are in them, conversations by their two people.
-    fn may_read(&self, id: ConnId, room: RoomId) -> bool {
+    pub(super) fn may_read(&self, id: ConnId, room: RoomId) -> bool {
         let is_direct = self.router.info(room).is_some_and(|(label, ..)| label.kind() != RoomKind::Group);
         is_direct || self.clients.get(&id).is_some_and(|client| client.rooms.contains(&room))
     }
@@ -153,6 +124,7 @@ impl Hub {
             Some(Query::Missed { conns, room, after }) => self.on_missed(conns, room, after, records),
             Some(Query::Page { conn, asked }) => {
                 self.end_request(conn);
+                self.end_search(asked.searcher.as_ref());
                 if let Err((code, note)) = self.answer_page(conn, &asked, records) {
                     self.send_error(conn, code, &asked.about, asked.request.into(), note);
                 }
@@ -162,7 +134,30 @@ impl Hub {
         true
     }
 
-    fn end_request(&mut self, id: ConnId) {
+    /// Answers any question of the hub's with: not now, because the program has more to do than it can queue. Who is behind waits, and
+    /// the hub asks for it again after a millisecond; everybody else is told `busy`. `false` if the hub did not ask.
+    pub fn put_off_query(&mut self, id: QueryId) -> bool {
+        if self.user_known(id, None) {
+            return true;
+        }
+        let (conn, about, request) = match self.queries.remove(&id) {
+            Some(Query::Missed { conns, room, after }) => {
+                self.put_off(conns, room, after);
+                return true;
+            }
+            Some(Query::Page { conn, asked }) => {
+                self.end_search(asked.searcher.as_ref());
+                (conn, asked.about, asked.request)
+            }
+            Some(Query::Audit { conn, request, .. }) => (conn, FrameType::Inquire, request),
+            Some(Query::User { .. } | Query::Order(_)) | None => return false,
+        };
+        self.end_request(conn);
+        self.send_error(conn, NOT_NOW.0, &about, request.into(), NOT_NOW.1);
+        true
+    }
+
+    pub(super) fn end_request(&mut self, id: ConnId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.requests = client.requests.saturating_sub(1);
         }
@@ -202,6 +197,9 @@ impl Hub {
         Ok(())
     }
 }
+
+/// Why a question is not answered that may be asked again.
+const NOT_NOW: Refused = (ErrorCode::Busy, "the log has too much to do; ask again");
 
 /// The records around index `centre` that have at most `max_bytes` with a frame for each; one at least, if there is any.
 pub(super) fn fitting(records: &[Record], centre: usize, max_bytes: usize) -> &[Record] {

@@ -7,6 +7,7 @@ use super::budgets::Verb;
 use super::house::sentence;
 use super::listing::Listing;
 use super::moderate::Power;
+use super::orders::Refused;
 use super::{ConnId, House, Hub, Label, LogRequest, Standing};
 use crate::wire::{
     Body, DirectRoom, ErrorCode, FrameType, HEADER_LEN, Join, Joined, Leave, Left, List, MIN_FRAME, Member,
@@ -249,6 +250,16 @@ impl Hub {
     /// Longest frame that the client accepts, in bytes (type and body).
     pub(super) fn frame_limit(&self, id: ConnId) -> u32 {
         self.clients.get(&id).map_or(MIN_FRAME, |client| client.max_frame)
+    }
+
+    /// Why these two cannot begin a conversation: one of them has as many as anybody may have.
+    pub(super) fn has_too_many_conversations(&self, from: &Name, to: &Name) -> Option<Refused> {
+        let is_full = |user: &Name| self.router.conversations(user) >= self.config.max_conversations;
+        if is_full(from) {
+            return Some((ErrorCode::TooManyRooms, "you have as many conversations as one account may have"));
+        }
+        is_full(to)
+            .then_some((ErrorCode::TooManyRooms, "they have as many conversations as one account may have"))
     }
 
     /// A person began a conversation with another: both are told, and those connected are in it from its start.

@@ -276,6 +276,12 @@ impl Router {
         })
     }
 
+    /// How many conversations `user` has, also those without a message and those that are over.
+    #[must_use]
+    pub fn conversations(&self, user: &Name) -> usize {
+        self.directs.get(user).map_or(0, BTreeSet::len)
+    }
+
     /// The conversations of `user` that hold a message.
     pub fn directs(&self, user: &Name) -> impl Iterator<Item = (RoomId, &Label, u64)> {
         let rooms = self.directs.get(user).into_iter().flatten();

@@ -6,6 +6,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use super::budgets::Verb;
 use super::orders::{Refused, unknown};
 use super::query::{Query, Wanted};
 use super::{AppendId, ConnId, Holder, Hub, LogRequest, QueryId, Record, Stored};
@@ -135,12 +136,24 @@ impl Hub {
 
     /// The first message to a person waits until the program has said whether there is an account.
     fn look_up(&mut self, id: ConnId, user: &Name, to: Name, device: DeviceId, say: &Say<'_>) {
+        let pair = (user.clone(), to.clone());
+        let is_first = !self.says.lookups.contains_key(&pair);
+        if is_first {
+            let (about, counter) = (FrameType::Say, say.counter);
+            if !self.may_ask(id) {
+                let note = "too many people are looked up; send it again later";
+                return self.send_error(id, ErrorCode::Busy, &about, counter, note);
+            }
+            if let Err(wait) = self.charge(id, Verb::Create) {
+                self.end_request(id);
+                return self.refuse_too_fast(id, about, counter, wait);
+            }
+        }
         self.count_append(id, say.text.as_str().len(), true);
         let waiting = Waiting { conn: id, device, counter: say.counter, text: say.text.to_owned() };
-        let entry = self.says.lookups.entry((user.clone(), to.clone())).or_default();
-        entry.push(waiting);
-        if entry.len() == 1 {
-            let query = self.ask(Query::User { from: user.clone(), to: to.clone() });
+        self.says.lookups.entry(pair).or_default().push(waiting);
+        if is_first {
+            let query = self.ask(Query::User { conn: id, from: user.clone(), to: to.clone() });
             self.request(LogRequest::FindUser { id: query, name: to });
         }
     }
@@ -150,7 +163,10 @@ impl Hub {
     pub fn user_known(&mut self, id: QueryId, holder: Option<Holder>) -> bool {
         let asked = |query: &Query| matches!(query, Query::User { .. } | Query::Order(_));
         let (from, to) = match self.take_query(id, asked) {
-            Some(Query::User { from, to }) => (from, to),
+            Some(Query::User { conn, from, to }) => {
+                self.end_request(conn);
+                (from, to)
+            }
             Some(Query::Order(Wanted::Room(order))) => {
                 self.end_order(order, holder);
                 return true;
@@ -165,13 +181,15 @@ impl Hub {
             // The asker's account is gone.
             return true;
         }
-        let room = match self.find_room(&from, Target::User(to.borrow())) {
+        let (room, refusal) = match self.find_room(&from, Target::User(to.borrow())) {
             None if matches!(holder, Some(Holder::Person | Holder::Admin)) => {
-                Some(self.open_direct(&from, &to))
+                match self.has_too_many_conversations(&from, &to) {
+                    Some(refusal) => (None, refusal),
+                    None => (Some(self.open_direct(&from, &to)), unknown(holder)),
+                }
             }
-            room => room,
+            room => (room, unknown(holder)),
         };
-        let refusal = unknown(holder);
         self.end_lookup(&from, &to, room, refusal);
         if room.is_some() {
             // Both may have written first: what the other said must not come after what they say next.

@@ -37,7 +37,8 @@ const TOKEN_OFFER_LEN: usize = 8;
 pub(super) struct Meetings {
     open: BTreeMap<OfferId, Meeting>,
     expiries: BTreeSet<(Instant, OfferId)>,
-    relays: usize,
+    /// Links that are relayed, and whose they are.
+    relayed: BTreeMap<OfferId, [Name; 2]>,
     tests: BTreeMap<IpAddr, Tests>,
 }
 
@@ -157,11 +158,12 @@ impl Hub {
             return;
         }
         let ends = meeting.ends.each_ref().map(|end| end.conn);
+        let users = meeting.ends.each_ref().map(|end| end.user.clone());
         let refusal = if way != Way::Relay {
             None
         } else if !self.can_relay(ends) {
             Some(ErrorCode::NoRelay)
-        } else if self.meetings.relays >= self.config.max_relays {
+        } else if !self.has_relay_for(&users) {
             Some(ErrorCode::RelayBusy)
         } else {
             None
@@ -254,14 +256,15 @@ impl Hub {
         let Some(meeting) = self.meetings.open.get(&offer) else { return };
         let [Some(first), Some(second)] = meeting.ends.each_ref().map(|end| end.relay) else { return };
         // Others may have come first since it was asked for.
-        if self.meetings.relays >= self.config.max_relays {
+        let users = meeting.ends.each_ref().map(|end| end.user.clone());
+        if !self.has_relay_for(&users) {
             for id in [first, second] {
                 self.refuse_side(id, ErrorCode::RelayBusy, "too many links are relayed");
             }
             return;
         }
         let Some(meeting) = self.meetings.remove(offer) else { return };
-        self.meetings.relays += 1;
+        self.meetings.relayed.insert(offer, users);
         for id in [first, second] {
             if let Some(client) = self.clients.remove(&id) {
                 self.deadlines.remove(&(client.due, id));
@@ -272,15 +275,23 @@ impl Hub {
         self.events.push_back(Event::Relayed { offer, ends: [first, second], from, to });
     }
 
-    /// A relay is over: its place is free.
-    pub fn relay_ended(&mut self) {
-        self.meetings.relays = self.meetings.relays.saturating_sub(1);
+    /// Whether there is a place for one more link between these two.
+    fn has_relay_for(&self, users: &[Name; 2]) -> bool {
+        let relayed = &self.meetings.relayed;
+        let max = self.config.max_relays_per_account;
+        let of = |user: &Name| relayed.values().filter(|ends| ends.contains(user)).take(max).count();
+        relayed.len() < self.config.max_relays && users.iter().all(|user| of(user) < max)
+    }
+
+    /// The relay of [`Event::Relayed`] is over: its place is free.
+    pub fn relay_ended(&mut self, offer: OfferId) {
+        self.meetings.relayed.remove(&offer);
     }
 
     /// How many links are relayed.
     #[must_use]
     pub fn relays(&self) -> usize {
-        self.meetings.relays
+        self.meetings.relayed.len()
     }
 
     fn refuse_side(&mut self, id: ConnId, code: ErrorCode, note: &str) {

@@ -105,9 +105,9 @@ impl HubEnd {
 
     /// Starts again from what the log kept.
     pub fn restart(&mut self, config: Config, seed: u64, network: &mut Network) {
+        let config = Config { last_room: self.log.last_room(), ..config };
         self.hub = Hub::new(config, self.log.rooms(), Rng::new(seed));
         self.hub.set_gate(self.log.gate().clone());
-        self.hub.skip_rooms(self.log.last_room());
         self.is_up = true;
         network.listen(self.address);
     }

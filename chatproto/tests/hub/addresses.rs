@@ -211,3 +211,20 @@ fn networks_are_the_business_of_the_servers_operator() {
     from_above(&mut desk, Action::UnbanNetwork, "192.0.2.0/24").unwrap();
     assert_eq!(enters(&mut desk, bob), None);
 }
+
+#[test]
+fn who_keeps_order_no_more_is_out_where_the_address_is_barred() {
+    let (mut desk, [alice, bob, flatmate, carol]) = den();
+    for user in ["bob", "carol"] {
+        order(&mut desk, alice, Action::Op, user, 0);
+    }
+    from_above(&mut desk, Action::BanNetwork, HOME).unwrap();
+    assert!(is_out(&desk.frames(flatmate)));
+    assert!(!is_out(&desk.frames(bob)), "he keeps order, from everywhere");
+    for user in ["bob", "carol"] {
+        order(&mut desk, alice, Action::Deop, user, 0);
+    }
+    assert!(is_out(&desk.frames(bob)));
+    assert_eq!(enters(&mut desk, bob).map(|(code, _)| code), Some(ErrorCode::Banned));
+    assert!(!is_out(&desk.frames(carol)), "nothing is said of where she is");
+}

@@ -226,3 +226,31 @@ fn a_millisecond_that_begins_with_anything_else_is_nobodys_loss() {
     }
     assert!(is_over(&received));
 }
+
+#[test]
+fn a_log_without_room_for_the_question_is_asked_again_and_nobody_is_sent_away() {
+    let mut desk = desk(100, |config| config.catch_up_bytes = 8 * PAGE);
+    let conns = enter(&mut desk, &[0, 40, 80]);
+    let mut refused = 0;
+    for _ in 0..20 {
+        while let Some(event) = desk.hub.poll_event() {
+            match event {
+                Event::Log(LogRequest::Read { id, .. }) => {
+                    refused += 1;
+                    assert!(desk.hub.put_off_query(id));
+                    assert!(!desk.hub.put_off_query(id), "it is answered");
+                }
+                other => desk.events.extend(desk.log.take(other, desk.now)),
+            }
+        }
+        // No sooner than the next millisecond.
+        assert_eq!(desk.hub.poll_timeout(), Some(desk.now + TICK));
+        desk.now = desk.now + TICK;
+        desk.hub.handle_timeout(desk.now);
+    }
+    assert!((20..=60).contains(&refused), "{refused} questions in 20 milliseconds");
+    let turns = play(&mut desk, &conns, 100);
+    for (bytes, cursor) in turns.received.into_iter().zip([0, 40, 80]) {
+        assert_eq!(seqs(&decode(bytes.into())), (cursor + 1..=100).collect::<Vec<_>>());
+    }
+}

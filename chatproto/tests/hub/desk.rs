@@ -36,11 +36,11 @@ impl Desk {
         config.capabilities = Capabilities::NONE.with(Capability::Search);
         // Tests hurry; those about budgets say which.
         config.budgets = Budgets::unlimited();
+        config.last_room = log.last_room();
         change(&mut config);
         let rooms: Vec<RoomRecord> = log.rooms().collect();
         let mut hub = Hub::new(config, rooms, Rng::new(1));
         hub.set_gate(log.gate().clone());
-        hub.skip_rooms(log.last_room());
         Self { hub, log, now: Instant::from_millis(1), events: Vec::new(), next_port: 1000 }
     }
 

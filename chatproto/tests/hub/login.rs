@@ -360,7 +360,7 @@ fn one_device_too_many_is_refused_and_never_was_logged_in() {
     desk.hello(conn);
     desk.start_login(conn, "alice", 3);
     desk.take_events();
-    assert!(desk.hub.login_accept(conn, &accept("alice")));
+    assert!(!desk.hub.login_accept(conn, &accept("alice")));
     assert_eq!(bye(&desk.frames(conn)), Some(CloseReason::Busy));
     let events = desk.take_events();
     assert!(
@@ -415,4 +415,57 @@ fn removed_account_and_shutdown_end_connections_with_their_reason() {
     desk.hub.shut_down(desk.now);
     assert_eq!(bye(&desk.frames(bob)), Some(CloseReason::ShuttingDown));
     assert_eq!(desk.hub.connections().1, 0);
+}
+
+#[test]
+fn a_login_that_is_accepted_and_does_not_stand_is_told_to_the_program() {
+    let mut desk = Desk::with(|config| config.max_devices = 1);
+    desk.login("alice", 1);
+    let second = desk.connect("192.0.2.1");
+    desk.hello(second);
+    desk.start_login(second, "alice", 2);
+    assert!(!desk.hub.login_accept(second, &accept("alice")));
+    assert_eq!(bye(&desk.frames(second)), Some(CloseReason::Busy));
+    let bob = Subject::User(name("bob"));
+    desk.hub.govern_as_host(Action::Ban, Some(bob), 0, note("spam")).unwrap();
+    desk.commit();
+    let barred = desk.connect("192.0.2.1");
+    desk.hello(barred);
+    desk.start_login(barred, "bob", 3);
+    assert!(!desk.hub.login_accept(barred, &accept("bob")));
+    assert_eq!(errors(&desk.frames(barred))[0].0, ErrorCode::Barred);
+    let logged_in = |event: &&Event| matches!(event, Event::LoggedIn { .. });
+    assert_eq!(desk.take_events().iter().filter(logged_in).count(), 1);
+}
+
+#[test]
+fn limits_that_the_protocol_does_not_allow_are_brought_within_it() {
+    let small = |config: &mut chatproto::hub::Config| {
+        config.limits.max_frame = 8 * 1024;
+        config.limits.max_queue_hard = 1;
+    };
+    let mut desk = Desk::with(small);
+    let conn = desk.connect("192.0.2.1");
+    desk.hello(conn);
+    let frames = desk.frames(conn);
+    let [ToClient::ServerHello(hello)] = frames[..] else { panic!("{frames:?}") };
+    assert_eq!(hello.max_frame, MIN_FRAME);
+    let check = |desk: &Desk| {
+        let config = desk.hub.config();
+        assert_eq!(config.limits.max_queue_hard, config.limits.max_queue + config.page_bytes);
+    };
+    check(&desk);
+    let mut config = desk.hub.config().clone();
+    small(&mut config);
+    config.limits.max_queue *= 2;
+    desk.hub.set_limits(config);
+    check(&desk);
+}
+
+#[test]
+fn the_first_room_of_a_log_whose_rooms_are_gone_gets_a_new_number() {
+    let mut desk = Desk::with(|config| config.last_room = RoomId(41));
+    desk.commit();
+    let lobby = chatproto::hub::Label::Group(name("lobby"));
+    assert_eq!(desk.hub.router().find(&lobby), Some(RoomId(42)));
 }

@@ -33,6 +33,7 @@ mod removed;
 mod repeats;
 mod rooms;
 mod says;
+mod searches;
 mod slow_readers;
 mod states;
 mod trouble;

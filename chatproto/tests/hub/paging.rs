@@ -1,5 +1,6 @@
 //! Answers in pages: none longer than the client's frames, none larger than its bound.
 
+use bytes::Buf as _;
 use chatproto::hub::ConnId;
 use chatproto::wire::*;
 
@@ -288,4 +289,48 @@ fn a_list_that_goes_on_leaves_nobody_out() {
     let heard = heard.collect::<Vec<_>>();
     let all = ["alice"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>();
     assert!(heard == all, "{} of {} names", heard.len(), all.len());
+}
+
+#[test]
+fn a_list_of_bans_goes_on_behind_what_was_told_whatever_is_lifted_meanwhile() {
+    let mut desk = Desk::with(|config| {
+        config.capabilities = Capabilities::NONE.with(Capability::Moderation);
+        config.limits.max_queue = 1024;
+    });
+    let root = small_frames(&mut desk, "root", 1);
+    let ban = |number: u32| ban_text(number).parse::<Subject>().unwrap();
+    let govern = |desk: &mut Desk, action, number| {
+        desk.hub.govern_as_host(action, Some(ban(number)), 0, note("because")).unwrap();
+    };
+    for number in 0..2_000 {
+        govern(&mut desk, Action::Ban, number);
+    }
+    desk.commit();
+    let ask = Inquire { request: RequestId(9), about: Inquiry::Imposed, target: None, before: 0, limit: 0 };
+    desk.send(root, &ask);
+    let mut told = Vec::new();
+    loop {
+        let bytes = desk.hub.outgoing(root).map(|queue| queue.copy_to_bytes(queue.remaining())).unwrap();
+        let frames = decode(bytes);
+        check_lengths(&frames);
+        for frame in &frames {
+            let ToClient::Report(report) = frame else { continue };
+            told.extend(report.lines.iter().map(|line| line.subject.as_str().to_owned()));
+        }
+        if frames.iter().any(|frame| matches!(frame, ToClient::Report(report) if !report.more)) {
+            break;
+        }
+        // The reader has seen the first ones, and they are lifted before the next page.
+        if told.len() < 1_000 {
+            let lifted: Vec<u32> = (0..2_000).filter(|number| told.len() < 500 && number % 50 == 0).collect();
+            let lifted = lifted.into_iter().filter(|number| told.contains(&ban_text(*number)));
+            lifted.for_each(|number| govern(&mut desk, Action::Unban, number));
+            desk.commit();
+        }
+    }
+    assert_eq!(told, (0..2_000).map(ban_text).collect::<Vec<_>>());
+}
+
+fn ban_text(number: u32) -> String {
+    format!("10.0.{}.{}", number / 256, number % 256)
 }

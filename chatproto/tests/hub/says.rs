@@ -1,6 +1,8 @@
 //! Messages on their way: nothing is shown before it is durable, and everybody sees one order.
 
-use chatproto::hub::{Event, Holder, LogRequest, Stored};
+use core::time::Duration;
+
+use chatproto::hub::{ConnId, Event, Holder, LogRequest, QueryId, Rate, Stored};
 use chatproto::testing::Trouble;
 use chatproto::wire::*;
 
@@ -193,4 +195,75 @@ fn answers_that_nobody_asked_for_or_that_skip_a_number_are_reported() {
     assert!(!desk.hub.stored(id, Stored::Committed { seq: 2, time: 0 }), "1 is the next number");
     assert!(!desk.hub.records(chatproto::hub::QueryId(99), None));
     assert!(!desk.hub.user_known(chatproto::hub::QueryId(99), Some(Holder::Person)));
+}
+
+/// Takes what the hub wants to know about people, and leaves everything else to the log.
+fn looked_up(desk: &mut Desk) -> Vec<QueryId> {
+    let mut asked = Vec::new();
+    while let Some(event) = desk.hub.poll_event() {
+        match event {
+            Event::Log(LogRequest::FindUser { id, .. }) => asked.push(id),
+            other => desk.events.extend(desk.log.take(other, desk.now)),
+        }
+    }
+    asked
+}
+
+fn first_words(desk: &mut Desk, conn: ConnId, counter: u64, user: &str) {
+    let (user, text) = (name(user), Text::new("hello").unwrap());
+    let say = Say { counter, target: Target::User(user.borrow()), text: text.borrow() };
+    desk.hub.handle_input(conn, &say.to_bytes(), desk.now);
+}
+
+#[test]
+fn so_many_people_are_looked_up_at_once_and_the_rest_is_to_come_again() {
+    let mut desk = Desk::with(|config| config.max_requests = 3);
+    let alice = desk.member("alice", 1);
+    for counter in 1..=10 {
+        first_words(&mut desk, alice, counter, &format!("user{counter}"));
+    }
+    // More for somebody who is looked up already costs nothing.
+    first_words(&mut desk, alice, 11, "user1");
+    let asked = looked_up(&mut desk);
+    assert_eq!(asked.len(), 3);
+    assert!(!desk.hub.wants_read(alice));
+    let refused = errors(&desk.frames(alice));
+    let refused: Vec<_> = refused.iter().map(|(code, counter, _)| (*code, *counter)).collect();
+    assert_eq!(refused, (4..=10).map(|counter| (ErrorCode::Busy, counter)).collect::<Vec<_>>());
+    // One that the program cannot tell now counts as answered too.
+    assert!(desk.hub.put_off_query(asked[0]));
+    assert!(desk.hub.user_known(asked[1], Some(Holder::Person)));
+    assert!(desk.hub.user_known(asked[2], Some(Holder::Nobody)));
+    assert!(desk.hub.wants_read(alice));
+    desk.commit();
+    let frames = desk.frames(alice);
+    let codes: Vec<_> = errors(&frames).iter().map(|(code, counter, _)| (*code, *counter)).collect();
+    assert_eq!(codes, [(ErrorCode::Busy, 1), (ErrorCode::Busy, 11), (ErrorCode::NoSuchUser, 3)]);
+    let posted = |frame: &&ToClient<'_>| matches!(frame, ToClient::Posted(posted) if posted.counter == 2);
+    assert_eq!(frames.iter().filter(posted).count(), 1);
+}
+
+#[test]
+fn conversations_of_an_account_are_bounded_and_begun_no_faster_than_rooms() {
+    let mut desk = Desk::with(|config| {
+        config.max_conversations = 2;
+        config.budgets.create = Rate { times: 4, per: Duration::from_secs(60) };
+    });
+    let [alice, dave] = [desk.member("alice", 1), desk.member("dave", 2)];
+    let say_to = |desk: &mut Desk, conn, counter, user| {
+        desk.say_to(conn, counter, user, "hello");
+        desk.commit();
+        errors(&desk.frames(conn)).first().map(|(code, ..)| *code)
+    };
+    assert_eq!(say_to(&mut desk, alice, 1, "bob"), None);
+    assert_eq!(say_to(&mut desk, alice, 2, "carol"), None);
+    assert_eq!(say_to(&mut desk, alice, 3, "dave"), Some(ErrorCode::TooManyRooms));
+    assert_eq!(say_to(&mut desk, dave, 1, "alice"), Some(ErrorCode::TooManyRooms));
+    // Where they talk already they go on, as much as they like.
+    for counter in 4..20 {
+        assert_eq!(say_to(&mut desk, alice, counter, "bob"), None);
+    }
+    assert_eq!(say_to(&mut desk, alice, 20, "dave"), Some(ErrorCode::TooManyRooms));
+    assert_eq!(say_to(&mut desk, alice, 21, "dave"), Some(ErrorCode::TooFast));
+    assert_eq!(say_to(&mut desk, dave, 2, "erin"), None);
 }

@@ -143,7 +143,7 @@ fn the_two_ends_of_a_relay_are_handed_over_together() {
     assert!(desk.take_events().contains(&relayed));
     assert!(desk.hub.is_finished(ends[0]), "the hub knows them no more");
     assert_eq!(desk.hub.relays(), 1);
-    desk.hub.relay_ended();
+    desk.hub.relay_ended(offer);
     assert_eq!(desk.hub.relays(), 0);
 }
 
@@ -233,4 +233,46 @@ fn the_ends_of_a_relay_leave_the_places_of_strangers() {
     desk.pass(u64::try_from(config.stranger_grace.as_millis()).unwrap());
     desk.connect("192.0.2.77");
     assert_eq!(bye(&desk.frames(silent[0])), Some(CloseReason::Busy));
+}
+
+#[test]
+fn an_account_holds_no_more_than_its_share_of_the_relays() {
+    let mut desk = Desk::with(|config| {
+        config.capabilities = all_capabilities();
+        config.max_relays = 64;
+        config.max_relays_per_account = 2;
+    });
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let Pair { alice, offer, tokens, .. } = introduce(&mut desk, [0, 0]);
+        desk.send(alice, &PeerTry { offer, way: Way::Relay });
+        for token in tokens {
+            let end = desk.connect_aside("203.0.113.1");
+            desk.send(end, &Relay { token });
+        }
+        open.push(offer);
+    }
+    assert_eq!(desk.hub.relays(), 2);
+    let Pair { alice, bob, offer, tokens } = introduce(&mut desk, [0, 0]);
+    desk.send(alice, &PeerTry { offer, way: Way::Relay });
+    let busy = PeerOutcome { offer, way: Way::Relay, code: ErrorCode::RelayBusy };
+    for conn in [alice, bob] {
+        assert_eq!(desk.frames(conn), [ToClient::PeerOutcome(busy)]);
+    }
+    // Nor by coming without having asked.
+    let ends = tokens.map(|token| {
+        let end = desk.connect_aside("203.0.113.1");
+        desk.send(end, &Relay { token });
+        end
+    });
+    for end in ends {
+        assert_eq!(errors(&desk.frames(end))[0].0, ErrorCode::RelayBusy);
+    }
+    // A place is given back once.
+    desk.hub.relay_ended(open[0]);
+    desk.hub.relay_ended(open[0]);
+    assert_eq!(desk.hub.relays(), 1);
+    let Pair { alice, bob, offer, .. } = introduce(&mut desk, [0, 0]);
+    desk.send(alice, &PeerTry { offer, way: Way::Relay });
+    assert_eq!(desk.frames(bob), [ToClient::PeerTry(PeerTry { offer, way: Way::Relay })]);
 }

@@ -7,7 +7,7 @@ use chatproto::Instant;
 use chatproto::hub::{Label, Record, Router};
 use chatproto::session::{self, Announcement, ChatMessage, Event, Restored, RoomKey, Session};
 use chatproto::testing::{MemoryLog, SessionEnd};
-use chatproto::wire::{Capabilities, Capability, DeviceId, ErrorCode, LinkKey, Name, Text};
+use chatproto::wire::{Capabilities, Capability, DeviceId, ErrorCode, FrameType, LinkKey, Name, Text};
 
 use crate::gather::Gather;
 use crate::presence::Pictures;
@@ -200,6 +200,8 @@ impl Client {
             }
             Event::NewLog { .. } => panic!("it is the same log"),
             Event::LoginFailed { code, note } => panic!("login failed: {code} {note:?}"),
+            // Put out of a room that could not be stored, in the moment of leaving it.
+            Event::ServerError { code: ErrorCode::NotMember, about: Some(FrameType::Leave), .. } => {}
             Event::ServerError { code, note, .. } => panic!("server error: {code} {note:?}"),
             _ => {}
         }

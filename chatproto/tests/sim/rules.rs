@@ -135,8 +135,8 @@ impl Room {
         let is_allowed = mine >= needed
             && match action {
                 A::Kick | A::Mute | A::Ban | A::BanAddress | A::Op => is_below,
-                A::Unmute => mine >= 2 || user != Some(by),
                 A::Deop => is_below && user.is_some_and(|user| self.power(user) > 0),
+                A::Unmute => mine >= 2 || user != Some(by),
                 A::Invite => self.private,
                 A::Private => !self.private && name != LOBBY,
                 A::Public => self.private,

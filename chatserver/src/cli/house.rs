@@ -143,7 +143,7 @@ pub struct WhomArgs {
 #[derive(Debug, Clone, Args)]
 pub struct TermsArgs {
     /// For how long, as 7d, 12h, 30m or 90s [default: until it is lifted]
-    #[arg(long = "for", value_name = "TIME", value_parser = lifetime::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = lifetime::parse_some)]
     pub time: Option<Duration>,
     /// Why; it is shown to those who are refused.
     #[arg(long, default_value = "")]

@@ -20,6 +20,12 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     lifetime.filter(|lifetime| *lifetime <= MAX).ok_or_else(wrong)
 }
 
+/// As [`parse`], but at least a second: where 0 would mean no end, or nothing at all.
+pub(super) fn parse_some(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("write a number and s, m, h or d, from 1s to {}d", MAX.as_secs() / DAY);
+    parse(text).ok().filter(|lifetime| !lifetime.is_zero()).ok_or_else(wrong)
+}
+
 /// A week: whoever comes at least every few days seldom waits for a password to be stretched.
 pub(super) const DEFAULT: &str = "7d";
 
@@ -44,6 +50,29 @@ mod tests {
         {
             let error = parse(text).unwrap_err();
             assert_eq!(error, "write a number and s, m, h or d, at most 365d, or 0", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_must_be_some_is_never_none() {
+        for (text, seconds) in [("1s", 1), ("30m", 1_800), ("365d", 31_536_000)] {
+            assert_eq!(parse_some(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["0", "0s", "0d", "00h", "", "7", "366d"] {
+            let error = parse_some(text).unwrap_err();
+            assert_eq!(error, "write a number and s, m, h or d, from 1s to 365d", "{text}");
+        }
+        // No command takes a ban, a mute, an invitation or tickets for no time.
+        use clap::Parser as _;
+        for line in [
+            "chatserver ban add @bob --for 0",
+            "chatserver room mute tea bob --for 0s",
+            "chatserver room ban tea bob --for 0d",
+            "chatserver invite create --expires 0",
+            "chatserver user import --tickets --ticket-lifetime 0 FILE",
+        ] {
+            let error = crate::cli::Cli::try_parse_from(line.split(' ')).unwrap_err().to_string();
+            assert!(error.contains("from 1s to 365d"), "{line}: {error}");
         }
     }
 

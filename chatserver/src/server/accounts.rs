@@ -164,13 +164,14 @@ impl AccountWork {
     ) {
         self.changes.remove(&conn);
         let spent = hub.addr(conn).map(|addr| attempts.begin(conn, addr, &user, Instant::now()));
-        if let Some(Err(wait)) = spent {
-            let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
-            hub.account_refuse(conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+        if let Some(Err(hasty)) = spent {
+            let (code, wait, note) = hasty.refusal();
+            hub.account_refuse(conn, code, wait, &note);
             return;
         }
         let id = self.next() | ACCOUNT_READ;
         if store.reader.try_send(Read::Account { id, name: user.as_str().into() }).is_err() {
+            attempts.end(conn, Instant::now());
             hub.account_refuse(conn, ErrorCode::Busy, 0, "the server is busy, try again");
             return;
         }
@@ -178,7 +179,13 @@ impl AccountWork {
     }
 
     /// Takes a reply of the store if it answers a look-up of ours.
-    pub(super) fn on_reply(&mut self, hub: &mut Hub, reply: &Reply, links: &Links) -> bool {
+    pub(super) fn on_reply(
+        &mut self,
+        hub: &mut Hub,
+        attempts: &mut Attempts,
+        reply: &Reply,
+        links: &Links,
+    ) -> bool {
         let (Reply::Account { id, .. } | Reply::Invite { id, .. } | Reply::Failed { id, .. }) = reply else {
             return false;
         };
@@ -187,7 +194,11 @@ impl AccountWork {
         }
         match self.waiting.remove(id) {
             Some(Waiting::Record { conn, user, request }) => {
-                self.on_record(hub, conn, user, &request, reply, links);
+                if self.on_record(hub, conn, user, &request, reply, links) {
+                    attempts.challenged(conn);
+                } else {
+                    attempts.end(conn, Instant::now());
+                }
             }
             Some(Waiting::Invite { conn, user, invite, request }) => match reply {
                 Reply::Invite { is_good: true, .. } => self.offer(hub, conn, user, Some(invite), &request),
@@ -208,6 +219,7 @@ impl AccountWork {
         true
     }
 
+    /// Sends the challenge; `false` if it could not.
     fn on_record(
         &mut self,
         hub: &mut Hub,
@@ -216,7 +228,7 @@ impl AccountWork {
         request: &[u8],
         reply: &Reply,
         links: &Links,
-    ) {
+    ) -> bool {
         let old = match reply {
             Reply::Account { account, .. } => account.as_ref().map(|account| account.record.clone()),
             Reply::Failed { .. }
@@ -231,7 +243,7 @@ impl AccountWork {
         let record = old.as_deref().map(Record::from_bytes).and_then(Result::ok);
         let (Some(old), Some(record)) = (old, record) else {
             hub.account_refuse(conn, ErrorCode::Internal, 0, "the account could not be read");
-            return;
+            return false;
         };
         let binding = links.channel_binding(conn);
         let started = ServerPasswordChange::start(
@@ -245,20 +257,36 @@ impl AccountWork {
         );
         match started {
             Ok((change, answer)) => {
-                if hub.password_challenge(conn, &answer) {
+                let is_sent = hub.password_challenge(conn, &answer);
+                if is_sent {
                     self.changes.insert(conn, Change { user, old, change });
                 }
+                is_sent
             }
-            Err(error) => drop(hub.account_refuse(conn, ErrorCode::Malformed, 0, &error.to_string())),
+            Err(error) => {
+                hub.account_refuse(conn, ErrorCode::Malformed, 0, &error.to_string());
+                false
+            }
         }
     }
 
     /// Checks the proof of the old password, and stores the new record.
-    pub(super) fn finish_change(&mut self, hub: &mut Hub, desk: &AccountDesk, conn: ConnId, proof: &[u8]) {
+    pub(super) fn finish_change(
+        &mut self,
+        hub: &mut Hub,
+        desk: &AccountDesk,
+        attempts: &mut Attempts,
+        conn: ConnId,
+        proof: &[u8],
+    ) {
         let Some(Change { user, old, change }) = self.changes.remove(&conn) else { return };
         let record = match change.finish(proof) {
-            Ok(record) => record,
+            Ok(record) => {
+                attempts.right(conn);
+                record
+            }
             Err(error) => {
+                attempts.end(conn, Instant::now());
                 let code = match error {
                     PasswordChangeError::Password => ErrorCode::WrongPassword,
                     PasswordChangeError::Malformed => ErrorCode::Malformed,
@@ -299,7 +327,6 @@ impl AccountWork {
         &mut self,
         hub: &mut Hub,
         removals: &mut Removals,
-        attempts: &mut Attempts,
         reply: DeskReply,
         now: chatproto::Instant,
     ) {
@@ -321,7 +348,6 @@ impl AccountWork {
                     return;
                 };
                 tracing::info!("{} changed the password", user.as_str());
-                attempts.right(conn);
                 hub.password_changed(conn);
                 removals.keep(conn, generation);
                 for (other, _) in hub.sessions(&user) {

@@ -10,7 +10,7 @@ use chatproto::opaque::{OsRng, Password, Record, ServerLogin, ServerSetup, Stret
 use chatproto::ticket;
 use chatproto::wire::{Capability, DeviceId, ErrorCode, Name, Note};
 
-use super::attempts::{Attempts, advice};
+use super::attempts::Attempts;
 use super::console;
 use super::links::Links;
 use super::seam::ROOM_WRITE;
@@ -38,8 +38,8 @@ pub(super) struct Logins {
     challenged: HashMap<ConnId, Challenged>,
     /// Waits for its ticket to be stored, by the id of that write: a ticket that was given works.
     proved: HashMap<u64, Proved>,
-    /// The generation of the account that each connection was let in to, until it is asked for.
-    entered: HashMap<ConnId, u64>,
+    /// What each connection was let in by, until it is asked for.
+    entered: HashMap<ConnId, LetIn>,
     /// Read for unknown accounts, so that they cost what known ones do.
     decoy: Vec<u8>,
     last: u64,
@@ -61,9 +61,18 @@ enum Started {
     /// The account's record.
     Password(Begun),
     /// Whether the ticket is good.
-    Ticket { conn: ConnId, user: Name },
+    Ticket { conn: ConnId, user: Name, hash: TicketHash },
     /// Whether the account is still what the password was proved to, where no ticket's write says so.
     Again(Proved),
+}
+
+/// What a connection was let in by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LetIn {
+    /// The generation of the account.
+    pub(super) generation: u64,
+    /// The ticket that was shown or given.
+    pub(super) ticket: Option<TicketHash>,
 }
 
 struct Challenged {
@@ -106,11 +115,11 @@ impl Logins {
     pub(super) fn start(&mut self, hub: &mut Hub, store: &Store, attempts: &mut Attempts, begun: Begun) {
         if begun.mechanism.as_str() != ticket::MECHANISM
             && let Some(addr) = hub.addr(begun.conn)
-            && let Err(wait) = attempts.begin(begun.conn, addr, &begun.user, Instant::now())
+            && let Err(hasty) = attempts.begin(begun.conn, addr, &begun.user, Instant::now())
         {
             self.refused += 1;
-            let note = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
-            hub.login_refuse_for(begun.conn, ErrorCode::TooManyAttempts, advice(wait), &note);
+            let (code, wait, note) = hasty.refusal();
+            hub.login_refuse_for(begun.conn, code, wait, &note);
             return;
         }
         self.last += 1;
@@ -122,13 +131,9 @@ impl Logins {
                 self.refused += 1;
                 return refuse_ticket(hub, conn, &user);
             }
-            let read = Read::Ticket {
-                id,
-                hash: TicketHash::of(&data),
-                user: user.as_str().into(),
-                device: device.0,
-            };
-            (read, Started::Ticket { conn, user })
+            let hash = TicketHash::of(&data);
+            let read = Read::Ticket { id, hash, user: user.as_str().into(), device: device.0 };
+            (read, Started::Ticket { conn, user, hash })
         } else {
             (Read::Account { id, name: begun.user.as_str().into() }, Started::Password(begun))
         };
@@ -156,26 +161,38 @@ impl Logins {
     }
 
     /// Answers the client's first message.
-    pub(super) fn on_reply(&mut self, hub: &mut Hub, lookup: u64, reply: Reply, links: &Links) {
+    pub(super) fn on_reply(
+        &mut self,
+        hub: &mut Hub,
+        attempts: &mut Attempts,
+        lookup: u64,
+        reply: Reply,
+        links: &Links,
+    ) {
         match self.started.remove(&lookup) {
-            Some(Started::Password(begun)) => self.on_account(hub, begun, reply, links),
-            Some(Started::Ticket { conn, user }) => {
+            Some(Started::Password(begun)) => {
+                let conn = begun.conn;
+                if self.on_account(hub, begun, reply, links) {
+                    attempts.challenged(conn);
+                }
+            }
+            Some(Started::Ticket { conn, user, hash }) => {
                 self.refused += u64::from(!matches!(reply, Reply::Ticket { is_good: true, .. }));
-                self.on_ticket(hub, conn, user, &reply);
+                self.on_ticket(hub, conn, user, hash, &reply);
             }
             Some(Started::Again(proved)) => self.on_account_again(hub, proved, reply),
             None => {}
         }
     }
 
-    /// An unknown account is answered like a known one.
-    fn on_account(&mut self, hub: &mut Hub, begun: Begun, reply: Reply, links: &Links) {
+    /// Sends the challenge; `false` if it could not. An unknown account is answered like a known one.
+    fn on_account(&mut self, hub: &mut Hub, begun: Begun, reply: Reply, links: &Links) -> bool {
         let Begun { conn, user, device, data: request, .. } = begun;
         let Reply::Account { account, .. } = reply else {
             tracing::error!(user = user.as_str(), "the account could not be read");
             self.refused += 1;
             hub.login_refuse(conn, ErrorCode::Internal, "the account could not be read");
-            return;
+            return false;
         };
         let may_enter = account.as_ref().filter(|account| !account.disabled);
         let is_admin = may_enter.is_some_and(|account| account.admin);
@@ -196,16 +213,19 @@ impl Logins {
             ServerLogin::start(&self.setup, record.as_ref(), user.as_str(), &request, binding, &mut OsRng);
         match started {
             Ok((login, response)) => {
-                if hub.login_challenge(conn, &response) {
+                let is_sent = hub.login_challenge(conn, &response);
+                if is_sent {
                     self.challenged.insert(
                         conn,
                         Challenged { user, device, login, record: bought_with, is_admin, generation },
                     );
                 }
+                is_sent
             }
             Err(error) => {
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::Malformed, &error.to_string());
+                false
             }
         }
     }
@@ -230,7 +250,7 @@ impl Logins {
                 self.give_ticket(hub, store, proved, device);
             }
             None => {
-                attempts.wrong(conn, Instant::now());
+                attempts.end(conn, Instant::now());
                 tracing::warn!(user = user.as_str(), %conn, "login refused: {REFUSED}");
                 self.refused += 1;
                 hub.login_refuse(conn, ErrorCode::LoginRefused, REFUSED);
@@ -283,7 +303,7 @@ impl Logins {
             Reply::Account { account: Some(account), .. }
                 if !account.disabled && account.record == proved.record =>
             {
-                self.accept(hub, proved, None);
+                self.accept(hub, proved, None, None);
             }
             Reply::Account { .. } => self.refuse_changed(hub, &proved),
             Reply::Failed { .. }
@@ -325,7 +345,8 @@ impl Logins {
     fn let_in(&mut self, hub: &mut Hub, store: &Store, proved: Proved, outcome: Outcome) {
         match outcome {
             Outcome::TicketKept { kept: true, .. } => {
-                self.accept(hub, proved, self.ticket_lifetime);
+                let given = TicketHash::of(&proved.ticket);
+                self.accept(hub, proved, self.ticket_lifetime, Some(given));
             }
             Outcome::TicketKept { kept: false, .. } => self.refuse_changed(hub, &proved),
             Outcome::Failed { error, .. } => {
@@ -362,17 +383,18 @@ impl Logins {
         self.entered.remove(&conn);
     }
 
-    /// The generation of the account that a connection was just let in to.
-    pub(super) fn generation(&mut self, conn: ConnId) -> u64 {
+    /// What a connection was just let in by.
+    pub(super) fn let_in_by(&mut self, conn: ConnId) -> LetIn {
         self.entered.remove(&conn).unwrap_or_default()
     }
 
-    fn on_ticket(&mut self, hub: &mut Hub, conn: ConnId, user: Name, reply: &Reply) {
+    fn on_ticket(&mut self, hub: &mut Hub, conn: ConnId, user: Name, hash: TicketHash, reply: &Reply) {
         match reply {
             Reply::Ticket { is_good: true, is_admin, generation, .. } => {
                 let (is_admin, generation) = (*is_admin, *generation);
                 let (record, ticket) = (Vec::new(), Bytes::new());
-                self.accept(hub, Proved { conn, user, is_admin, generation, record, ticket }, None);
+                let proved = Proved { conn, user, is_admin, generation, record, ticket };
+                self.accept(hub, proved, None, Some(hash));
             }
             Reply::Ticket { is_good: false, .. } => refuse_ticket(hub, conn, &user),
             Reply::Account { .. }
@@ -390,10 +412,16 @@ impl Logins {
     }
 
     /// Lets somebody in, with their ticket if it is good for a time.
-    fn accept(&mut self, hub: &mut Hub, proved: Proved, lifetime: Option<Duration>) {
+    fn accept(
+        &mut self,
+        hub: &mut Hub,
+        proved: Proved,
+        lifetime: Option<Duration>,
+        hash: Option<TicketHash>,
+    ) {
         let Proved { conn, user, is_admin, generation, ticket, record: _ } = proved;
         let (ticket, ticket_lifetime) = lifetime.map(|lifetime| (ticket, lifetime)).unwrap_or_default();
-        self.entered.insert(conn, generation);
+        self.entered.insert(conn, LetIn { generation, ticket: hash });
         hub.login_accept(conn, &Accept { user, is_admin, ticket, ticket_lifetime, data: Bytes::new() });
     }
 }

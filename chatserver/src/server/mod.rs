@@ -45,7 +45,7 @@ use accounts::AccountWork;
 use attempts::Attempts;
 use lan::Lan;
 use links::Links;
-use logins::{Begun, Logins};
+use logins::{Begun, LetIn, Logins};
 use metering::Meter;
 use orders::Orders;
 pub(crate) use orders::offline;
@@ -178,10 +178,10 @@ impl Server {
         let store = Store::start(lock, &log, on_write, on_read).map_err(Failure::said)?;
         let ring = (log.durability == Durability::Off).then(|| Ring::new(store.rooms(), &log));
         let rooms = seam::room_records(store.rooms(), unix_ms())?;
-        let config = hub_config(server, &settings)?;
+        let mut config = hub_config(server, &settings)?;
+        config.last_room = RoomId(store.last_room());
         let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| fill_random(bytes));
         hub.set_gate(seam::gate(store.gate(), unix_ms())?);
-        hub.skip_rooms(RoomId(store.last_room()));
         hub.tell_server_key(next.map(|next| *next.as_bytes()));
         next.into_iter().for_each(console::next_certificate);
 
@@ -419,7 +419,7 @@ impl Server {
                 Answer::Reply(reply) => reply,
             };
             if Removals::on_reply(&mut self.hub, &reply, now)
-                || self.accounts.on_reply(&mut self.hub, &reply, &self.links)
+                || self.accounts.on_reply(&mut self.hub, &mut self.attempts, &reply, &self.links)
             {
                 continue;
             }
@@ -428,13 +428,16 @@ impl Server {
                 continue;
             }
             match Logins::lookup_of(&reply) {
-                Some(lookup) => self.logins.on_reply(&mut self.hub, lookup, reply, &self.links),
+                Some(lookup) => {
+                    let (hub, attempts) = (&mut self.hub, &mut self.attempts);
+                    self.logins.on_reply(hub, attempts, lookup, reply, &self.links);
+                }
                 None => seam::on_reply(&mut self.hub, reply),
             }
         }
         let done = self.done.drain().collect::<Vec<_>>();
         for reply in done {
-            self.accounts.on_done(&mut self.hub, &mut self.removals, &mut self.attempts, reply, now);
+            self.accounts.on_done(&mut self.hub, &mut self.removals, reply, now);
         }
         // The reader and the search share a mailbox: one of them may be gone while the other keeps it open.
         let is_lost =
@@ -503,24 +506,24 @@ impl Server {
                 self.accounts.start_change(hub, &self.store, attempts, conn, user, data);
             }
             Event::PasswordFinished { conn, data } => {
-                self.accounts.finish_change(&mut self.hub, &self.desk, conn, &data);
+                let (hub, attempts) = (&mut self.hub, &mut self.attempts);
+                self.accounts.finish_change(hub, &self.desk, attempts, conn, &data);
             }
             Event::DevicesAsked { conn, user, revoke } => {
                 self.accounts.devices(&mut self.hub, &self.desk, conn, user, revoke);
             }
             Event::Closed { conn, user, .. } => {
                 self.logins.forget(conn);
-                self.attempts.wrong(conn, Instant::now());
+                self.attempts.end(conn, Instant::now());
                 self.accounts.forget(conn);
                 user.iter().for_each(|user| self.removals.closed(conn, user));
             }
             Event::LoggedIn { conn, user, device, addr } => {
                 self.meter.logged_in();
-                let generation = self.logins.generation(conn);
-                let seen = Job::Seen { user: user.as_str().into(), device: device.0, address: addr };
-                // Where it is too busy, the list of devices misses it.
-                let noted = self.desk.try_send(seen).is_ok();
-                self.removals.logged_in(conn, &user, device, generation, noted);
+                let LetIn { generation, ticket } = self.logins.let_in_by(conn);
+                let seen = Job::Seen { user: user.as_str().into(), device: device.0, address: addr, ticket };
+                self.removals.logged_in(conn, &user, device, generation);
+                self.removals.note(&self.desk, conn, seen);
             }
             Event::Relayed { offer, ends, from, to } => self.join_relay(offer, ends, &from, &to),
             Event::TestReach { conn, request, address, link_key } => {
@@ -540,7 +543,7 @@ impl Server {
         let [Some(first), Some(second)] = tokens else {
             // One is gone in this very turn.
             tokens.into_iter().flatten().for_each(|token| self.net.abort(token));
-            return self.hub.relay_ended();
+            return self.hub.relay_ended(offer);
         };
         let names = [from.as_str().to_owned(), to.as_str().to_owned()];
         self.relays.begin(&mut self.net, offer, [first, second], names);

@@ -116,11 +116,11 @@ pub(crate) fn offline(lock: ServerLock, settings: &Settings, order: Order) -> Re
     let (sender, outcomes) = crossbeam_channel::unbounded::<Vec<Outcome>>();
     let on_write = Box::new(move |outcomes| drop(sender.send(outcomes)));
     let store = Store::start(lock, &settings.store(), on_write, Arc::new(|_| {})).map_err(Failure::said)?;
-    let config = super::hub_config(chatproto::wire::ServerId([0; 16]), settings)?;
+    let mut config = super::hub_config(chatproto::wire::ServerId([0; 16]), settings)?;
     let rooms = seam::room_records(store.rooms(), unix_ms())?;
+    config.last_room = RoomId(store.last_room());
     let mut hub = Hub::new(config, rooms, |bytes: &mut [u8]| super::fill_random(bytes));
     hub.set_gate(seam::gate(store.gate(), unix_ms())?);
-    hub.skip_rooms(RoomId(store.last_room()));
 
     let mut seam = Seam::default();
     let begun = begin(&mut hub, order).map_err(Failure::Said)?;

@@ -17,6 +17,8 @@ pub(crate) struct RelayConfig {
     /// Links relayed at once; 0, the default, switches the relay off. Each has two sockets and at most
     /// 4 times [`CHUNK`] of memory.
     pub(crate) max_relays: usize,
+    /// Those of them that one account may be an end of. Default 4.
+    pub(crate) max_relays_per_account: usize,
     /// Bytes a second of one link, both directions together. Default 1 MiB. Keeps a transfer from using the line up.
     pub(crate) bytes_per_second: u64,
     /// Bytes of one link, both directions together. Default 1 GiB.
@@ -31,6 +33,7 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self {
             max_relays: 0,
+            max_relays_per_account: 4,
             bytes_per_second: 1 << 20,
             max_bytes: 1 << 30,
             max_time: Duration::from_secs(60 * 60),
@@ -54,12 +57,13 @@ pub(super) struct Relays {
     last: u64,
     bytes: u64,
     /// Relays that ended and are to be told to the hub.
-    ended: usize,
+    ended: Vec<OfferId>,
 }
 
 /// One relayed link.
 #[derive(Debug)]
 struct Relay {
+    offer: OfferId,
     ends: [End; 2],
     names: [String; 2],
     bytes: u64,
@@ -84,7 +88,7 @@ struct End {
 
 impl Relays {
     pub(super) fn new(config: RelayConfig) -> Self {
-        Self { config, ends: HashMap::new(), relays: BTreeMap::new(), last: 0, bytes: 0, ended: 0 }
+        Self { config, ends: HashMap::new(), relays: BTreeMap::new(), last: 0, bytes: 0, ended: Vec::new() }
     }
 
     /// Bytes relayed since the start of the server.
@@ -120,6 +124,7 @@ impl Relays {
         }
         let allowance = burst(self.config.bytes_per_second);
         let relay = Relay {
+            offer,
             ends: tokens.map(end),
             names,
             bytes: 0,
@@ -212,7 +217,7 @@ impl Relays {
                 net.close(end.token);
             }
         }
-        self.ended += 1;
+        self.ended.push(relay.offer);
         let [from, to] = &relay.names;
         console::relay_ended(from, to, relay.bytes, relay.began.elapsed().as_secs(), why);
     }
@@ -235,9 +240,7 @@ impl Relays {
         for (id, why) in over {
             self.end(net, id, why);
         }
-        for _ in 0..std::mem::take(&mut self.ended) {
-            hub.relay_ended();
-        }
+        self.ended.drain(..).for_each(|offer| hub.relay_ended(offer));
     }
 
     /// When a relay that waits for its rate can go on, or the time of one is over.
@@ -247,7 +250,7 @@ impl Relays {
             let waits = relay.allowance <= 0 && relay.ends.iter().any(|end| end.is_paused);
             if waits { over.min(relay.counted_at + relay.debt(self.config.bytes_per_second)) } else { over }
         };
-        let ended = (self.ended > 0).then(Instant::now);
+        let ended = (!self.ended.is_empty()).then(Instant::now);
         self.relays.values().map(of).chain(ended).min()
     }
 }

@@ -24,6 +24,8 @@ const CHECK: u64 = 1 << 62;
 pub(super) struct Removals {
     connected: BTreeMap<Name, usize>,
     sessions: HashMap<ConnId, Session>,
+    /// Logins that the desk has not been told of, in their order; of those who are there, so they are bounded with them.
+    unnoted: VecDeque<(ConnId, Job)>,
     turn: VecDeque<Name>,
     /// Jobs that are not done.
     asked: HashMap<u64, Name>,
@@ -42,18 +44,9 @@ struct Session {
 }
 
 impl Removals {
-    /// `generation` is that of the account whose password or ticket was shown. `noted`: the desk has the job that notes the
-    /// login; where it was too busy for that, an older revocation cannot be told from a newer one, and none ends the session.
-    pub(super) fn logged_in(
-        &mut self,
-        conn: ConnId,
-        user: &Name,
-        device: DeviceId,
-        generation: u64,
-        noted: bool,
-    ) {
-        let since = if noted { self.last } else { u64::MAX };
-        self.sessions.insert(conn, Session { generation, device, since });
+    /// `generation` is that of the account whose password or ticket was shown.
+    pub(super) fn logged_in(&mut self, conn: ConnId, user: &Name, device: DeviceId, generation: u64) {
+        self.sessions.insert(conn, Session { generation, device, since: u64::MAX });
         let devices = self.connected.entry(user.clone()).or_default();
         *devices += 1;
         if *devices == 1 {
@@ -62,8 +55,27 @@ impl Removals {
         self.next.get_or_insert_with(|| Instant::now() + INTERVAL);
     }
 
+    /// Notes a login in the list of devices. Where the desk is too busy for that, it is tried again with every look: until then an
+    /// older revocation cannot be told from a newer one, and none ends the session.
+    pub(super) fn note(&mut self, desk: &AccountDesk, conn: ConnId, seen: Job) {
+        self.unnoted.push_back((conn, seen));
+        self.note_waiting(desk);
+    }
+
+    fn note_waiting(&mut self, desk: &AccountDesk) {
+        while let Some((conn, seen)) = self.unnoted.pop_front() {
+            if let Err(refused) = desk.try_send(seen) {
+                return self.unnoted.push_front((conn, refused.into_inner()));
+            }
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.since = self.last;
+            }
+        }
+    }
+
     pub(super) fn closed(&mut self, conn: ConnId, user: &Name) {
         self.sessions.remove(&conn);
+        self.unnoted.retain(|(unnoted, _)| *unnoted != conn);
         let Some(devices) = self.connected.get_mut(user) else { return };
         *devices -= 1;
         if *devices == 0 {
@@ -89,6 +101,7 @@ impl Removals {
         if self.next.is_none_or(|next| Instant::now() < next) {
             return;
         }
+        self.note_waiting(desk);
         for _ in 0..self.turn.len().min(MAX_AT_ONCE) {
             let Some(user) = self.turn.pop_front() else { break };
             self.turn.push_back(user.clone());
@@ -143,5 +156,64 @@ impl Removals {
     /// Takes a failure if it is of a job of ours; there is a next time.
     pub(super) fn on_failed(&mut self, id: u64) -> bool {
         self.asked.remove(&id).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::store::{Accounts, DataDir, Durability};
+
+    /// A desk with one place, whose thread stops at its first reply until it is let go; and that it stands there.
+    fn busy_desk(dir: &tempfile::TempDir) -> (AccountDesk, std::sync::mpsc::Sender<()>) {
+        let data = DataDir::open(dir.path()).unwrap();
+        Accounts::open(&data).unwrap().add("alice", false, b"record").unwrap();
+        let (stands, is_standing) = channel();
+        let (let_go, wait): (_, Receiver<()>) = channel();
+        let desk = AccountDesk::start(&data, Durability::Os, 1, move |_| {
+            stands.send(()).unwrap();
+            // Ends with the test.
+            let _ = wait.recv();
+        });
+        let desk = desk.unwrap();
+        desk.try_send(Job::Check { id: 1, user: "alice".into() }).unwrap();
+        is_standing.recv().unwrap();
+        (desk, let_go)
+    }
+
+    #[test]
+    fn a_login_that_the_desk_had_no_room_for_is_noted_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (desk, let_go) = busy_desk(&dir);
+        let (user, device) = (Name::new("alice").unwrap(), DeviceId([1; 16]));
+        let mut removals = Removals { last: 5, ..Removals::default() };
+        let seen = || Job::Seen {
+            user: "alice".into(),
+            device: device.0,
+            address: SocketAddr::from(([192, 0, 2, 1], 5)),
+            ticket: None,
+        };
+        for number in 1..=3 {
+            removals.logged_in(ConnId(number), &user, device, 0);
+            removals.note(&desk, ConnId(number), seen());
+        }
+        let since = |removals: &Removals, number| removals.sessions.get(&ConnId(number)).unwrap().since;
+        assert_eq!((since(&removals, 1), since(&removals, 2)), (5, u64::MAX));
+        assert_eq!(removals.unnoted.len(), 2);
+        // Who has left is not noted.
+        removals.closed(ConnId(2), &user);
+        drop(let_go);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !removals.unnoted.is_empty() {
+            assert!(Instant::now() < deadline, "the desk goes on");
+            removals.last = 9;
+            removals.note_waiting(&desk);
+            std::thread::yield_now();
+        }
+        assert_eq!((since(&removals, 1), since(&removals, 3)), (5, 9));
+        assert_eq!(removals.sessions.len(), 2);
     }
 }

@@ -139,7 +139,22 @@ impl Ring {
     pub(super) fn not_reserved(&mut self, room: RoomId, error: &WriteError) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };
         entry.is_reserving = false;
-        for asked in core::mem::take(&mut entry.held) {
+        let held = core::mem::take(&mut entry.held);
+        if matches!(error, WriteError::NoSuchRoom(_)) {
+            self.forget(room);
+        }
+        self.refuse(room, held, error);
+    }
+
+    /// The room is gone, with what was said there; nobody says anything there any more.
+    pub(super) fn forget(&mut self, room: RoomId) {
+        let Some(gone) = self.rooms.remove(&room) else { return };
+        self.total_bytes = self.total_bytes.saturating_sub(gone.bytes);
+        self.refuse(room, gone.held, &WriteError::NoSuchRoom(room.0));
+    }
+
+    fn refuse(&mut self, room: RoomId, held: VecDeque<Asked>, error: &WriteError) {
+        for asked in held {
             match asked {
                 Asked::Append(id, _) => {
                     self.outcomes.push(Outcome::Failed { id: id.0, error: error.clone() });

@@ -1,7 +1,7 @@
 //! The log seam: what the hub asks of the log becomes the store's requests, and the store's answers the hub's verbs. With
 //! durability `off` a ring in memory answers for messages, and the store only for rooms.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chatproto::hub::{
@@ -41,6 +41,8 @@ pub(super) struct Seam {
     rooms: BTreeMap<u64, OrderId>,
     /// Has the messages, where the log has none.
     ring: Option<Ring>,
+    /// Writes that remove a room: the ring forgets it once they are done.
+    removals: BTreeSet<u64>,
 }
 
 impl Seam {
@@ -102,6 +104,9 @@ impl Seam {
                     hub.ordered(id, Ordered::Failed);
                     return;
                 };
+                if action == Action::Remove && self.ring.is_some() {
+                    self.removals.insert(ORDER_WRITE | id.0);
+                }
                 self.waiting.push_back(Write::Moderate {
                     id: ORDER_WRITE | id.0,
                     room: room.0,
@@ -131,6 +136,9 @@ impl Seam {
                 });
             }
             LogRequest::Retired { room, gone, keeper } => {
+                if keeper.is_none() {
+                    self.ring.iter_mut().for_each(|ring| ring.forget(room));
+                }
                 self.waiting.push_back(Write::Retire {
                     id: RETIRE_WRITE,
                     room: room.0,
@@ -141,9 +149,7 @@ impl Seam {
             LogRequest::Audit { id, room, before, limit } => {
                 let room = room.map(|room| room.0);
                 let read = Read::Audit { id: id.0, room, before, limit: limit.into() };
-                if store.reader.try_send(read).is_err() {
-                    hub.audited(id, None);
-                }
+                read_or_put_off(hub, store, id, read);
             }
             LogRequest::Append { id, room, from, device, counter, text } => {
                 let write = Write::Append {
@@ -170,7 +176,7 @@ impl Seam {
                         limit: limit.into(),
                         max_bytes: page_bytes(hub),
                     };
-                    read_or_fail(hub, store, id, read);
+                    read_or_put_off(hub, store, id, read);
                 }
                 Anchor::After => page(hub, store, id, room, seq, limit),
                 Anchor::Around => {
@@ -181,7 +187,7 @@ impl Seam {
                         limit: limit.into(),
                         max_bytes: page_bytes(hub),
                     };
-                    read_or_fail(hub, store, id, read);
+                    read_or_put_off(hub, store, id, read);
                 }
             },
             LogRequest::Search { id, rooms, words, limit } => {
@@ -192,14 +198,12 @@ impl Seam {
                     limit: limit.into(),
                 };
                 if store.reader.try_search(search).is_err() {
-                    hub.records(id, None);
+                    hub.put_off_query(id);
                 }
             }
             LogRequest::FindUser { id, name } => {
                 let read = Read::Account { id: id.0, name: name.as_str().into() };
-                if store.reader.try_send(read).is_err() {
-                    hub.user_known(id, None);
-                }
+                read_or_put_off(hub, store, id, read);
             }
         }
     }
@@ -265,6 +269,7 @@ impl Seam {
                 if id == RETIRE_WRITE {
                     return Ok(None);
                 }
+                self.removals.remove(&id);
                 if id & ORDER_WRITE != 0 {
                     return Ok(Some(ordered(hub, OrderId(id & !ORDER_WRITE), not_done)));
                 }
@@ -279,7 +284,10 @@ impl Seam {
                 return Ok(order.map(|order| ordered(hub, order, Ordered::Stored)));
             }
             Outcome::Moderated { id: RETIRE_WRITE, .. } => return Ok(None),
-            Outcome::Moderated { id, .. } => {
+            Outcome::Moderated { id, room } => {
+                if self.removals.remove(&id) {
+                    self.ring.iter_mut().for_each(|ring| ring.forget(RoomId(room)));
+                }
                 return Ok(Some(ordered(hub, OrderId(id & !ORDER_WRITE), Ordered::Stored)));
             }
             Outcome::TicketKept { .. } => return Ok(None),
@@ -364,12 +372,12 @@ fn page_bytes(hub: &Hub) -> usize {
 
 fn page(hub: &mut Hub, store: &Store, id: QueryId, room: RoomId, after: u64, limit: u16) {
     let read = Read::Page { id: id.0, room: room.0, after, limit: limit.into(), max_bytes: page_bytes(hub) };
-    read_or_fail(hub, store, id, read);
+    read_or_put_off(hub, store, id, read);
 }
 
-fn read_or_fail(hub: &mut Hub, store: &Store, id: QueryId, read: Read) {
+fn read_or_put_off(hub: &mut Hub, store: &Store, id: QueryId, read: Read) {
     if store.reader.try_send(read).is_err() {
-        hub.records(id, None);
+        hub.put_off_query(id);
     }
 }
 

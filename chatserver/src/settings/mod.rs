@@ -68,6 +68,12 @@ const AT_START_ONLY: [&str; 22] = [
     "store",
 ];
 
+/// The most that one member takes in the list of a room's people.
+const MEMBER_BYTES: usize = 36;
+
+/// The most that one conversation takes when a client hears at its login that there is one.
+const CONVERSATION_BYTES: usize = 51;
+
 /// All settings of a server, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -209,6 +215,28 @@ impl Settings {
                     .into(),
             );
         }
+        // All of these are queued whether they are read or not.
+        let beside = connection.max_queue_hard.0.saturating_sub(connection.max_queue.0);
+        let requests = usize::try_from(self.hub.max_requests.0).unwrap_or(usize::MAX);
+        for (what, needed) in [
+            ("hub.max_requests times hub.page_bytes", requests.saturating_mul(self.hub.page_bytes.0)),
+            (
+                "36 bytes for each of hub.max_room_members",
+                self.hub.max_room_members.0.saturating_mul(MEMBER_BYTES),
+            ),
+            (
+                "51 bytes for each of hub.max_conversations",
+                self.hub.max_conversations.0.saturating_mul(CONVERSATION_BYTES),
+            ),
+        ] {
+            if needed > beside {
+                return wrong(format!(
+                    "connection.max_queue_hard must be at least connection.max_queue and {what} together, which are {} \
+                     bytes: whoever is owed all that would be sent away as too slow",
+                    connection.max_queue.0.saturating_add(needed)
+                ));
+            }
+        }
         if connection.ping_interval.0 >= connection.idle_timeout.0 {
             return wrong(
                 "connection.ping_interval must be shorter than connection.idle_timeout, or nobody quiet could stay"
@@ -288,7 +316,9 @@ impl Settings {
     ) -> Result<hub::Config, Failure> {
         let mut config = hub::Config::new(server, agent, mechanisms, default_room()?);
         self.apply(&mut config);
-        config.max_relays = self.relay().max_relays;
+        let relay = self.relay();
+        config.max_relays = relay.max_relays;
+        config.max_relays_per_account = relay.max_relays_per_account;
         Ok(config)
     }
 

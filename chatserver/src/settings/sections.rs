@@ -52,6 +52,7 @@ section! {
         max_devices: Number<usize, 1, 10_000>,
         max_rooms_joined: Number<usize, 1, 100_000>,
         max_rooms: Number<usize, 1, 10_000_000>,
+        max_conversations: Number<usize, 1, 1_000_000>,
         max_room_members: Number<usize, 1, 1_000_000>,
         max_house_notes: Number<usize, 1, 1_000_000>,
         max_bans: Number<usize, 1, 1_000_000>,
@@ -106,6 +107,7 @@ section! {
     /// Links that pass through this server as ciphertext.
     Relay of RelayConfig = RelayConfig::default(); {
         max_relays: Number<usize, 0, 100_000>,
+        max_relays_per_account: Number<usize, 1, 100_000>,
         bytes_per_second: Size<u64, { 4 * KIB }, { 64 * GIB }>,
         max_bytes: Size<u64, { 64 * KIB }, { 1 << 50 }>,
         max_time: Time<SECOND, { 24 * HOUR }>,

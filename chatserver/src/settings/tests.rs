@@ -139,6 +139,9 @@ fn settings_that_do_not_go_together_are_refused() {
         ),
         ("metrics = \"192.0.2.1:9464\"", "--metrics-anywhere"),
         ("[connection]\nmax_queue = \"1 MiB\"", "max_queue_hard"),
+        ("[hub]\nmax_requests = 64", "hub.max_requests times hub.page_bytes"),
+        ("[hub]\nmax_room_members = 50000", "each of hub.max_room_members"),
+        ("[hub]\nmax_conversations = 50000", "each of hub.max_conversations"),
         ("[connection]\nping_interval = \"90 s\"", "idle_timeout"),
         ("log = \"=,=\"", "log: `=,=` is no filter"),
     ];

@@ -501,7 +501,8 @@ impl Batch<'_> {
             return Err(WriteError::NoSuchRoom(room));
         };
         let origin = self.origins.intern(self.tx, sender, device).map_err(DbError::from)?;
-        let (origin, is_forgotten) = (origin.id, origin.forgotten.contains(counter));
+        let (is_forgotten, is_emptied) = (origin.forgotten.contains(counter), origin.is_emptied);
+        let origin = origin.id;
         let next = Tail { seq: last.seq.saturating_add(1), time_ms: last.time_ms.max(self.now_ms) };
         let (seq, time) = (rows::to_i64(next.seq), rows::to_i64(next.time_ms));
         let ahead = time - rows::to_i64(self.stamp_ms);
@@ -511,6 +512,9 @@ impl Batch<'_> {
             let found = earlier(self.tx, self.origins, id, sender, device, counter)?;
             let damaged = || DbError::Damaged("a message is in one index and not in the other".into()).into();
             return found.ok_or_else(damaged);
+        }
+        if is_emptied {
+            self.origins.fill(self.tx, origin).map_err(DbError::from)?;
         }
         self.before.entry(room).or_insert(Some(last));
         self.tails.insert(room, next);

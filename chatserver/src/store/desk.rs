@@ -17,7 +17,9 @@ use super::{
     error::{DbError, StoreError},
     invites,
     refused::{self, Refused},
-    schema, unix_ms,
+    schema,
+    tickets::TicketHash,
+    unix_ms,
 };
 
 /// Something about accounts. The id is the caller's choice and comes back in the [`DeskReply`].
@@ -62,6 +64,8 @@ pub enum Job {
         device: [u8; 16],
         /// From where.
         address: SocketAddr,
+        /// The ticket that it came with, or was given; `None` if there is none.
+        ticket: Option<TicketHash>,
     },
     /// Whether the sessions of an account may stay.
     Check {
@@ -238,8 +242,8 @@ fn work(conn: &Connection, job: &Job, now_ms: u64) -> Result<Option<DeskReply>, 
             let devices = is_there.then(|| devices::list(conn, user, now_ms)).transpose()?;
             DeskReply::Devices { id: *id, devices }
         }
-        Job::Seen { user, device, address } => {
-            devices::seen(conn, user, *device, *address, now_ms)?;
+        Job::Seen { user, device, address, ticket } => {
+            devices::seen(conn, user, *device, *address, *ticket, now_ms)?;
             return Ok(None);
         }
         Job::Check { id, user } => {

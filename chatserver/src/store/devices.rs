@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rusqlite::Connection;
 
-use super::rows;
+use super::{
+    rows,
+    tickets::{self, TicketHash},
+};
 
 /// A device of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,16 +27,22 @@ pub struct DeviceRow {
 /// Devices that are remembered for one account; the longest unseen go.
 pub const MAX_KNOWN_DEVICES: usize = 64;
 
-/// Notes a login.
+/// Notes a login. It takes the mark of a revocation away, unless the ticket that it brought or was brought by has ended since: then
+/// the revocation came later.
 pub(super) fn seen(
     conn: &Connection,
     user: &str,
     device: [u8; 16],
     address: SocketAddr,
+    ticket: Option<TicketHash>,
     now_ms: u64,
 ) -> Result<(), rusqlite::Error> {
     let now = rows::to_i64(now_ms);
-    let noted = conn.prepare_cached(SEEN)?.execute((user, device, now, address.to_string()))?;
+    let has_ended = match ticket {
+        Some(ticket) => !tickets::is_kept(conn, ticket)?,
+        None => false,
+    };
+    let noted = conn.prepare_cached(SEEN)?.execute((user, device, now, address.to_string(), has_ended))?;
     if noted > 0 {
         conn.prepare_cached(TRIM)?.execute((user, rows::to_i64(MAX_KNOWN_DEVICES as u64)))?;
     }
@@ -78,7 +87,8 @@ const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 
 const SEEN: &str = "INSERT INTO devices(user, device, first_ms, last_ms, address)
     SELECT id, ?2, ?3, ?3, ?4 FROM users WHERE name = ?1
-    ON CONFLICT(user, device) DO UPDATE SET last_ms = ?3, address = ?4, revoked_ms = 0";
+    ON CONFLICT(user, device) DO UPDATE SET last_ms = ?3, address = ?4,
+        revoked_ms = CASE WHEN ?5 THEN revoked_ms ELSE 0 END";
 
 const TRIM: &str = "DELETE FROM devices WHERE user = (SELECT id FROM users WHERE name = ?1) AND device NOT IN
     (SELECT device FROM devices WHERE user = (SELECT id FROM users WHERE name = ?1)
@@ -98,3 +108,40 @@ const LIST: &str = "SELECT device, first_ms, last_ms, address,
 
 const REVOKED: &str = "SELECT device FROM devices
     WHERE user = (SELECT id FROM users WHERE name = ?1) AND revoked_ms > 0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Accounts, DataDir, NewTicket};
+
+    const DEVICE: [u8; 16] = [7; 16];
+
+    #[test]
+    fn a_login_that_is_noted_after_its_ticket_was_revoked_leaves_the_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        Accounts::open(&data).unwrap().add("alice", false, b"record").unwrap();
+        let conn = data.connect().unwrap();
+        let address = SocketAddr::from(([192, 0, 2, 1], 5));
+        let keep = |secret: &[u8]| {
+            let hash = TicketHash::of(secret);
+            let ticket = NewTicket { hash, device: DEVICE, expires_ms: 1_000 };
+            assert!(tickets::keep(&conn, "alice", b"record", &ticket, 9, 1).unwrap());
+            Some(hash)
+        };
+        let see = |ticket| seen(&conn, "alice", DEVICE, address, ticket, 5).unwrap();
+        let old = keep(b"old");
+        see(old);
+        assert!(revoke(&conn, "alice", DEVICE, 9).unwrap());
+        // It was accepted before that, and waited for the desk.
+        see(old);
+        assert_eq!(revoked(&conn, "alice").unwrap(), [DEVICE]);
+        assert!(list(&conn, "alice", 9).unwrap().is_empty());
+        // Whoever knows the password comes again, with a new ticket or without one.
+        see(keep(b"new"));
+        assert!(revoked(&conn, "alice").unwrap().is_empty());
+        assert!(revoke(&conn, "alice", DEVICE, 9).unwrap());
+        see(None);
+        assert!(revoked(&conn, "alice").unwrap().is_empty());
+    }
+}

@@ -3,8 +3,9 @@
 //! What is in the file beside messages counts for that, but cannot cost them all: the newest stay whatever else grows.
 //!
 //! They go from the front of the log, in the order in which they came, so that every room keeps its end without a hole.
-//! Two things outlive them: the room's last number, and the counters of their devices, so that no number is given twice and
-//! a message that is said again stays one. Nothing here is flushed for its own sake: what a power cut brings back is
+//! Two things outlive them: the room's last number, and the counters of their devices (of the last
+//! [`MAX_EMPTIED`](origins::MAX_EMPTIED) of an account), so that no number is given twice and a message that is said again stays
+//! one. Nothing here is flushed for its own sake: what a power cut brings back is
 //! removed again.
 
 use std::collections::BTreeMap;
@@ -144,17 +145,19 @@ fn remove(conn: &mut Connection, origins: &mut Origins, wanted: &Wanted) -> Resu
     let Some(last) = last else { return Ok(0) };
     tx.prepare_cached("DELETE FROM messages WHERE id <= ?1")?.execute([last])?;
     age::forget(&tx, last)?;
-    let mut changed: Vec<(i64, Counters)> = Vec::with_capacity(counters.len());
+    let mut changed: Vec<(i64, Counters, bool)> = Vec::with_capacity(counters.len());
+    let mut gone = Vec::new();
     for (origin, counters) in counters {
         let mut forgotten = origins::forgotten(&tx, origin)?;
         counters.into_iter().for_each(|counter| forgotten.insert(counter));
         origins::forget(&tx, origin, &forgotten)?;
-        changed.push((origin, forgotten));
+        changed.push((origin, forgotten, origins::empty(&tx, origin, &mut gone)?));
     }
     tx.commit()?;
-    for (origin, forgotten) in changed {
-        origins.set_forgotten(origin, &forgotten);
+    for (origin, forgotten, is_emptied) in changed {
+        origins.set_forgotten(origin, &forgotten, is_emptied);
     }
+    gone.into_iter().for_each(|origin| origins.remove(origin));
     Ok(removed)
 }
 

@@ -163,8 +163,14 @@ const STEPS: [&str; 1] = ["
         id INTEGER PRIMARY KEY,
         sender TEXT NOT NULL,
         device BLOB NOT NULL,
+        -- its last message was removed
+        emptied INTEGER NOT NULL DEFAULT 0 CHECK(emptied IN (0, 1)),
         UNIQUE(sender, device)
     );
+    CREATE INDEX emptied_origins ON origins(sender, id) WHERE emptied = 1;
+    CREATE TRIGGER what_is_forgotten_ends_with_its_origin AFTER DELETE ON origins BEGIN
+        DELETE FROM forgotten WHERE origin = OLD.id;
+    END;
     CREATE TABLE messages(
         id INTEGER PRIMARY KEY,
         room INTEGER NOT NULL,

@@ -78,6 +78,11 @@ pub(super) fn holder(
         .optional()
 }
 
+/// Whether a ticket is kept still, expired or not.
+pub(super) fn is_kept(conn: &Connection, hash: TicketHash) -> Result<bool, rusqlite::Error> {
+    conn.prepare_cached("SELECT 1 FROM tickets WHERE hash = ?1")?.exists([hash.0])
+}
+
 const INSERT: &str = "INSERT OR REPLACE INTO tickets(hash, user, device, expires_ms) VALUES (?1, ?2, ?3, ?4)";
 
 /// The newest stay, whenever they expire.

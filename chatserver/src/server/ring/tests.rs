@@ -199,3 +199,22 @@ fn what_is_larger_than_the_bound_over_all_rooms_is_said_and_not_kept() {
     assert_eq!(ring.history(ROOM, Anchor::After, 0, 10), []);
     assert_eq!(ring.total_bytes, 0);
 }
+
+#[test]
+fn a_room_that_is_gone_is_forgotten_and_what_waits_in_it_is_refused() {
+    let mut ring = ring(0);
+    say(&mut ring, 1);
+    reserve(&mut ring);
+    assert_eq!(given(&mut ring), [1]);
+    ring.rooms.get_mut(&ROOM).unwrap().reserved = 1;
+    say(&mut ring, 2);
+    ring.forget(ROOM);
+    let refused = Outcome::Failed { id: 2, error: WriteError::NoSuchRoom(ROOM.0) };
+    assert_eq!(ring.take_outcomes(), [refused]);
+    assert_eq!((ring.rooms.len(), ring.total_bytes), (0, 0));
+    // Words that come late make it no room again: the disk knows of none.
+    say(&mut ring, 3);
+    ring.not_reserved(ROOM, &WriteError::NoSuchRoom(ROOM.0));
+    assert!(ring.rooms.is_empty());
+    assert!(matches!(ring.take_outcomes()[..], [Outcome::Failed { id: 3, .. }]));
+}

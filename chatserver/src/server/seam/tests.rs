@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatproto::Instant;
-use chatproto::hub::{House, Ruling};
+use chatproto::hub::{Config, Event, House, Hub, Label, Ordered, RoomOrder, Ruling};
 use chatproto::testing::Rng;
-use chatproto::wire::{Action, Name, Note, Subject};
+use chatproto::wire::{Action, Name, Note, ServerId, Subject};
 use crossbeam_channel::unbounded;
 
-use super::{change, imposed, room_records};
-use crate::store::{DataDir, RoomKind, Sanction, SanctionRow, Store, StoreConfig, Write};
+use super::{Seam, change, imposed, room_records};
+use crate::store::{
+    DataDir, DbError, Outcome, RoomKind, Sanction, SanctionRow, Store, StoreConfig, Write, WriteError,
+};
 
 const ACTIONS: [Action; 15] = [
     Action::Slow,
@@ -117,4 +119,45 @@ fn the_tables_say_what_the_hub_has_in_memory() {
     let (store, _outcomes) = start();
     let records = room_records(store.rooms(), stopped_clock()).unwrap();
     assert_eq!(records[0].house, house);
+}
+
+#[test]
+fn a_room_and_an_order_that_meet_a_locked_log_are_told_apart_from_what_can_never_be_stored() {
+    let name = |text| Name::new(text).unwrap();
+    let note = |text| Note::new(text).unwrap();
+    for (error, expected) in [(DbError::Busy, Ordered::Busy), (DbError::Full, Ordered::Failed)] {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DataDir::open(dir.path()).unwrap().lock().unwrap();
+        let config = StoreConfig::default();
+        let store = Store::start(lock, &config, Box::new(|_| {}), Arc::new(|_| {})).unwrap();
+        let config = Config::new(ServerId([7; 16]), note("test"), note("none"), name("lobby"));
+        let mut hub = Hub::new(config, [], |bytes: &mut [u8]| bytes.fill(4));
+        let made = hub.create_room_as_host(name("tea"), None, false).unwrap();
+        let order = |action, text| RoomOrder {
+            room: name("lobby"),
+            action,
+            user: None,
+            network: None,
+            seconds: 0,
+            note: note(text),
+        };
+        let changed = hub.moderate_as_host(order(Action::Topic, "green")).unwrap();
+        let mut seam = Seam::default();
+        while let Some(event) = hub.poll_event() {
+            if let Event::Log(request) = event {
+                seam.ask(&mut hub, &store, request);
+            }
+        }
+        let waiting = seam.waiting.iter().map(Write::id).collect::<Vec<_>>();
+        let answers = waiting.into_iter().map(|id| {
+            let failed = Outcome::Failed { id, error: WriteError::Database(error.clone()) };
+            seam.on_outcome(&mut hub, failed).ok().flatten().unwrap()
+        });
+        let answers = answers.collect::<Vec<_>>();
+        assert_eq!(answers[1..], [(made, expected), (changed, expected)]);
+        let router = hub.router();
+        assert!(router.find(&Label::Group(name("tea"))).is_none(), "it is gone");
+        let lobby = router.find(&Label::Group(name("lobby"))).expect("the default room stays");
+        assert_eq!(router.info(lobby).unwrap().1.as_str(), "");
+    }
 }

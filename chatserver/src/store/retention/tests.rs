@@ -225,3 +225,58 @@ fn what_else_is_in_the_file_does_not_cost_the_newest_messages() {
     assert_eq!(log.remove_old(100).unwrap(), NOTHING);
     assert!(!log.retention.is_crowded_told, "there is room again");
 }
+
+#[test]
+fn devices_without_messages_are_remembered_up_to_a_bound() {
+    let most = u64::from(origins::MAX_EMPTIED);
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(&dir, Some(1_000), None);
+    create(&mut log, 1);
+    let device = |number: u64| {
+        let mut device = [0; 16];
+        device[..8].copy_from_slice(&number.to_be_bytes());
+        device
+    };
+    let on = |number: u64, sender: &str, counter| Write::Append {
+        id: number,
+        room: 1,
+        sender: sender.to_owned(),
+        device: device(number),
+        counter,
+        text: "hello".to_owned(),
+    };
+    let count = |log: &Log, table: &str| -> u64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        log.conn.query_row(&sql, [], |row| rows::unsigned(row, 0)).unwrap()
+    };
+    // Mallory logs in with ever new devices; the third of them speaks again and again, and Alice has one.
+    let say = |log: &mut Log, write: Write, now| log.commit(&[write], now).remove(0);
+    say(&mut log, on(0, "alice", 1), 100);
+    for number in 1..=2 * most {
+        let now = 100 * number;
+        say(&mut log, on(number, "mallory", 1), now);
+        if number % 64 == 0 {
+            say(&mut log, on(3, "mallory", number), now);
+            log.remove_old(now + 1_001).unwrap();
+            assert_eq!(say(&mut log, on(number, "mallory", 1), now), Outcome::Forgotten { id: number });
+        }
+    }
+    let now = 1_000_000;
+    say(&mut log, on(3, "mallory", 1_000), now);
+    while log.remove_old(now + 1_001).unwrap().messages > 0 {}
+    // And the one that has a message.
+    assert_eq!(count(&log, "origins WHERE sender = 'mallory'"), most + 1);
+    assert_eq!(count(&log, "forgotten"), count(&log, "forgotten WHERE origin IN (SELECT id FROM origins)"));
+    for round in 0..2 {
+        for (number, sender) in [(0, "alice"), (2 * most, "mallory"), (most + 10, "mallory"), (3, "mallory")]
+        {
+            let again = say(&mut log, on(number, sender, 1), now);
+            assert_eq!(again, Outcome::Forgotten { id: number }, "{sender} {number}, round {round}");
+        }
+        assert_eq!(count(&log, "origins WHERE sender = 'mallory' AND emptied = 0"), 1);
+        drop(log);
+        log = open(&dir, Some(1_000), None);
+    }
+    // One that was forgotten is as good as new.
+    assert!(matches!(say(&mut log, on(1, "mallory", 1), now), Outcome::Committed { .. }));
+}
