@@ -60,7 +60,7 @@ impl Downloads {
             }
             Err(error) => return Err(failed(error)),
         };
-        let (mut best, mut other, mut damaged) = (None::<Part>, None, Vec::new());
+        let (mut best, mut other, mut damaged) = (None::<Box<Part>>, None, Vec::new());
         for entry in dir.entries().map_err(failed)?.take(MAX_LOOKED_AT) {
             let found = entry.map_err(failed)?.file_name();
             let Some(temporary) = found.to_str().and_then(|found| names::recorded(found, name.as_str()))
@@ -70,7 +70,7 @@ impl Downloads {
             match self.open_part(&dir, folder, temporary).map_err(failed)? {
                 Found::Part(part) if part.record.origin.continues(wanted) => {
                     let is_more = |best: &Part| part.record.held.len() > best.record.held.len();
-                    if best.as_ref().is_none_or(is_more) {
+                    if best.as_deref().is_none_or(is_more) {
                         best = Some(part);
                     }
                 }
@@ -99,11 +99,11 @@ impl Downloads {
 
     fn go_on(
         &self,
-        part: Part,
+        part: Box<Part>,
         name: SafeNameRef<'_>,
         wanted: &Origin,
     ) -> Result<Box<Incoming>, DownloadError> {
-        let Part { kept, dir, file, record_file, record } = part;
+        let Part { kept, dir, file, record_file, record } = *part;
         // What was written needs no room any more.
         self.check_room(wanted.size.saturating_sub(kept.bytes()))?;
         let failed = |error| DownloadError::from_io("go on with", kept.path(), error);
@@ -134,7 +134,7 @@ impl Downloads {
                 let bytes = unit.saturating_mul(record.held.len() as u64).min(record.origin.size);
                 let kept = KeptPart::new(self.clone(), folder.to_owned(), temporary, bytes);
                 let dir = Arc::clone(dir);
-                Ok(Found::Part(Part { kept, dir, file, record_file, record }))
+                Ok(Found::Part(Box::new(Part { kept, dir, file, record_file, record })))
             }
             Err(error) => {
                 tracing::warn!(%error, record = record_name, "the record of a part is damaged");
@@ -145,7 +145,7 @@ impl Downloads {
 }
 
 enum Found {
-    Part(Part),
+    Part(Box<Part>),
     /// The record does not say what it is about.
     Damaged(PathBuf),
     /// In use, or a record that was left behind.
