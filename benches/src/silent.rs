@@ -43,9 +43,9 @@ pub fn run(args: &SilentArgs) -> Result<(), Failure> {
             outcomes.push(siege.run(args.talk, &setup)?);
         }
     }
-    let outcomes = Outcomes(outcomes);
+    let outcomes = Outcomes { attacks: outcomes };
     let mut goals = outcomes.goals();
-    outcomes.0.iter().for_each(|outcome| goals.extend(ends(outcome)));
+    outcomes.attacks.iter().for_each(|outcome| goals.extend(ends(outcome)));
     let load = format!(
         "A message each {} ms to {} members, {}, the server's own limits{}; then {} connections from {} addresses.",
         args.talk.every,

@@ -32,7 +32,7 @@ pub fn run(args: &StormArgs) -> Result<(), Failure> {
             outcomes.push(siege.run(args.talk, &setup)?);
         }
     }
-    let outcomes = Outcomes(outcomes);
+    let outcomes = Outcomes { attacks: outcomes };
     let goals = outcomes.goals();
     let load = format!(
         "A message each {} ms to {} members, {}, TLS, the server's own limits; then connections as fast as {}, and {} logins a \

@@ -10,7 +10,10 @@ use crate::report::{Figures, float, mib};
 
 /// The outcomes of several attacks.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcomes(pub Vec<Outcome>);
+pub struct Outcomes {
+    /// One after the other.
+    pub attacks: Vec<Outcome>,
+}
 
 /// Members' latency may be so many times what it is without an attack.
 const MAX_TIMES: f64 = 3.0;
@@ -23,7 +26,7 @@ impl Figures for Outcomes {
              p50 ms | max ms | server grew, MiB |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        for outcome in &self.0 {
+        for outcome in &self.attacks {
             let Outcome { name, quiet_ms, siege_ms, quiet_visits, siege_visits, .. } = outcome;
             writeln!(
                 out,
@@ -47,7 +50,7 @@ impl Figures for Outcomes {
              refused | too many tries | another answer | left | longest stay, s |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        for Outcome { name, attackers, .. } in &self.0 {
+        for Outcome { name, attackers, .. } in &self.attacks {
             writeln!(
                 out,
                 "| {name} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} |",
@@ -70,7 +73,7 @@ impl Figures for Outcomes {
              all too often | closed: too many handshakes | busy | logins refused |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|")?;
-        for Outcome { name, server, .. } in &self.0 {
+        for Outcome { name, server, .. } in &self.attacks {
             writeln!(
                 out,
                 "| {name} | {} | {} | {} | {} | {} | {} |",
@@ -82,7 +85,7 @@ impl Figures for Outcomes {
                 server.refused,
             )?;
         }
-        for Outcome { name, siege_visits, .. } in &self.0 {
+        for Outcome { name, siege_visits, .. } in &self.attacks {
             if let Some(why) = &siege_visits.why {
                 writeln!(out, "\n{name}: the last login that failed: {why}")?;
             }
@@ -96,7 +99,7 @@ impl Outcomes {
     #[must_use]
     pub fn goals(&self) -> Vec<Goal> {
         let mut goals = Vec::new();
-        for outcome in &self.0 {
+        for outcome in &self.attacks {
             let name = &outcome.name;
             let mut aim = |what: &str, goal: &str, at_most: f64, measured: f64, unit| {
                 goals.push(Goal::new(format!("{name}: {what}"), goal, at_most, measured, unit));
@@ -113,5 +116,18 @@ impl Outcomes {
             );
         }
         goals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Report;
+
+    #[test]
+    fn a_report_of_attacks_can_be_written_as_json() {
+        let report = Report::new(String::new(), Outcomes { attacks: Vec::new() }, Vec::new());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["attacks"], serde_json::json!([]));
     }
 }

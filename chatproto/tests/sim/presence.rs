@@ -21,6 +21,8 @@ struct Picture {
     coming: BTreeSet<Name>,
     /// It was told of everybody once; before that, news mean little.
     is_whole: bool,
+    /// It has caught up: before that, no news come, so that who asks must ask again.
+    has_caught_up: bool,
 }
 
 impl Pictures {
@@ -55,7 +57,12 @@ impl Pictures {
                 }
             }
             Event::Refused { request, .. } => _ = self.asked.remove(request),
-            Event::CaughtUp { room, .. } => return self.wants(room).then(|| room.clone()),
+            Event::CaughtUp { room, .. } => {
+                if let Some(picture) = self.rooms.get_mut(room) {
+                    picture.has_caught_up = true;
+                }
+                return self.wants(room).then(|| room.clone());
+            }
             _ => {}
         }
         None
@@ -77,7 +84,8 @@ impl Pictures {
 
     fn wants(&self, room: &RoomKey) -> bool {
         let is_asked = self.asked.values().any(|asked| asked == room);
-        !is_asked && self.rooms.get(room).is_some_and(|picture| !picture.is_whole)
+        let is_due = |picture: &Picture| picture.has_caught_up && !picture.is_whole;
+        !is_asked && self.rooms.get(room).is_some_and(is_due)
     }
 
     /// Holds what is believed of a room against who is there.
