@@ -350,7 +350,13 @@ impl Heard {
                 return Ok(Due::Events(Vec::new()));
             }
             let target = self.says[&counter].clone();
-            return Ok(Due::Events(vec![Event::SayRefused { counter, target, code: it.code, retry_after, note }]));
+            return Ok(Due::Events(vec![Event::SayRefused {
+                counter,
+                target,
+                code: it.code,
+                retry_after,
+                note,
+            }]));
         }
         let request = u32::try_from(it.request).ok().map(RequestId).filter(|_| about != Some(FrameType::Say));
         if about != Some(FrameType::PeerAnswer)
