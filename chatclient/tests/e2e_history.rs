@@ -30,8 +30,9 @@ fn as_many_messages_are_shown_as_were_asked_for() {
     said.iter().for_each(|line| alice.type_line(line));
     (0..SAID).for_each(|_| drop(alice.expect("posted", |_| true)));
     for count in [1, 200, 201, 430, 1_000] {
-        alice.type_line(&format!(r#"{{"cmd":"/history {count}","ref":"{count}"}}"#));
-        let history = alice.expect("history", |event| event["ref"] == count.to_string());
+        let mark = format!("of {count}");
+        alice.type_line(&format!(r#"{{"cmd":"/history {count}","ref":"{mark}"}}"#));
+        let history = alice.expect("history", |event| event["ref"] == mark.as_str());
         assert_eq!(texts(&history), said[SAID.saturating_sub(count)..]);
     }
     alice.quit();
