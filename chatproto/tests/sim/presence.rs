@@ -19,7 +19,9 @@ struct Picture {
     people: BTreeSet<Name>,
     /// The pages of an answer that has not ended.
     coming: BTreeSet<Name>,
-    /// It was told of everybody once; before that, news mean little.
+    /// It has met the room's messages: only from here on it hears all news, and what it asks is worth something.
+    has_met: bool,
+    /// It was told of everybody since.
     is_whole: bool,
 }
 
@@ -55,7 +57,12 @@ impl Pictures {
                 }
             }
             Event::Refused { request, .. } => _ = self.asked.remove(request),
-            Event::CaughtUp { room, .. } => return self.wants(room).then(|| room.clone()),
+            Event::CaughtUp { room, .. } => {
+                if let Some(picture) = self.rooms.get_mut(room) {
+                    picture.has_met = true;
+                }
+                return self.wants(room).then(|| room.clone());
+            }
             _ => {}
         }
         None
@@ -77,7 +84,7 @@ impl Pictures {
 
     fn wants(&self, room: &RoomKey) -> bool {
         let is_asked = self.asked.values().any(|asked| asked == room);
-        !is_asked && self.rooms.get(room).is_some_and(|picture| !picture.is_whole)
+        !is_asked && self.rooms.get(room).is_some_and(|picture| picture.has_met && !picture.is_whole)
     }
 
     /// Holds what is believed of a room against who is there.
