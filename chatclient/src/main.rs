@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     }
     let args = Args::parse();
     let mut ui = Ui::new(args.format());
+    raise_descriptor_limit();
     let status = match start_log(&args.log) {
         Ok(()) => match args.into_settings() {
             Ok(settings) => app::run(settings, ui),
@@ -31,6 +32,14 @@ fn main() -> ExitCode {
 fn refuse(ui: &mut Ui, message: &str) -> ExitStatus {
     ui.show(&Notice::error(Code::Usage, message), None);
     Code::Usage.exit_status()
+}
+
+/// Many files come at once, each a descriptor: the soft limit of some systems leaves room for few.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // It works without, as long as not too much happens at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Logs go to standard error; standard output is for what the user asked for.

@@ -225,3 +225,31 @@ fn who_holds_it_back_is_passed_over() {
     [alice, bob, carol].into_iter().for_each(Client::quit);
     world.server.stop();
 }
+
+/// The first peer comes back while the parts come from another one, and is found when that one leaves, too.
+#[test]
+fn who_is_back_before_the_other_leaves_is_found() {
+    let world = World::new();
+    let (bob, carol) = (world.client("bob"), world.client("carol"));
+    let mut alice = world.client("alice");
+    world.acquaint(&mut alice);
+    alice.quit();
+    // So slowly that it does not arrive meanwhile.
+    let slow = Options::new("alice", &world.server, &world.scratch);
+    let mut alice = Client::ready(slow.args(["--download-rate", "8M", "--accept", "all"]));
+    list(&mut alice, "bob");
+    list(&mut alice, "carol");
+    alice.type_line("/get @bob 1");
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(4 * MIB as u64));
+    bob.kill();
+    alice.expect("peer_closed", |event| event["peer"] == "bob");
+    // He asks, so that alice has not looked at what he shares.
+    let mut bob = world.client("bob");
+    bob.type_line("[FILE] alice");
+    alice.expect("peer_connected", |event| event["peer"] == "bob");
+    carol.kill();
+    let done = alice.expect("transfer", ended);
+    world.check(&done);
+    [alice, bob].into_iter().for_each(Client::quit);
+    world.server.stop();
+}

@@ -345,6 +345,42 @@ fn what_was_wanted_goes_on_after_a_restart_when_the_peer_is_there() {
     server.stop();
 }
 
+/// What the device of an earlier run showed waits for it, whatever another one of the same person has.
+#[test]
+fn what_one_device_showed_waits_for_it_after_a_restart() {
+    let (scratch, server) = world();
+    scratch.share("bob", "big.bin", &noise(8 * MIB, 10));
+    let slow = options("bob", &server, &scratch).args(["--upload-rate", "2M"]);
+    let bob = Client::ready(slow);
+    let mut alice = Client::ready(options("alice", &server, &scratch));
+    link(&mut alice);
+    alice.type_line("/get 1");
+    alice.expect("transfer", |event| event["bytes"].as_u64() > Some(0));
+    alice.kill();
+    bob.quit();
+
+    let mut alice = Client::ready(options("alice", &server, &scratch));
+    let (file, away) = (scratch.path("bob-share").join("big.bin"), scratch.path("away"));
+    std::fs::rename(&file, &away).expect("a file to hide");
+    let mut other = Client::ready(options("bob", &server, &scratch).state(&scratch.path("bob-second-state")));
+    other.type_line("[FILE] alice");
+    alice.expect("peer_connected", |_| true);
+    let mut state = Value::Null;
+    while state != "waiting" {
+        alice.type_line("/transfers");
+        state = alice.expect("transfers", |_| true)["transfers"][0]["state"].take();
+        assert_ne!(state, "failed");
+    }
+    other.quit();
+    std::fs::rename(&away, &file).expect("a file to show");
+    let bob = Client::ready(options("bob", &server, &scratch));
+    link(&mut alice);
+    assert_eq!(ended(&mut alice, "big.bin")["state"], "done");
+    alice.quit();
+    bob.quit();
+    server.stop();
+}
+
 #[test]
 fn what_failed_is_fetched_again_or_forgotten() {
     let (scratch, server) = world();

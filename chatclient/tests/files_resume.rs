@@ -281,6 +281,64 @@ fn many_files_end_as_one_and_each_has_its_own_outcome() {
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 18, "of what is wrong nothing is left");
 }
 
+#[test]
+fn what_a_crash_left_without_a_record_is_removed() {
+    let (temp, downloads) = downloads();
+    let folder = temp.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let left = |name: &str| {
+        let file = fs::File::create(folder.join(name)).unwrap();
+        file.set_modified(long_ago).unwrap();
+        file
+    };
+    left(".small.txt.0000001f.part");
+    left(".film.mkv.0000001f.part");
+    left(".film.mkv.0000001f.held");
+    left("notes.part");
+    fs::write(folder.join(".new.txt.0000001f.part"), "somebody begins at this moment").unwrap();
+    let used = left(".used.txt.0000001f.part");
+    used.lock().unwrap();
+    let into = files_support::path("folder");
+    let file = Incoming::begin(&downloads, into.borrow(), name("other").borrow(), &origin()).unwrap();
+    file.discard().unwrap();
+    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    let stay = [
+        ".film.mkv.0000001f.held",
+        ".film.mkv.0000001f.part",
+        ".new.txt.0000001f.part",
+        ".used.txt.0000001f.part",
+        "notes.part",
+    ];
+    assert_eq!(names, stay);
+}
+
+/// Many folders may hold parts: none of them stays open for that.
+#[cfg(target_os = "linux")]
+#[test]
+fn parts_that_wait_hold_nothing_open() {
+    let (temp, downloads) = downloads();
+    let open_below = || {
+        let open =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+        open.filter(|path| path.starts_with(temp.path().join("folder"))).count()
+    };
+    let into = files_support::path("folder/deep");
+    let mut file = Incoming::begin(&downloads, into.borrow(), name("film.mkv").borrow(), &origin()).unwrap();
+    store(&mut file, 0..3);
+    assert!(open_below() > 0);
+    let kept = file.keep().unwrap().expect("a part");
+    assert_eq!(open_below(), 0);
+    assert!(kept.path().exists() && kept.discard().unwrap() && !kept.path().exists());
+    // What is gone with its folder is gone, too.
+    let mut file = Incoming::begin(&downloads, into.borrow(), name("film.mkv").borrow(), &origin()).unwrap();
+    store(&mut file, 0..3);
+    let kept = file.keep().unwrap().expect("a part");
+    fs::remove_dir_all(temp.path().join("folder")).unwrap();
+    assert!(kept.discard().unwrap());
+}
+
 fn claim_of(file: &mut Incoming) -> Claim {
     loop {
         match file.claim_due() {

@@ -83,7 +83,7 @@ impl Person {
     }
 
     /// The program has ended as one that was interrupted, and the terminal is as it was.
-    fn is_let_go(mut self) {
+    fn ends_interrupted(mut self) {
         let status = self.client.wait().expect("the client ends");
         assert_eq!(status.code(), Some(130), "{status}: {}", self.unread);
         assert_eq!(tcgetattr(&self.line).expect("modes").local_modes, self.before);
@@ -109,7 +109,7 @@ fn is_ended_by(args: &[&str], part: &str, end: impl Fn(&mut Person)) {
     let mut person = Person::starts(&server, &scratch, &args.collect::<Vec<_>>());
     person.sees(part);
     end(&mut person);
-    person.is_let_go();
+    person.ends_interrupted();
     server.stop();
 }
 

@@ -83,6 +83,12 @@ impl<J: Send + 'static, R: Send + 'static> WorkerPool<J, R> {
         self.results.iter_mut().flat_map(Mailbox::drain)
     }
 
+    /// Ends the pool without waiting for the jobs under way: they go on until they are done, or the process ends, and nobody
+    /// hears of them. For the end of a program that a slow name server or a disk that hangs must not keep.
+    pub fn leave(mut self) {
+        self.threads.clear();
+    }
+
     /// How many jobs panicked, and so will never have a result.
     #[must_use]
     pub fn panics(&self) -> u64 {

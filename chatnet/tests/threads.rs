@@ -119,6 +119,26 @@ fn full_pool_gives_the_job_back_and_never_waits() {
 }
 
 #[test]
+fn who_leaves_a_pool_waits_for_no_job() {
+    let net = net();
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let (started, starts) = mpsc::channel();
+    let pool = WorkerPool::new("left", 1, 2, &net.waker(), move |n: u32| {
+        started.send(n).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+    })
+    .unwrap();
+    pool.submit(1).unwrap();
+    pool.submit(2).unwrap();
+    assert_eq!(starts.recv_timeout(PATIENCE), Ok(1));
+    pool.leave();
+    // Its thread ends with the job under way, and begins no other.
+    release.send(()).unwrap();
+    assert_eq!(starts.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
 fn job_that_panics_costs_only_itself() {
     let mut net = net();
     let mut pool = WorkerPool::new("fragile", 1, 4, &net.waker(), |n: u32| 100 / n).unwrap();

@@ -148,22 +148,17 @@ impl App {
         }
         let sent = match proof {
             Ok(proof) => {
-                self.server.session.finish_password(request, &proof).map_err(|error| error.to_string())
+                let sent = self.server.session.finish_password(request, &proof);
+                sent.map_err(|error| (Code::NotConnected, error.to_string()))
             }
-            Err(ClientLoginError::Refused) => Err("the old password is wrong".to_owned()),
-            Err(
-                error @ (ClientLoginError::Malformed
-                | ClientLoginError::Stretch(_)
-                | ClientLoginError::Scope(_)
-                | ClientLoginError::OutOfMemory),
-            ) => Err(error.to_string()),
+            Err(error) => Err(unproved(&error)),
         };
-        if let Err(text) = sent
+        if let Err((code, text)) = sent
             && let Some(change) = self.account.change.take()
         {
             self.server.session.abandon_password(request);
             let message = format!("the password was not changed: {text}");
-            self.voice.fail(Some(&change.errand), ErrorCode::WrongPassword, message);
+            self.voice.fail(Some(&change.errand), code, message);
         }
     }
 
@@ -243,5 +238,31 @@ fn device(entry: DeviceEntry, own: DeviceId) -> AccountDevice {
         ticket: entry.ticket,
         online: entry.online,
         this: entry.device == own,
+    }
+}
+
+/// Why the old password could not be shown to be known: only a refusal says that it is wrong.
+fn unproved(error: &ClientLoginError) -> (Code, String) {
+    match error {
+        ClientLoginError::Refused => {
+            (ErrorCode::WrongPassword.into(), "the old password is wrong".to_owned())
+        }
+        ClientLoginError::Malformed | ClientLoginError::Stretch(_) | ClientLoginError::Scope(_) => {
+            (ErrorCode::Malformed.into(), error.to_string())
+        }
+        ClientLoginError::OutOfMemory => (ErrorCode::Internal.into(), error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_wrong_password_is_told_as_one() {
+        let told = |error| unproved(&error).0;
+        assert_eq!(told(ClientLoginError::Refused), ErrorCode::WrongPassword.into());
+        assert_eq!(told(ClientLoginError::Malformed), ErrorCode::Malformed.into());
+        assert_eq!(told(ClientLoginError::OutOfMemory), ErrorCode::Internal.into());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::errand::Errand;
+use super::history::History;
 use super::memory::NotSaid;
 use super::rooms::{Answer, Question};
 use crate::command::{Command, Request};
@@ -106,7 +107,8 @@ impl App {
         match command {
             // A script means what it has said before; a person who waits can leave.
             Command::Quit => {
-                let waits = self.held.iter().any(|(command, _)| !matches!(command, Command::Quit));
+                let waits = self.is_answered_soon()
+                    || self.held.iter().any(|(command, _)| !matches!(command, Command::Quit));
                 let is_late = self.input_ended.is_some_and(|since| since.elapsed() >= super::DRAIN_TIMEOUT);
                 waits && !is_late && !self.voice.ui.is_interactive()
             }
@@ -150,6 +152,15 @@ impl App {
             | Command::Leave { .. } => !self.server.told_ready || self.server.returning.is_some(),
             Command::Say { .. } | Command::Msg { .. } => !self.server.told_ready,
         }
+    }
+
+    /// Whether something was asked that is answered without a person's doing: what a script wants to read before it ends. Files
+    /// are none of it; they go on at the next start.
+    fn is_answered_soon(&self) -> bool {
+        let by_server = !(self.questions.is_empty() && self.joins.is_empty() && self.leaves.is_empty());
+        let is_there = self.server.session.state() == State::Ready;
+        let by_peers = self.lists.is_busy(None) || self.links.iter().any(|link| !link.says.is_empty());
+        (by_server && is_there) || by_peers
     }
 
     /// Whether this client is about to leave the server for a link, or about to be back. A pause between two attempts
@@ -215,7 +226,7 @@ impl App {
                 if let Some(room) = self.room_or_current(&errand, None) {
                     let limit = count.map_or(DEFAULT_COUNT, |count| u16::try_from(count).unwrap_or(u16::MAX));
                     let asked = self.server.session.history(&room, Anchor::Before, 0, limit);
-                    self.ask(errand, asked, Answer::History(Vec::new()));
+                    self.ask(errand, asked, Answer::History(History::new(room, limit.into())));
                 }
             }
             Command::Search { words } => {

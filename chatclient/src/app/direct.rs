@@ -50,6 +50,12 @@ impl App {
         self.refresh_prompt();
     }
 
+    /// Whether this client is in direct mode with somebody, or looks for the link that it was in.
+    pub(super) fn is_direct_with(&self, peer: &Name) -> bool {
+        let is_away = self.server.session.state() != State::Ready;
+        is_away && self.direct.as_ref().is_some_and(|direct| direct.peer == *peer)
+    }
+
     /// Who asked for a direct link that did not come to be, is told.
     fn fail_direct(&mut self, direct: Option<Direct>, text: &str) {
         if let Some(errand) = direct.and_then(|direct| direct.errand)
@@ -57,12 +63,6 @@ impl App {
         {
             self.voice.fail(Some(&errand), Code::LinkLost, text);
         }
-    }
-
-    /// Whether this client is in direct mode with somebody, or looks for the link that it was in.
-    pub(super) fn is_direct_with(&self, peer: &Name) -> bool {
-        let is_away = self.server.session.state() != State::Ready;
-        is_away && self.direct.as_ref().is_some_and(|direct| direct.peer == *peer)
     }
 
     /// Says something over a link.

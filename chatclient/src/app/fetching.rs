@@ -130,6 +130,9 @@ impl App {
                 }
             }
         }
+        if self.transfers.is_limited(link) {
+            self.plan_all();
+        }
         self.gather(link);
     }
 

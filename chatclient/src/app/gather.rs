@@ -430,7 +430,7 @@ impl App {
 
     fn end_look(&mut self, look: Look) {
         if let Want::Files(missing) = look.want {
-            missing.into_values().for_each(|id| self.miss_kept(id, ErrorCode::NoSuchPath.into()));
+            missing.into_values().for_each(|id| self.miss_kept(look.link, id, ErrorCode::NoSuchPath.into()));
         }
         self.end_one(look.batch);
     }
@@ -454,7 +454,7 @@ impl App {
                 let text = format!("/{} cannot be fetched: {}", look.remote.as_str(), code.meaning());
                 self.voice.fail(Some(&look.errand), code, text);
             }
-            Want::Files(files) => files.into_values().for_each(|id| self.miss_kept(id, code)),
+            Want::Files(files) => files.into_values().for_each(|id| self.miss_kept(look.link, id, code)),
         }
         self.end_one(look.batch);
     }

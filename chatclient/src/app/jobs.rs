@@ -277,6 +277,16 @@ impl Jobs {
         self.holding.contains_key(&id)
     }
 
+    /// Whether a job has the bytes of any download.
+    pub(super) fn hold_any(&self) -> bool {
+        !self.holding.is_empty()
+    }
+
+    /// The program ends, whatever is still being worked on.
+    pub(super) fn leave(self) {
+        self.pool.leave();
+    }
+
     /// Whether nothing is being worked on, or will be.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way == 0

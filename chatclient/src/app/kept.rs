@@ -6,8 +6,8 @@ use super::gather::{Look, Want};
 use super::links::LinkId;
 use super::transfers::Download;
 use crate::notice::{Code, Direction, Notice, Transfer, TransferState};
-use crate::state::WantedFile;
-use chatproto::wire::{ErrorCode, Name, SafeName, SafeRelPath};
+use crate::state::{WantedFile, hex};
+use chatproto::wire::{DeviceId, ErrorCode, Name, SafeName, SafeRelPath};
 use std::collections::BTreeMap;
 
 /// Failed transfers that are kept; the oldest goes first. Answers a script that asks for what is not there, again and
@@ -24,6 +24,8 @@ pub(super) struct Kept {
     pub(super) fact: Transfer,
     /// Its path at the peer.
     remote: SafeRelPath,
+    /// The peer's device that showed it.
+    device: Option<DeviceId>,
     /// The user has stopped it.
     pub(super) paused: bool,
 }
@@ -57,16 +59,16 @@ impl KeptTransfers {
 impl App {
     /// Remembers a download over the end of this run.
     pub(super) fn remember(&mut self, download: &Download, error: Option<Code>) {
-        let (fact, remote) = (download.fact.clone(), download.file.path.clone());
-        let kept = Kept { fact, remote, paused: download.paused };
+        let (fact, remote, device) = (download.fact.clone(), download.file.path.clone(), download.device);
+        let kept = Kept { fact, remote, device, paused: download.paused };
         self.write_down(&kept, error);
     }
 
     /// Remembers how a download stands.
     pub(super) fn write_down_download(&mut self, id: u64) {
         let Some(download) = self.transfers.downloads.get(&id) else { return };
-        let (fact, remote) = (download.fact.clone(), download.file.path.clone());
-        let kept = Kept { fact, remote, paused: download.paused };
+        let (fact, remote, device) = (download.fact.clone(), download.file.path.clone(), download.device);
+        let kept = Kept { fact, remote, device, paused: download.paused };
         self.write_down(&kept, None);
     }
 
@@ -79,6 +81,7 @@ impl App {
             into: fact.folder.as_str().to_owned(),
             name: fact.name.as_str().to_owned(),
             size: fact.size.unwrap_or(0),
+            device: kept.device.map(|device| hex::encode(&device.0)),
             paused: kept.paused,
             error: error.map(|code| code.name().to_owned()),
         };
@@ -101,9 +104,9 @@ impl App {
         }
         let waits = code == Code::LinkLost;
         self.remember(&download, Some(code).filter(|_| !waits));
-        let Download { mut fact, file, paused, .. } = download;
+        let Download { mut fact, file, device, paused, .. } = download;
         fact.state = if waits { TransferState::Waiting } else { TransferState::Failed };
-        self.kept.0.insert(fact.id, Kept { fact, remote: file.path, paused });
+        self.kept.0.insert(fact.id, Kept { fact, remote: file.path, device, paused });
         if let Some(oldest) = self.kept.surplus() {
             self.kept.0.remove(&oldest);
             self.forget_wanted(oldest);
@@ -150,12 +153,15 @@ impl App {
         }
     }
 
-    /// A kept file could not be found, or not be looked for.
-    pub(super) fn miss_kept(&mut self, id: u64, code: Code) {
+    /// A kept file could not be found over a link, or not be looked for. What another device of the same person has shown, and who
+    /// shares nothing at the moment, is waited for.
+    pub(super) fn miss_kept(&mut self, link: LinkId, id: u64, code: Code) {
         let Some(mut kept) = self.kept.0.remove(&id) else { return };
-        let waits = code == Code::LinkLost;
+        let there = self.links.device(link);
+        let is_elsewhere = kept.device.is_some_and(|device| there.is_some_and(|there| there != device));
+        let waits = code == Code::LinkLost || code == Code::Wire(ErrorCode::NoShare) || is_elsewhere;
         kept.fact.state = if waits { TransferState::Waiting } else { TransferState::Failed };
-        kept.fact.error = Some(code);
+        kept.fact.error = Some(code).filter(|_| !waits || code == Code::LinkLost);
         if !waits {
             self.voice.show(&Notice::Transfer(kept.fact.clone()), None);
         }
@@ -224,5 +230,6 @@ fn restored(wanted: &WantedFile) -> Option<Kept> {
         (None, true) => TransferState::Paused,
         (None, false) => TransferState::Waiting,
     };
-    Some(Kept { fact, remote, paused: wanted.paused })
+    let device = wanted.device.as_deref().and_then(hex::decode).map(DeviceId);
+    Some(Kept { fact, remote, device, paused: wanted.paused })
 }

@@ -2,6 +2,7 @@
 
 use super::errand::Errand;
 use super::rate::Bucket;
+use super::transfers::Heard;
 use crate::notice::LinkPath;
 use chatnet::ConnToken;
 use chatproto::peer::{Peer, State};
@@ -55,6 +56,8 @@ pub(super) struct Link {
     pub(super) hangup: Option<Errand>,
     /// Says that the peer has not confirmed, by their numbers.
     pub(super) says: BTreeMap<u64, Errand>,
+    /// When bytes of files left last.
+    pub(super) sent: Heard,
     /// What the peer wants files to be kept to.
     pub(super) rate: Option<Bucket>,
     /// What the peer was asked to keep files to.
@@ -120,6 +123,7 @@ impl Links {
             is_held: false,
             hangup: None,
             says: BTreeMap::new(),
+            sent: Heard::now(),
             rate: None,
             asked_rate: 0,
         };
@@ -131,6 +135,10 @@ impl Links {
         let link = self.links.remove(&id)?;
         self.tokens.remove(&link.token);
         Some(link)
+    }
+
+    pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
+        self.links.get(&id)
     }
 
     pub(super) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {

@@ -17,9 +17,11 @@ mod events;
 mod facts;
 mod fetching;
 mod gather;
+mod history;
 mod house;
 mod jobs;
 mod kept;
+mod leaving;
 mod linking;
 mod links;
 mod lists;
@@ -67,6 +69,7 @@ use errand::{Errand, Errands};
 use gather::Gathering;
 use jobs::{Jobs, LinkTransfer};
 use kept::KeptTransfers;
+use leaving::Leaving;
 use linking::Linking;
 use links::Links;
 use lists::Lists;
@@ -91,9 +94,6 @@ const MAX_HELD: usize = 256;
 
 /// Says that may wait for the server; while there are more, no input is read, so that a long script is not refused.
 const MAX_SAYS: usize = 256;
-
-/// Time that the last bytes, on all connections, have to leave at the end.
-const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time that a server which is gone has to come back once the input has ended. What was not said is kept.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -168,8 +168,8 @@ struct App {
     gathering: Gathering,
     pace: Pace,
 
-    /// Since the end began: until when the last bytes may leave.
-    ending: Option<Instant>,
+    /// Since the end began.
+    ending: Option<Leaving>,
 }
 
 impl App {
@@ -195,6 +195,8 @@ impl App {
             self.tick();
         }
         self.tell_all_abandoned();
+        // What is not over by now, such as the look-up of a name, nobody waits for.
+        self.jobs.leave();
         self.voice.status()
     }
 
@@ -236,8 +238,7 @@ impl App {
         let is_usual_end = self.settings.stay && signal != Signal::Interrupt;
         self.voice.note_status(if is_usual_end { ExitStatus::Done } else { ExitStatus::Interrupted });
         if self.ending.is_some() {
-            // Whoever asks twice does not want to wait.
-            self.ending = Some(Instant::now());
+            self.ending = Some(Leaving::at_once(Instant::now()));
         }
         self.quit();
     }
@@ -282,7 +283,7 @@ impl App {
         }
         // What is done is told as such; from here on, what was begun is given up.
         self.tell_done();
-        self.ending = Some(Instant::now() + END_TIMEOUT);
+        self.ending = Some(Leaving::begin(Instant::now()));
         let now = self.clock.now();
         self.held.clear();
         self.forget_redial(None);
@@ -354,12 +355,17 @@ impl App {
     }
 
     fn is_over(&self) -> bool {
-        let Some(until) = self.ending else { return false };
+        let Some(leaving) = self.ending else { return false };
         let is_quiet = self.server.session.state() == State::Stopped
             && self.links.is_empty()
             && self.net.connections() == 0
             && self.jobs.is_idle();
-        is_quiet || Instant::now() >= until
+        is_quiet || leaving.is_over(Instant::now(), self.is_writing())
+    }
+
+    /// Whether a worker has files in its hands that would be less, or twice there, without it.
+    fn is_writing(&self) -> bool {
+        self.batches.is_under_way() || self.jobs.hold_any()
     }
 
     /// Tells that the state directory fails; the client goes on with what it has in memory.

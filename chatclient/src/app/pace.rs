@@ -102,6 +102,26 @@ impl App {
         self.pace.is_admitting = false;
     }
 
+    /// Who has a slot and takes nothing of what was asked for gives it to others who wait, and waits behind them. Answers a few
+    /// peers that would keep all the slots for ever.
+    pub(super) fn rotate_idle_slots(&mut self) {
+        if !self.pace.slots.is_crowded() {
+            return;
+        }
+        let before = Instant::now().checked_sub(self.settings.pace.stall_timeout);
+        let is_idle = |at: &LinkTransfer| {
+            let begun = self.uploads.get(at).and_then(|upload| upload.sends_since);
+            let sent = self.links.get(at.0).map(|link| link.sent.at());
+            begun.max(sent).is_some_and(|last| Some(last) < before) && begun.is_some()
+        };
+        let idle = self.pace.slots.kept_from_others().filter(is_idle).collect::<Vec<_>>();
+        for at in idle {
+            self.pace.slots.leave(at);
+            self.hold_upload(at, true);
+            self.queue_upload(at);
+        }
+    }
+
     /// Tells the peers their places when that is due.
     pub(super) fn tell_places(&mut self) {
         let now = Instant::now();
@@ -153,7 +173,9 @@ impl App {
         if let Some(bucket) = &mut self.pace.up {
             bucket.take(bytes, now);
         }
-        if let Some(bucket) = self.links.get_mut(id).and_then(|link| link.rate.as_mut()) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.sent.take(bytes);
+        if let Some(bucket) = &mut link.rate {
             bucket.take(bytes, now);
         }
     }

@@ -6,6 +6,7 @@ use super::receiving::{self, Failure};
 use super::transfers::Stage;
 use crate::downloads::{Downloads, Finished, Whole, finish_all};
 use chatproto::wire::Hash;
+use std::time::Instant;
 
 /// Files that are made durable together.
 const MAX_BATCH: usize = 256;
@@ -29,6 +30,13 @@ pub(super) struct Batches {
 /// How the files of a batch ended, and the download folder, which may have been opened for them.
 pub(super) type Ended = (Option<Downloads>, Vec<(u64, Result<Finished, Failure>)>);
 
+impl Batches {
+    /// Whether files are being made durable.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+}
+
 impl App {
     /// A file is all there. From here on it arrives, unless the disk fails: nothing and nobody cancels it.
     pub(super) fn finish_download(&mut self, id: u64, whole: Whole, root: Hash, mtime: u64) {
@@ -39,7 +47,8 @@ impl App {
 
     /// Makes what is there durable, unless the disk is busy with that. Once a turn: what came together goes together.
     pub(super) fn finish_next(&mut self) {
-        if self.batches.under_way || self.batches.next.is_empty() {
+        let is_late = self.ending.is_some_and(|leaving| leaving.is_late(Instant::now()));
+        if self.batches.under_way || self.batches.next.is_empty() || is_late {
             return;
         }
         self.batches.under_way = true;

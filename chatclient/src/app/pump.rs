@@ -81,7 +81,7 @@ impl App {
         let standing = self.next_standing_upload();
         machines
             .map(|at| self.clock.system(at))
-            .chain(self.ending)
+            .chain(self.ending.map(|leaving| leaving.until(Instant::now(), self.is_writing())))
             .chain(drained)
             .chain(stalled)
             .chain(standing)
@@ -102,6 +102,7 @@ impl App {
         }
         self.end_stalled();
         self.end_standing_uploads();
+        self.rotate_idle_slots();
         self.tell_places();
         self.share_download_rate();
         self.meet_peers();

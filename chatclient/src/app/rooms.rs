@@ -3,6 +3,7 @@
 use super::App;
 use super::errand::Errand;
 use super::facts;
+use super::history::History;
 use crate::notice::{Line, Message, Notice, Person, Room};
 use crate::state::ConsentRule;
 use chatproto::session::{ChatMessage, LineInfo, MemberInfo, Refusal, RoomInfo, RoomKey};
@@ -20,7 +21,7 @@ pub(super) struct Question {
 pub(super) enum Answer {
     Rooms(Vec<Room>),
     People(Name, Vec<Person>),
-    History(Vec<Message>),
+    History(History),
     Found(Vec<Message>),
     Report(Option<Name>, Inquiry, Vec<Line>),
     /// Whether somebody who asks for a link is in a room that has a rule.
@@ -47,6 +48,10 @@ impl Question {
 
     pub(super) fn into_parts(self) -> (Errand, Answer) {
         (self.errand, self.answer)
+    }
+
+    pub(super) fn answer_mut(&mut self) -> &mut Answer {
+        &mut self.answer
     }
 }
 
@@ -217,10 +222,20 @@ impl App {
 
     pub(super) fn on_page(&mut self, request: RequestId, messages: Vec<ChatMessage>, more: bool) {
         let me = self.settings.user.clone();
-        if let Some(Question { answer: Answer::History(found) | Answer::Found(found), .. }) =
-            self.questions.get_mut(&request)
-        {
-            found.extend(messages.into_iter().map(|message| facts::message(message, &me)));
+        let messages = messages.into_iter().map(|message| facts::message(message, &me));
+        match self.questions.get_mut(&request).map(|question| &mut question.answer) {
+            Some(Answer::History(found)) => found.take(messages),
+            Some(Answer::Found(found)) => found.extend(messages),
+            Some(
+                Answer::Rooms(_)
+                | Answer::People(..)
+                | Answer::Report(..)
+                | Answer::Consent { .. }
+                | Answer::Devices { .. }
+                | Answer::Change
+                | Answer::Reach,
+            )
+            | None => {}
         }
         self.answer(request, more);
     }
@@ -241,7 +256,9 @@ impl App {
         let notice = match answer {
             Answer::Rooms(rooms) => Notice::Rooms { rooms },
             Answer::People(room, who) => Notice::Who { room, who },
-            Answer::History(history) => Notice::History { history },
+            Answer::History(history) => {
+                return self.go_on_with_history(Question::new(errand, Answer::History(history)));
+            }
             Answer::Found(search) => Notice::Search { search },
             Answer::Report(room, Inquiry::Audit, mut audit) => {
                 // The latest last, as everything else is told.
@@ -264,7 +281,10 @@ impl App {
     }
 
     pub(super) fn on_refused(&mut self, request: RequestId, refusal: &Refusal) {
-        let Some(question) = self.questions.remove(&request) else { return };
+        let Some(mut question) = self.questions.remove(&request) else { return };
+        if self.end_history(&mut question, refusal.code()) {
+            return;
+        }
         let Question { errand, answer } = question;
         if let Answer::Consent { offer, rule, .. } = answer {
             return self.on_asker_sought(offer, rule, None);

@@ -54,6 +54,8 @@ pub(super) struct Upload {
     /// This user has stopped it, or the peer has.
     pub(super) paused: bool,
     pub(super) paused_there: bool,
+    /// Since when its bytes may leave, with the slot that it has.
+    pub(super) sends_since: Option<Instant>,
     /// Whether it stands still for one of these, and since when.
     pub(super) stands: bool,
     pub(super) stands_since: Instant,
@@ -218,6 +220,7 @@ impl App {
             all_sent: false,
             paused: false,
             paused_there: false,
+            sends_since: None,
             stands: false,
             stands_since: now,
             shown_at: now,
@@ -238,6 +241,7 @@ impl App {
             },
             // It had begun before it was stopped.
             None => {
+                upload.sends_since = upload.sends_since.map(|_| Instant::now());
                 self.hold_upload(at, false);
                 self.read_next(at);
             }
@@ -312,6 +316,7 @@ impl App {
             }
         }
         upload.outgoing = Some(outgoing);
+        upload.sends_since = Some(Instant::now());
         let Some(link) = self.links.get_mut(at.0) else { return };
         if link.peer.send_file(at.1, info).is_err() {
             // It does not fit what was asked for, so it is not what was shown.

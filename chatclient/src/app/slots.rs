@@ -63,6 +63,12 @@ impl Slots {
         Some(at)
     }
 
+    /// The files that have a slot while somebody else waits for one.
+    pub(super) fn kept_from_others(&self) -> impl Iterator<Item = LinkTransfer> + '_ {
+        let others = |peer: &Name| self.waiting.iter().any(|(name, _)| name != peer);
+        self.busy.iter().filter(move |(_, peer)| others(peer)).map(|(at, _)| *at)
+    }
+
     /// Whether anybody waits.
     pub(super) fn is_crowded(&self) -> bool {
         !self.waiting.is_empty()
@@ -142,6 +148,16 @@ mod tests {
         }
         assert_eq!(places.iter().map(|(file, _)| *file).collect::<Vec<_>>(), turns);
         assert!(places.iter().map(|(_, place)| *place).eq(1..=6));
+    }
+
+    #[test]
+    fn a_slot_is_kept_from_others_only() {
+        let mut slots = Slots::new(3, 1);
+        (1..=2).for_each(|file| slots.join(&peer("alice"), at(1, file)));
+        slots.admit();
+        assert_eq!(slots.kept_from_others().count(), 0, "alice waits for herself");
+        slots.join(&peer("carol"), at(2, 1));
+        assert_eq!(slots.kept_from_others().collect::<Vec<_>>(), [at(1, 1)]);
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl App {
     pub(super) fn on_part_file(&mut self, id: u64, incoming: Box<Incoming>) {
         let Some(pieces) = self.transfers.pieces(id) else { return self.put_away(id, incoming) };
         let on_the_way = pieces.parts.values().map(|part| part.left.clone()).collect::<Vec<_>>();
-        pieces.todo = on_the_way.iter().fold(incoming.gaps(), |gaps, part| without(gaps, part));
+        pieces.todo = on_the_way.iter().fold(incoming.gaps(), without);
         pieces.incoming = Some(incoming);
         self.plan(id);
     }
@@ -230,11 +230,16 @@ impl App {
         let Some(pieces) = self.transfers.pieces(id) else { return };
         let able = sources.into_iter().filter(|link| !pieces.failed.contains(link)).collect::<Vec<_>>();
         let peers = u64::try_from(able.len()).unwrap_or(u64::MAX);
+        let mut is_put_off = false;
         for link in able {
-            self.ask_for_part(id, link, peers);
+            if self.transfers.has_room(link) {
+                self.ask_for_part(id, link, peers);
+            } else {
+                is_put_off = true;
+            }
         }
         let Some(pieces) = self.transfers.pieces(id) else { return };
-        if pieces.parts.is_empty() && !pieces.todo.is_empty() {
+        if pieces.parts.is_empty() && !pieces.todo.is_empty() && !is_put_off {
             let code = pieces.last_failure;
             self.end_parts(id, code);
         } else {
@@ -246,6 +251,11 @@ impl App {
     fn end_parts(&mut self, id: u64, code: Code) {
         if code == Code::LinkLost && self.may_wait() {
             self.park_download(id);
+            // Whom it waits for may be there again, after the parts had gone on with others.
+            let peer = self.transfers.downloads.get(&id).map(|download| download.file.peer.clone());
+            if let Some((link, peer)) = peer.and_then(|peer| Some((self.links.with(&peer)?, peer))) {
+                self.find_again(link, &peer);
+            }
         } else {
             self.fail_download(id, code, None);
         }
@@ -424,6 +434,7 @@ impl App {
     /// All units of a part are there.
     pub(super) fn on_part_complete(&mut self, at: LinkTransfer) {
         let Some(id) = self.transfers.asked.remove(&at) else { return };
+        self.start_soon(at.0);
         if let Some(link) = self.links.get_mut(at.0) {
             // They are there even when the peer cannot be told any more.
             let _ = link.peer.finish_file(at.1, Ok(()));
@@ -446,8 +457,15 @@ impl App {
     /// A part will not come from where it was asked for.
     pub(super) fn on_part_failed(&mut self, at: LinkTransfer, code: Code) {
         let Some(id) = self.transfers.asked.remove(&at) else { return };
+        self.start_soon(at.0);
+        let others = self.transfers.open_on(at.0);
         let Some(pieces) = self.transfers.pieces(id) else { return };
         pieces.lose(at);
+        if code == Code::Wire(ErrorCode::TooManyTransfers) && others > 0 {
+            // When one of them has ended, it is asked for again.
+            self.transfers.limit(at.0, others);
+            return self.plan(id);
+        }
         pieces.failed.insert(at.0);
         pieces.last_failure = code;
         tracing::debug!(?at, code = code.name(), "a part does not come from this peer");
@@ -504,15 +522,16 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_not_to_be_had_again() {
-        let gaps = || vec![0..4, 6..10];
-        for (hole, left) in [
-            (0..4, vec![6..10]),
-            (1..3, vec![0..1, 3..4, 6..10]),
-            (3..7, vec![0..3, 7..10]),
-            (4..6, gaps()),
-            (0..12, vec![]),
-        ] {
-            assert_eq!(without(gaps(), &hole), left, "{hole:?}");
+        let gaps: [Range<u64>; 3] = [0..4, 6..10, 20..30];
+        let holes: [(Range<u64>, &[Range<u64>]); 5] = [
+            (0..4, &[6..10, 20..30]),
+            (1..3, &[0..1, 3..4, 6..10, 20..30]),
+            (3..7, &[0..3, 7..10, 20..30]),
+            (4..6, &gaps),
+            (0..40, &[]),
+        ];
+        for (hole, left) in holes {
+            assert_eq!(without(gaps.to_vec(), &hole), left, "{hole:?}");
         }
     }
 }

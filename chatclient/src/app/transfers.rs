@@ -91,12 +91,30 @@ pub(super) enum Ending {
     Discard,
 }
 
-/// When bytes of files came over a link.
+/// When bytes of files passed over a link, in one direction.
 #[derive(Debug)]
 pub(super) struct Heard {
     at: Instant,
-    /// Bytes that came since, too few to count.
+    /// Bytes that passed since, too few to count.
     trickle: u64,
+}
+
+impl Heard {
+    pub(super) fn now() -> Self {
+        Self { at: Instant::now(), trickle: 0 }
+    }
+
+    /// So many bytes passed.
+    pub(super) fn take(&mut self, bytes: u64) {
+        self.trickle = self.trickle.saturating_add(bytes);
+        if self.trickle >= LEAST_PROGRESS {
+            *self = Self::now();
+        }
+    }
+
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
 }
 
 /// All downloads that have not ended, and the numbers of transfers.
@@ -197,12 +215,7 @@ impl Transfers {
 
     /// So many bytes of files came over a link.
     pub(super) fn hear(&mut self, link: LinkId, bytes: usize) {
-        let first = || Heard { at: Instant::now(), trickle: 0 };
-        let heard = self.heard.entry(link).or_insert_with(first);
-        heard.trickle = heard.trickle.saturating_add(bytes as u64);
-        if heard.trickle >= LEAST_PROGRESS {
-            *heard = first();
-        }
+        self.heard.entry(link).or_insert_with(Heard::now).take(bytes as u64);
     }
 
     pub(super) fn stalled(
@@ -253,6 +266,7 @@ impl Transfers {
         }
         for at in download.transfers() {
             self.asked.remove(&at);
+            self.due.insert(at.0);
         }
         Some(download)
     }
@@ -292,6 +306,16 @@ impl Transfers {
     /// Transfers that are open on a link.
     pub(super) fn open_on(&self, link: LinkId) -> usize {
         self.asked.keys().filter(|(on, _)| *on == link).count()
+    }
+
+    /// Whether one more may be open on a link.
+    pub(super) fn has_room(&self, link: LinkId) -> bool {
+        self.limits.get(&link).is_none_or(|limit| self.open_on(link) < *limit)
+    }
+
+    /// Whether the peer has set a limit.
+    pub(super) fn is_limited(&self, link: LinkId) -> bool {
+        self.limits.contains_key(&link)
     }
 
     /// From now on at most so many are to be open on a link.

@@ -32,6 +32,7 @@ pub enum Search {
 /// A part with its record, locked.
 struct Part {
     kept: KeptPart,
+    dir: Arc<Dir>,
     file: File,
     record_file: File,
     record: Record,
@@ -59,17 +60,17 @@ impl Downloads {
             }
             Err(error) => return Err(failed(error)),
         };
-        let (mut best, mut other, mut damaged) = (None::<Part>, None, Vec::new());
+        let (mut best, mut other, mut damaged) = (None::<Box<Part>>, None, Vec::new());
         for entry in dir.entries().map_err(failed)?.take(MAX_LOOKED_AT) {
             let found = entry.map_err(failed)?.file_name();
             let Some(temporary) = found.to_str().and_then(|found| names::recorded(found, name.as_str()))
             else {
                 continue;
             };
-            match open_part(&dir, path.clone(), temporary).map_err(failed)? {
+            match self.open_part(&dir, folder, temporary).map_err(failed)? {
                 Found::Part(part) if part.record.origin.continues(wanted) => {
                     let is_more = |best: &Part| part.record.held.len() > best.record.held.len();
-                    if best.as_ref().is_none_or(is_more) {
+                    if best.as_deref().is_none_or(is_more) {
                         best = Some(part);
                     }
                 }
@@ -91,60 +92,62 @@ impl Downloads {
         }
     }
 
-    fn descend(&self, folder: SafeRelPathRef<'_>) -> io::Result<Dir> {
+    pub(super) fn descend(&self, folder: SafeRelPathRef<'_>) -> io::Result<Dir> {
         let root = self.root.try_clone()?;
         folder.components().try_fold(root, |dir, name| handle::open_folder(&dir, name))
     }
 
     fn go_on(
         &self,
-        part: Part,
+        part: Box<Part>,
         name: SafeNameRef<'_>,
         wanted: &Origin,
     ) -> Result<Box<Incoming>, DownloadError> {
-        let Part { kept, file, record_file, record } = part;
+        let Part { kept, dir, file, record_file, record } = *part;
         // What was written needs no room any more.
         self.check_room(wanted.size.saturating_sub(kept.bytes()))?;
         let failed = |error| DownloadError::from_io("go on with", kept.path(), error);
         let record_file = RecordFile::go_on(record_file, &record).map_err(failed)?;
-        let partial = Partial::reopened(kept, name.to_owned(), wanted.size, file, record_file);
+        let partial = Partial::reopened(kept, dir, name.to_owned(), wanted.size, file, record_file);
         Ok(Box::new(Incoming::go_on(partial, record)))
+    }
+
+    fn open_part(&self, dir: &Arc<Dir>, folder: SafeRelPathRef<'_>, temporary: String) -> io::Result<Found> {
+        let record_name = names::record(&temporary);
+        let path = |temporary: &str| self.path.join(folder.as_str()).join(temporary);
+        let file = match partial::open(dir, &temporary) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Its file got its name, or was removed, and then there was a crash.
+                let _ = dir.remove_file(record_name);
+                return Ok(Found::Nothing);
+            }
+            Err(_) => return Ok(Found::Damaged(path(&temporary))),
+        };
+        if !partial::lock(&file)? {
+            return Ok(Found::Nothing);
+        }
+        let opened = partial::open(dir, &record_name).map_err(Into::into);
+        match opened.and_then(|opened| Record::read(&opened).map(|record| (opened, record))) {
+            Ok((record_file, record)) => {
+                let unit = u64::from(record.origin.unit.len());
+                let bytes = unit.saturating_mul(record.held.len() as u64).min(record.origin.size);
+                let kept = KeptPart::new(self.clone(), folder.to_owned(), temporary, bytes);
+                let dir = Arc::clone(dir);
+                Ok(Found::Part(Box::new(Part { kept, dir, file, record_file, record })))
+            }
+            Err(error) => {
+                tracing::warn!(%error, record = record_name, "the record of a part is damaged");
+                Ok(Found::Damaged(path(&temporary)))
+            }
+        }
     }
 }
 
 enum Found {
-    Part(Part),
+    Part(Box<Part>),
     /// The record does not say what it is about.
     Damaged(PathBuf),
     /// In use, or a record that was left behind.
     Nothing,
-}
-
-fn open_part(dir: &Arc<Dir>, folder: PathBuf, temporary: String) -> io::Result<Found> {
-    let record_name = names::record(&temporary);
-    let file = match partial::open(dir, &temporary) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Its file got its name, or was removed, and then there was a crash.
-            let _ = dir.remove_file(record_name);
-            return Ok(Found::Nothing);
-        }
-        Err(_) => return Ok(Found::Damaged(folder.join(temporary))),
-    };
-    if !partial::lock(&file)? {
-        return Ok(Found::Nothing);
-    }
-    let opened = partial::open(dir, &record_name).map_err(Into::into);
-    match opened.and_then(|opened| Record::read(&opened).map(|record| (opened, record))) {
-        Ok((record_file, record)) => {
-            let unit = u64::from(record.origin.unit.len());
-            let bytes = unit.saturating_mul(record.held.len() as u64).min(record.origin.size);
-            let kept = KeptPart::new(Arc::clone(dir), folder, temporary, bytes);
-            Ok(Found::Part(Part { kept, file, record_file, record }))
-        }
-        Err(error) => {
-            tracing::warn!(%error, record = record_name, "the record of a part is damaged");
-            Ok(Found::Damaged(folder.join(temporary)))
-        }
-    }
 }

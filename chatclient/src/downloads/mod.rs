@@ -10,6 +10,7 @@ mod error;
 mod given;
 mod incoming;
 mod kept;
+mod leftovers;
 mod names;
 mod partial;
 mod record;
@@ -27,6 +28,7 @@ use crate::handle;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use chatproto::wire::{SafeNameRef, SafeRelPathRef};
+use leftovers::Leftovers;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 pub struct Downloads {
     root: Arc<Dir>,
     path: PathBuf,
+    leftovers: Leftovers,
 }
 
 impl Downloads {
@@ -57,7 +60,7 @@ impl Downloads {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed("open"))?;
         let (probe, _) = partial::create(&root, "probe").map_err(failed("write to"))?;
         root.remove_file(probe).map_err(failed("write to"))?;
-        Ok(Self { root: Arc::new(root), path: path.to_owned() })
+        Ok(Self { root: Arc::new(root), path: path.to_owned(), leftovers: Leftovers::default() })
     }
 
     /// The folder as it was named at [`Downloads::open`].
@@ -68,7 +71,8 @@ impl Downloads {
 
     /// Begins a file of `size` bytes that is to be called `name` in `folder`, which is created when it is not there.
     ///
-    /// Nothing is reserved: a peer may claim any size. But what cannot fit is refused at once.
+    /// Nothing is reserved: a peer may claim any size. But what cannot fit is refused at once. What a crash left in the folder, and
+    /// nobody can go on with, is removed.
     ///
     /// # Errors
     ///
@@ -86,7 +90,8 @@ impl Downloads {
             None => Arc::clone(&self.root),
             Some(_) => Arc::new(self.make_folder(folder)?),
         };
-        Partial::create(dir, self.path.join(folder.as_str()), name.to_owned(), size)
+        self.leftovers.remove(folder, &dir);
+        Partial::create(self.clone(), folder.to_owned(), dir, name.to_owned(), size)
     }
 
     /// Makes a folder, with those above it, unless it is there.

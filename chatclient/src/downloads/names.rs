@@ -30,6 +30,11 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     [TEMPORARY_SUFFIX, RECORD_SUFFIX].into_iter().any(|suffix| name_of(name, suffix).is_some())
 }
 
+/// Whether a name has the form of a temporary one.
+pub(super) fn is_of_part(name: &str) -> bool {
+    name_of(name, TEMPORARY_SUFFIX).is_some()
+}
+
 /// What a file with this temporary name is to be called.
 fn name_of<'a>(temporary: &'a str, suffix: &str) -> Option<&'a str> {
     let (name, tag) = temporary.strip_prefix('.')?.strip_suffix(suffix)?.rsplit_once('.')?;

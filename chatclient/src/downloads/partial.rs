@@ -2,11 +2,11 @@
 
 use super::incoming::Finished;
 use super::record::{Origin, RecordFile};
-use super::{DownloadError, names};
+use super::{DownloadError, Downloads, names};
 use crate::handle;
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
-use chatproto::wire::SafeName;
+use chatproto::wire::{SafeName, SafeRelPath};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -29,6 +29,8 @@ const MAX_TAGS: u32 = 16;
 /// the temporary name, so that it can be resumed after a crash or a cut; [`Partial::discard`] removes it.
 #[derive(Debug)]
 pub struct Partial {
+    downloads: Downloads,
+    into: SafeRelPath,
     dir: Arc<Dir>,
     folder: PathBuf,
     file: Arc<File>,
@@ -38,18 +40,18 @@ pub struct Partial {
     record: Option<Arc<Mutex<RecordFile>>>,
 }
 
-/// A part of a file that waits to be gone on with.
+/// A part of a file that waits to be gone on with. There may be many, so its folder is open only while something is done.
 #[derive(Debug)]
 pub struct KeptPart {
-    dir: Arc<Dir>,
-    folder: PathBuf,
+    downloads: Downloads,
+    into: SafeRelPath,
     temporary: String,
     bytes: u64,
 }
 
 impl KeptPart {
-    pub(super) fn new(dir: Arc<Dir>, folder: PathBuf, temporary: String, bytes: u64) -> Self {
-        Self { dir, folder, temporary, bytes }
+    pub(super) fn new(downloads: Downloads, into: SafeRelPath, temporary: String, bytes: u64) -> Self {
+        Self { downloads, into, temporary, bytes }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -65,7 +67,7 @@ impl KeptPart {
     /// Where it lies.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.folder.join(&self.temporary)
+        self.downloads.path().join(self.into.as_str()).join(&self.temporary)
     }
 
     /// Removes it, unless somebody goes on with it at this moment; `false` then.
@@ -75,13 +77,17 @@ impl KeptPart {
     /// [`DownloadError`] when the system refuses. A part that is gone already is no error.
     pub fn discard(&self) -> Result<bool, DownloadError> {
         let failed = |error| DownloadError::from_io("remove", self.path(), error);
-        match open(&self.dir, &self.temporary) {
+        let dir = match self.downloads.descend(self.into.borrow()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            dir => dir.map_err(failed)?,
+        };
+        match open(&dir, &self.temporary) {
             Ok(file) if !lock(&file).map_err(failed)? => return Ok(false),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
-        remove(&self.dir, &self.temporary).map_err(failed)?;
+        remove(&dir, &self.temporary).map_err(failed)?;
         Ok(true)
     }
 }
@@ -137,29 +143,34 @@ pub(super) fn create(dir: &Dir, name: &str) -> io::Result<(String, File)> {
 
 impl Partial {
     pub(super) fn create(
+        downloads: Downloads,
+        into: SafeRelPath,
         dir: Arc<Dir>,
-        folder: PathBuf,
         name: SafeName,
         size: u64,
     ) -> Result<Self, DownloadError> {
+        let folder = downloads.path().join(into.as_str());
         let failed = |error| DownloadError::from_io("create", folder.join(name.as_str()), error);
         let (temporary, file) = create(&dir, name.as_str()).map_err(failed)?;
         // Nobody else knows its name.
         lock(&file).map_err(failed)?;
-        Ok(Self { dir, folder, file: Arc::new(file), temporary, name, size, record: None })
+        let file = Arc::new(file);
+        Ok(Self { downloads, into, dir, folder, file, temporary, name, size, record: None })
     }
 
     /// Goes on with a file that is open and locked already.
     pub(super) fn reopened(
         kept: KeptPart,
+        dir: Arc<Dir>,
         name: SafeName,
         size: u64,
         file: File,
         record: RecordFile,
     ) -> Self {
-        let KeptPart { dir, folder, temporary, bytes: _ } = kept;
-        let record = Some(Arc::new(Mutex::new(record)));
-        Self { dir, folder, file: Arc::new(file), temporary, name, size, record }
+        let KeptPart { downloads, into, temporary, bytes: _ } = kept;
+        let folder = downloads.path().join(into.as_str());
+        let (file, record) = (Arc::new(file), Some(Arc::new(Mutex::new(record))));
+        Self { downloads, into, dir, folder, file, temporary, name, size, record }
     }
 
     /// Begins the record beside the file.
@@ -211,7 +222,7 @@ impl Partial {
 
     /// Lets go of it, with `bytes` of it verified.
     pub(super) fn keep(self, bytes: u64) -> KeptPart {
-        KeptPart { dir: self.dir, folder: self.folder, temporary: self.temporary, bytes }
+        KeptPart { downloads: self.downloads, into: self.into, temporary: self.temporary, bytes }
     }
 
     /// The announced size in bytes.

@@ -34,6 +34,9 @@ pub struct WantedFile {
     pub name: String,
     /// Its size in bytes, as it was listed.
     pub size: u64,
+    /// The device of the peer that showed it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The user has stopped it for now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
@@ -198,6 +201,7 @@ mod tests {
             into: "docs".into(),
             name: "notes.txt".into(),
             size: 12,
+            device: (id == 1).then(|| "07".repeat(16)),
             paused: id == 2,
             error: (id == 3).then(|| "storage".into()),
         }

@@ -5,6 +5,7 @@ use chatproto::wire::{
     RequestId, SafeRelPathRef, Source, TextRef, ToPeer, TransferId,
 };
 
+use crate::harness::{Client, Options, Scratch, download, noise, read};
 use crate::mallory::{Link, page};
 use crate::scene::{Scene, Victim, was_violation};
 
@@ -146,5 +147,46 @@ fn a_thousand_uploads_are_bounded() {
     mallory.meanwhile(|| alice.expect("posted", |_| true));
     scene.mallory.cut(link);
     victim.alice.expect("peer_closed", |_| true);
+    victim.ends_well(0, &[]);
+}
+
+/// Whoever has the only slot and takes nothing waits behind the others in the end.
+#[test]
+fn a_slot_that_is_not_used_goes_to_who_waits() {
+    let mut scene = Scene::new();
+    scene.server.add_users(&["bob"]);
+    let mut victim = scene.victim_with(|options| {
+        options.args(["--upload-slots", "1", "--stall-timeout", "1", "--upload-rate", "16M"])
+    });
+    let content = noise(8 << 20, 5);
+    std::fs::write(victim.share().join("film.mkv"), &content).expect("a file");
+    let link = quiet_link(&mut scene, &mut victim);
+    scene.mallory.say(link, &list(1));
+    let generation = scene.mallory.until(link, |frame| match frame {
+        ToPeer::ListPage(page) => Ok(page.generation),
+        _ => Err(Vec::new()),
+    });
+    let source = Source::Number { generation: generation.expect("a list"), number: 1 };
+    let request = FileRequest { transfer: TransferId(2), source, unit_log2: 20, offset: 0, held: None };
+    scene.mallory.say(link, &request.to_bytes());
+    let head = scene.mallory.until(link, |frame| match frame {
+        ToPeer::FileHead(_) => Ok(()),
+        _ => Err(Vec::new()),
+    });
+    head.expect("it begins");
+    scene.mallory.stop_reading(link);
+    let own = Scratch::new();
+    let options = Options::new("bob", &scene.server, &own);
+    let got = scene.mallory.meanwhile(|| {
+        let mut bob = Client::ready(options);
+        bob.type_line("[FILE] alice");
+        bob.expect("file_list", |_| true);
+        bob.type_line("/get 1");
+        bob.expect("transfer", |event| event["state"] == "done");
+        bob.quit();
+        read(&download(&own, "bob", "film.mkv"))
+    });
+    assert!(got == content);
+    scene.mallory.cut(link);
     victim.ends_well(0, &[]);
 }

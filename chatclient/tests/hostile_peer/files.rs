@@ -412,6 +412,50 @@ fn what_a_liar_sent_first_does_not_spoil_what_is_proved() {
     victim.ends_well(0, &["film.mkv"]);
 }
 
+/// A peer lets fewer transfers be open than were asked for: what it refuses is asked for again when another has ended.
+#[test]
+fn what_is_too_many_at_once_comes_later() {
+    let mut scene = Scene::new();
+    let mut victim = scene.victim();
+    let contents = [content(), corrupted()];
+    let names = ["first.mkv", "second.mkv"];
+    let size = contents[0].len() as u64;
+    let by_root =
+        |content: &[u8], number, name| Entry { root: Some(root_of(content)), ..entry(number, name, size) };
+    let entries = [by_root(&contents[0], 1, names[0]), by_root(&contents[1], 2, names[1])];
+    let of_root = |root: Hash| contents.iter().find(|content| root_of(content) == root).expect("one of hers");
+    let (mut first, mut is_refused, mut is_done) = (None, false, false);
+    let link = scene.link(&mut victim);
+    let play = |frame: ToPeer<'_>| match (frame, first) {
+        (ToPeer::List(asked), _) => page(&asked, &entries).to_bytes().to_vec(),
+        (ToPeer::UnitRequest(asked), None) => {
+            first = Some(asked);
+            Vec::new()
+        }
+        (ToPeer::UnitRequest(asked), Some(first)) if !is_refused => {
+            is_refused = true;
+            let cancel = FileCancel { transfer: asked.transfer, code: ErrorCode::TooManyTransfers };
+            [cancel.to_bytes().to_vec(), Sending::units(&first, of_root(first.root)).bytes()].concat()
+        }
+        (ToPeer::UnitRequest(asked), Some(_)) => {
+            assert!(is_done, "the first is still open");
+            Sending::units(&asked, of_root(asked.root)).bytes()
+        }
+        (ToPeer::FileDone(_), _) => {
+            is_done = true;
+            Vec::new()
+        }
+        _ => Vec::new(),
+    };
+    scene.play(&mut victim, link, play, |victim| {
+        victim.alice.expect("file_list", |_| true);
+        victim.alice.type_line("/get 1 2");
+        names.iter().for_each(|name| victim.has(name));
+        victim.hangs_up();
+    });
+    victim.ends_well(0, &names);
+}
+
 /// A list may claim any size; what it costs is what comes.
 #[test]
 fn sizes_beyond_all_disks_are_refused() {

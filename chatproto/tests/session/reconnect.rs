@@ -6,7 +6,8 @@ use chatproto::Instant;
 use chatproto::conn::Stage;
 use chatproto::session::{Backoff, Config, Event, LostReason, Restored, RoomKey, Session, State, Violation};
 use chatproto::wire::{
-    Bye, CaughtUp, CloseReason, DirectRoom, ErrorCode, FrameType, NameRef, NoteRef, Ping, Posted, ServerId,
+    Bye, CaughtUp, CloseReason, DirectRoom, ErrorCode, FrameType, NameRef, NoteRef, Ping, Pong, Posted,
+    ServerId,
 };
 
 use crate::rig::{
@@ -245,7 +246,10 @@ fn what_is_not_acknowledged_is_said_again_in_order_after_the_joins() {
     rig.receive(&login_ok());
     let frames = rig.frames();
     let kinds = frames.iter().map(crate::rig::Sent::kind).collect::<Vec<_>>();
-    assert_eq!(kinds, [FrameType::Join, FrameType::Say, FrameType::Say, FrameType::Say]);
+    // What is for a person waits until it is known who is gone.
+    assert_eq!(kinds, [FrameType::Join, FrameType::Ping, FrameType::Say, FrameType::Say]);
+    rig.receive(&Pong { nonce: 0 });
+    assert_eq!(rig.says(), [(4, "four".to_owned())]);
     let counters = rig.session.pending().map(|say| say.counter).collect::<Vec<_>>();
     assert_eq!(counters, [1, 3, 4]);
 }

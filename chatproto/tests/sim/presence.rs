@@ -19,10 +19,10 @@ struct Picture {
     people: BTreeSet<Name>,
     /// The pages of an answer that has not ended.
     coming: BTreeSet<Name>,
-    /// It has met the room's messages: only from here on it hears all news, and what it asks is worth something.
-    has_met: bool,
-    /// It was told of everybody since.
+    /// It was told of everybody once; before that, news mean little.
     is_whole: bool,
+    /// It has caught up: before that, no news come, so that who asks must ask again.
+    has_caught_up: bool,
 }
 
 impl Pictures {
@@ -59,7 +59,7 @@ impl Pictures {
             Event::Refused { request, .. } => _ = self.asked.remove(request),
             Event::CaughtUp { room, .. } => {
                 if let Some(picture) = self.rooms.get_mut(room) {
-                    picture.has_met = true;
+                    picture.has_caught_up = true;
                 }
                 return self.wants(room).then(|| room.clone());
             }
@@ -84,7 +84,8 @@ impl Pictures {
 
     fn wants(&self, room: &RoomKey) -> bool {
         let is_asked = self.asked.values().any(|asked| asked == room);
-        !is_asked && self.rooms.get(room).is_some_and(|picture| picture.has_met && !picture.is_whole)
+        let is_due = |picture: &Picture| picture.has_caught_up && !picture.is_whole;
+        !is_asked && self.rooms.get(room).is_some_and(is_due)
     }
 
     /// Holds what is believed of a room against who is there.

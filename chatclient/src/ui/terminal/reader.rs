@@ -69,17 +69,24 @@ pub(super) fn start(
             if renewal.is_due() {
                 continue;
             }
+            let (line, asks) = match &line {
+                Ok(text) => {
+                    let (before, asks) = before_passwd(text);
+                    (Ok(before), asks)
+                }
+                Err(error) => (Err(error), false),
+            };
             if let Ok(text) = &line {
                 // Memory is all that it takes, which is bounded: there is nothing to fail.
-                let _ = editor.add_history_entry(text);
+                let _ = editor.add_history_entry(*text);
             }
             line_number += 1;
-            let asked = is_passwd(&line).then(secret::new_password);
-            let entered = match asked {
-                Some(Ok(passwords)) => vec![Input::NewPassword(passwords)],
-                Some(Err(error)) => vec![malformed(error, None)],
-                None => inputs(line, line_number),
-            };
+            let mut entered = inputs(line, line_number);
+            if asks {
+                entered.push(
+                    secret::new_password().map_or_else(|error| malformed(error, None), Input::NewPassword),
+                );
+            }
             for input in entered {
                 let (last, wait) = (is_last(&input), may_change_prompt(&input));
                 // After the last line the terminal is as it was, and must stay so.
@@ -96,14 +103,14 @@ pub(super) fn start(
 }
 
 /// What was entered: a line, or several that were pasted at once.
-fn inputs(entered: Result<String, ReadlineError>, number: u64) -> Vec<Input> {
+fn inputs(entered: Result<&str, &ReadlineError>, number: u64) -> Vec<Input> {
     match entered {
         Ok(text) => text.lines().filter_map(|line| input(Ok(line), number)).collect(),
         Err(error) => input(Err(error), number).into_iter().collect(),
     }
 }
 
-fn input(line: Result<&str, ReadlineError>, number: u64) -> Option<Input> {
+fn input(line: Result<&str, &ReadlineError>, number: u64) -> Option<Input> {
     match line {
         Ok(line) if line.len() > MAX_LINE_BYTES => {
             Some(malformed(InputError::TooLong { line: number }, None))
@@ -120,9 +127,17 @@ fn input(line: Result<&str, ReadlineError>, number: u64) -> Option<Input> {
     }
 }
 
-/// Whether a password is to be typed: the very next lines are not said in a room.
-fn is_passwd(entered: &Result<String, ReadlineError>) -> bool {
-    entered.as_ref().is_ok_and(|line| line.trim() == secret::COMMAND)
+/// What was entered before a line that asks for passwords, and whether there is such a line. What was pasted together with it
+/// may be the passwords: nobody is to read them, and they are typed once more.
+fn before_passwd(entered: &str) -> (&str, bool) {
+    let mut at = 0;
+    for line in entered.split_inclusive('\n') {
+        if line.trim() == secret::COMMAND {
+            return (entered.get(..at).unwrap_or_default(), true);
+        }
+        at += line.len();
+    }
+    (entered, false)
 }
 
 fn is_last(input: &Input) -> bool {
@@ -139,4 +154,22 @@ fn may_change_prompt(input: &Input) -> bool {
         request.command,
         Command::Join { .. } | Command::Create { .. } | Command::Leave { .. } | Command::Server
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_that_are_pasted_with_their_command_are_no_words() {
+        for (entered, before, asks) in [
+            ("hello", "hello", false),
+            ("/passwd", "", true),
+            (" /passwd \nold\nnew\nnew", "", true),
+            ("hello\n/passwd\r\nold\r\nnew", "hello\n", true),
+            ("/passwd FILE\nhello", "/passwd FILE\nhello", false),
+        ] {
+            assert_eq!(before_passwd(entered), (before, asks), "{entered:?}");
+        }
+    }
 }
