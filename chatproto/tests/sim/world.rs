@@ -120,7 +120,7 @@ impl Totals {
             self.snapshots,
             self.pictures,
         ];
-        let is_rich = all.iter().all(|count| *count >= 5) && self.several >= 2;
+        let is_rich = all.iter().all(|count| *count >= 5) && self.several >= 1;
         assert!(is_rich, "too little happened: {self:?}");
     }
 }
