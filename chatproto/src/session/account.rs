@@ -47,7 +47,8 @@ impl Session {
 
     /// Asks to change the password: [`Event::PasswordChallenge`] answers, or [`Event::Refused`].
     ///
-    /// Needs [`Capability::Account`](crate::wire::Capability::Account) in [`Config::capabilities`] and at the server; without it the answer is
+    /// Needs [`Capability::Account`](crate::wire::Capability::Account) among the session's
+    /// [`capabilities`](crate::session::Config::capabilities) and at the server; without it the answer is
     /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
     ///
     /// # Errors
@@ -80,7 +81,8 @@ impl Session {
     /// Asks for the devices of the account, after ending the sessions and tickets of one: [`Event::Devices`] answers, or
     /// [`Event::Refused`].
     ///
-    /// Needs [`Capability::Account`](crate::wire::Capability::Account) in [`Config::capabilities`] and at the server; without it the answer is
+    /// Needs [`Capability::Account`](crate::wire::Capability::Account) among the session's
+    /// [`capabilities`](crate::session::Config::capabilities) and at the server; without it the answer is
     /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
     ///
     /// # Errors

@@ -149,8 +149,9 @@ impl Session {
 
     /// Asks for messages that contain all `words`, in one room or in all, at most `limit`: [`Event::Page`], newest first.
     ///
-    /// Needs [`Capability::Search`](crate::wire::Capability::Search) in [`Config::capabilities`] and at the server; without it the answer is
-    /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
+    /// Needs [`Capability::Search`](crate::wire::Capability::Search) among the session's
+    /// [`capabilities`](crate::session::Config::capabilities) and at the server; without it the answer is
+    /// [`ErrorCode::NotSupported`].
     ///
     /// # Errors
     /// When not logged in, or too many requests are open.
@@ -352,8 +353,9 @@ impl Session {
 
     /// Asks the server whether peers can reach this device: [`Event::Reached`] or [`Event::Refused`] answers.
     ///
-    /// Needs [`Capability::Probe`](crate::wire::Capability::Probe) in [`Config::capabilities`] and at the server; without it the answer is
-    /// [`ErrorCode::NotSupported`](crate::wire::ErrorCode::NotSupported).
+    /// Needs [`Capability::Probe`](crate::wire::Capability::Probe) among the session's
+    /// [`capabilities`](crate::session::Config::capabilities) and at the server; without it the answer is
+    /// [`ErrorCode::NotSupported`].
     ///
     /// # Errors
     /// When not logged in, nothing is announced, or too many requests are open.
